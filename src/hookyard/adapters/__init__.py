@@ -1,0 +1,1 @@
+"""The hook points inside Python agent frameworks: one file for each, imported only when used."""

@@ -1,0 +1,175 @@
+"""The hook points inside agents made with pydantic-ai: `Agent(…, capabilities=[Webhooks(Hooks.load())])`.
+
+Used by programs that have pydantic-ai; nothing of hookyard imports it. Both tool points are fired before pydantic-ai
+validates the arguments, so that what a webhook put in their place is validated too and never runs when it does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.exceptions import SkipToolExecution
+from pydantic_ai.messages import InstructionPart, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.tools import ToolDefinition
+
+from hookyard.errors import NotAllowedError
+from hookyard.hooks.decision import GO_ON, Decision
+from hookyard.hooks.facade import Hooks
+from hookyard.hooks.points import Point
+
+
+@dataclass
+class Webhooks(AbstractCapability[Any]):
+    """Fires every hook point of a run, and obeys the answers.
+
+    A refused message raises `hookyard.errors.NotAllowedError` from the run, and so does a modified one, since the
+    message of a pydantic-ai run cannot be changed any more. A refused tool call is not executed; the model reads why.
+
+    Attributes:
+        hooks: What is asked.
+        agent: Which agent, for the webhooks to see.
+        session_id: The conversation, for the webhooks to see; the run's id when None.
+        clock: Measures.
+    """
+
+    hooks: Hooks
+    agent: str = "pydantic-ai"
+    session_id: str | None = None
+    clock: Callable[[], float] = time.monotonic
+    _run_id: str | None = field(default=None, init=False)
+    _began: dict[str, float] = field(default_factory=dict, init=False)
+    _denied: dict[str, str] = field(default_factory=dict, init=False)
+    _calls: int = field(default=0, init=False)
+
+    async def for_run(self, ctx: RunContext[Any]) -> Webhooks:
+        """A run counts for itself."""
+        own = replace(self)
+        own._run_id = ctx.run_id  # noqa: SLF001 - of the same class
+        return own
+
+    async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
+        """The run from the outside: its message may be refused, its end is told however it comes."""
+        began = self.clock()
+        model = {"model_name": ctx.model.model_name, "provider_name": ctx.model.system}
+        await self._fire(Point.SESSION_START, **model)
+        try:
+            try:
+                await self._message(ctx)
+                await self._fire(Point.TURN_START, phase="prompt")
+                result: AgentRunResult[Any] = await handler()
+            except Exception as error:
+                await self._fire(Point.ERROR, error_type=type(error).__name__, error_message=str(error), phase="run")
+                await self._turn_end("Failed", began)
+                raise
+            await self._turn_end("UsedTools" if self._calls else "Responded", began, result.usage.total_tokens)
+            return result
+        finally:
+            await self._fire(Point.SESSION_END, **model)
+
+    async def before_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """The system prompt, to which webhooks may append."""
+        parameters = request_context.model_request_parameters
+        parts = parameters.instruction_parts or []
+        prompt = "\n\n".join(part.content for part in parts)
+        decision = await self._fire(Point.SYSTEM_PROMPT, system_prompt=prompt)
+        if decision.content is None:
+            return request_context
+        more = [*parts, InstructionPart(content=decision.content)]
+        return replace(request_context, model_request_parameters=replace(parameters, instruction_parts=more))
+
+    async def after_model_request(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
+    ) -> ModelResponse:
+        """What the model said; webhooks may put other words in its place."""
+        text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        if not text:
+            return response
+        decision = await self._fire(Point.MODEL_RESPONSE, response=text, model_name=response.model_name)
+        if decision.content is None:
+            return response
+        others = [part for part in response.parts if not isinstance(part, TextPart)]
+        return replace(response, parts=[TextPart(decision.content), *others])
+
+    async def before_tool_validate(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
+    ) -> Any:
+        """The points before a tool call."""
+        self._calls += 1
+        self._began[call.tool_call_id] = self.clock()
+        text = args if isinstance(args, str) else json.dumps(args or {}, ensure_ascii=False)
+        given = text
+        for point in (Point.TOOL_CALL_START, Point.PRE_TOOL):
+            decision = await self._fire(point, tool_name=call.tool_name, tool_args=text, call_id=call.tool_call_id)
+            if decision.denied:
+                self._denied[call.tool_call_id] = f"Denied: {decision.message or 'a webhook gave no reason'}"
+                return args
+            text = decision.content or text
+        return args if text == given else text
+
+    async def before_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
+    ) -> Any:
+        """A denied call ends here; the model reads the reason as its result."""
+        reason = self._denied.pop(call.tool_call_id, None)
+        if reason is not None:
+            raise SkipToolExecution(reason)
+        return args
+
+    async def after_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, result: Any
+    ) -> Any:
+        """The result, in whose place webhooks may put another."""
+        decision = await self._post_tool(call, args, result, success=True)
+        return result if decision.content is None else decision.content
+
+    async def on_tool_execute_error(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, error: Exception
+    ) -> Any:
+        """A tool failed; webhooks are told, and the error goes on."""
+        await self._post_tool(call, args, str(error), success=False)
+        raise error
+
+    async def _post_tool(self, call: ToolCallPart, args: Any, result: Any, *, success: bool) -> Decision:
+        began = self._began.pop(call.tool_call_id, None)
+        return await self._fire(
+            Point.POST_TOOL,
+            tool_name=call.tool_name,
+            tool_args=json.dumps(args, ensure_ascii=False, default=str),
+            call_id=call.tool_call_id,
+            result=result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str),
+            success=success,
+            duration_ms=None if began is None else (self.clock() - began) * 1000,
+        )
+
+    async def _message(self, ctx: RunContext[Any]) -> None:
+        prompt = ctx.prompt if isinstance(ctx.prompt, str) else "" if ctx.prompt is None else str(ctx.prompt)
+        decision = await self._fire(Point.MESSAGE, content=prompt)
+        if decision.denied:
+            raise NotAllowedError(decision.message or "a webhook refused the message")
+        if decision.content is not None:
+            raise NotAllowedError("a webhook changed the message, which cannot be done here")
+
+    async def _turn_end(self, result_type: str, began: float, tokens: int | None = None) -> None:
+        await self._fire(
+            Point.TURN_COMPLETE,
+            result_type=result_type,
+            tokens_used=tokens,
+            tool_calls=self._calls,
+            duration_ms=(self.clock() - began) * 1000,
+        )
+        await self._fire(Point.POST_TURN, turn_result=result_type)
+
+    async def _fire(self, point: Point, **own: Any) -> Decision:
+        if not self.hooks.listens(point, own.get("tool_name")):
+            return GO_ON
+        return await self.hooks.fire(point, session_id=self.session_id or self._run_id, agent=self.agent, **own)

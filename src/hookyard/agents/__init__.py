@@ -1,0 +1,1 @@
+"""Who does the work of a run: one file for each kind of agent."""

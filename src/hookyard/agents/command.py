@@ -1,0 +1,76 @@
+"""A program as an agent: the prompt on its input, its output is the answer.
+
+It is one step to hookyard: what the program does inside is not seen, so no tool points fire; a webhook can refuse or
+change the message, and is told how it ended.
+"""
+
+from __future__ import annotations
+
+from hookyard.agents.base import AgentError, AgentResult, Assignment, HookFirer, Parts, Recorder, WorkspaceTools
+from hookyard.agents.life import Life
+from hookyard.agents.processes import run
+from hookyard.agents.profiles import Profile
+
+ANSWER_BYTES = 262_144
+"""Longest answer that is kept; of a longer one the beginning and the end."""
+
+STDERR_CHARS = 2_000
+"""How much of a failed program's complaints goes into the error."""
+
+
+class Command:
+    """Runs a program once for each assignment.
+
+    Args:
+        argv: Program and arguments; no shell reads them.
+        parts: What agents are made with.
+    """
+
+    kind = "command"
+    can_be_gated = True
+
+    def __init__(self, argv: tuple[str, ...], parts: Parts) -> None:
+        self._argv = argv
+        self._clock = parts.clock
+
+    async def run(
+        self, assignment: Assignment, hooks: HookFirer, recorder: Recorder, tools: WorkspaceTools | None
+    ) -> AgentResult:
+        """Give it the prompt and wait for its answer.
+
+        Raises:
+            AgentError: It could not be started, or ended with a code other than 0.
+        """
+
+        async def work(prompt: str) -> str:
+            finished = await run(
+                self._argv,
+                working_dir=assignment.working_dir,
+                environment=assignment.environment,
+                stdin=prompt.encode(),
+                stdout_limit=ANSWER_BYTES,
+            )
+            if finished.code:
+                raise AgentError(
+                    f"the command {self._argv[0]} ended with code {finished.code}",
+                    stack=finished.stderr[-STDERR_CHARS:],
+                    mend="its last words on stderr are kept with the error",
+                )
+            if finished.stderr.strip():
+                recorder.note(f"stderr: {finished.stderr[-STDERR_CHARS:].strip()}")
+            answer = finished.stdout.strip()
+            recorder.message("assistant", answer)
+            return answer
+
+        return await Life(assignment, hooks, recorder, agent="command", clock=self._clock).live(work)
+
+
+def unavailable() -> str | None:
+    """It can always be used."""
+    return None
+
+
+def make(profile: Profile, parts: Parts) -> Command:
+    """The agent of a profile."""
+    assert profile.argv is not None  # the profile's own check
+    return Command(profile.argv, parts)

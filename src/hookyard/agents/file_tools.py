@@ -1,0 +1,168 @@
+"""What the file tools do, in plain blocking code; `agents.tools` calls it in threads.
+
+Bounded by size, by number and by a deadline, since a thread cannot be cancelled.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hookyard.agents.folder import Folder
+from hookyard.agents.life import ToolError
+
+READ_BYTES = 10_000_000
+"""Largest file that is read as text."""
+
+GIVEN_CHARS = 65_536
+"""Longest text that a tool gives back."""
+
+LISTED = 1_000
+FOUND = 200
+LINE_CHARS = 300
+SEARCHED_BYTES = 2_000_000
+SEARCH_SECONDS = 10.0
+
+_SKIPPED = frozenset({".git", "node_modules", ".venv", "__pycache__"})
+
+
+def read(folder: Folder, path: str, offset: int, limit: int) -> str:
+    """Lines of a text file.
+
+    Raises:
+        ToolError: It is not there, not a text, or too large.
+    """
+    lines = _text(folder, path).splitlines(keepends=True)
+    shown = "".join(lines[offset - 1 : offset - 1 + limit])
+    if len(shown) > GIVEN_CHARS:
+        shown = shown[:GIVEN_CHARS] + "\n"
+        rest = "the rest of it was cut; ask for fewer lines"
+    elif offset - 1 + limit < len(lines):
+        rest = f"there are {len(lines)} lines; ask for more with offset"
+    else:
+        return shown or "[empty]"
+    return f"{shown}[… {rest} …]"
+
+
+def write(folder: Folder, path: str, content: str) -> str:
+    """Write a file whole."""
+    data = content.encode(errors="surrogatepass")
+    relative = folder.write(path, data)
+    return f"Wrote {len(data)} bytes to {relative}."
+
+
+def edit(folder: Folder, path: str, old: str, new: str, *, everywhere: bool) -> str:
+    """Replace a text in a file.
+
+    Raises:
+        ToolError: The text is not there, or there more than once.
+    """
+    text = _text(folder, path)
+    count = text.count(old)
+    if count == 0:
+        raise ToolError(f"old_text does not occur in {path}; read the file and give it exactly.")
+    if count > 1 and not everywhere:
+        raise ToolError(f"old_text occurs {count} times in {path}; give more of its surroundings, or replace_all.")
+    relative = folder.write(path, text.replace(old, new).encode())
+    return f"Replaced {count} occurrence{'s' if count > 1 else ''} in {relative}."
+
+
+def listing(folder: Folder, path: str) -> str:
+    """The names in a folder, folders with a slash, files with their size."""
+    with _opened(folder, path) as descriptor:
+        lines = []
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                lines.append(_line(entry))
+                if len(lines) > LISTED:
+                    break
+    more = [f"[… more than {LISTED} …]"] if len(lines) > LISTED else []
+    return "\n".join([*sorted(lines[:LISTED]), *more]) or "[empty]"
+
+
+def search(folder: Folder, pattern: str, path: str, glob: str) -> str:
+    """Lines that match an expression, as `file:line: text`.
+
+    Raises:
+        ToolError: The expression is none.
+    """
+    import re2  # type: ignore[import-untyped]  # linear in time whatever the expression; few runs search
+
+    try:
+        expression = re2.compile(pattern)
+    except re2.error as error:
+        raise ToolError(f"This is not a regular expression (RE2 syntax): {error}") from None
+    deadline = time.monotonic() + SEARCH_SECONDS
+    found: list[str] = []
+    with _opened(folder, path) as descriptor:
+        for name, data in _files(descriptor, glob):
+            for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+                if expression.search(line):
+                    found.append(f"{name}:{number}: {line.strip()[:LINE_CHARS]}")
+                    if len(found) >= FOUND:
+                        return "\n".join([*found, f"[… {FOUND} lines shown; there may be more …]"])
+            if time.monotonic() > deadline:
+                return "\n".join([*found, f"[… stopped after {SEARCH_SECONDS:g} s; search a smaller folder …]"])
+    return "\n".join(found) or "[nothing found]"
+
+
+@contextmanager
+def _opened(folder: Folder, path: str) -> Iterator[int]:
+    """A folder inside the working folder, open."""
+    with folder.place(path) as place:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        descriptor = os.open(place.name, flags, dir_fd=place.parent)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _files(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
+    """Text files below an open folder; links are not followed, so that nothing outside is read."""
+    for where, folders, names, descriptor in os.fwalk(".", dir_fd=top):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        for name in sorted(names):
+            if not fnmatch.fnmatch(name, glob):
+                continue
+            data = _plain(name, descriptor)
+            if data is not None:
+                yield os.path.normpath(os.path.join(where, name)), data  # noqa: PTH118 - relative to a descriptor
+
+
+def _plain(name: str, folder: int) -> bytes | None:
+    """The content of a plain text file of a bearable size, else None."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > SEARCHED_BYTES:
+            return None
+        data = file.read()
+    return None if b"\0" in data[:8192] else data
+
+
+def _text(folder: Folder, path: str) -> str:
+    data, size = folder.read(path, READ_BYTES + 1)
+    if len(data) > READ_BYTES:
+        raise ToolError(f"{path} is too large ({size} bytes); look at parts of it with bash.")
+    if b"\0" in data[:8192]:
+        raise ToolError(f"{path} is a binary file of {size} bytes and cannot be read as text.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ToolError(f"{path} is not UTF-8 text ({size} bytes).") from None
+
+
+def _line(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return f"{entry.name}@"
+    if entry.is_dir(follow_symlinks=False):
+        return f"{entry.name}/"
+    return f"{entry.name}  {entry.stat(follow_symlinks=False).st_size}"

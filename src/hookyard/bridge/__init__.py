@@ -1,0 +1,1 @@
+"""The hooks of other agents: theirs in, ours out; one file for each dialect."""

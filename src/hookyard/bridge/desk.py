@@ -1,0 +1,163 @@
+"""Answers the events that arrive: a dialect reads, the webhooks of the project are asked, a dialect words the answer.
+
+Made by `relay` for its life and by `hookyard bridge run` for one event. Whatever goes wrong ends in an answer: a
+refusal where a gate fails closed, else "go on" with a line for the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hookyard.bridge.dialects import dialect_of
+from hookyard.bridge.dialects.base import BLOCKED, Answer, Heard, Ruling, as_text, settle
+from hookyard.bridge.exchange import Asked
+from hookyard.bridge.judge import judge
+from hookyard.bridge.sessions import Session, Sessions
+from hookyard.clock import Clock
+from hookyard.errors import HookyardError
+from hookyard.hooks.facade import Hooks
+from hookyard.hooks.points import POINTS
+
+MARGIN_SECONDS = 0.25
+"""The answer leaves this long before the shim gives up."""
+
+MOST_PROJECTS = 64
+MOST_TWINS = 256
+SEEN = "seen-"
+
+_lines: ContextVar[list[str] | None] = ContextVar("lines", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    """An event of an agent that runs another's hooks too, and so tells us everything twice."""
+
+    line: str
+    ruling: asyncio.Task[Ruling]
+
+
+class Desk:
+    """Answers events for one user.
+
+    Args:
+        folder: The relay's own, where it is noted which agents were heard of.
+        home: The user's `HOOKYARD_HOME`.
+        environ: Variables for the webhooks' configuration.
+        clock: Measures.
+        tell: Takes lines that belong to no event.
+    """
+
+    def __init__(
+        self, folder: Path, home: Path, environ: Mapping[str, str], clock: Clock, tell: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._home = home
+        self._environ = dict(environ)
+        self._tell = tell
+        self._sessions = Sessions(clock)
+        self._hooks: OrderedDict[Path, Hooks] = OrderedDict()
+        self._twins: OrderedDict[tuple[str, ...], _Twin] = OrderedDict()
+        self._asking: set[asyncio.Task[Ruling]] = set()
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer an event, in time."""
+        lines: list[str] = []
+        _lines.set(lines)
+        closed = asked.closed
+        try:
+            dialect = dialect_of(asked.agent)
+            heard = dialect.read(asked.event, asked.native())
+            heard = replace(heard, working_dir=heard.working_dir or asked.folder)
+            if heard.firings:
+                self._note(heard.agent)
+            session = self._sessions.of(heard.agent, heard.session_id, heard.working_dir or asked.folder)
+            hooks = self._hooks_of(session.project)
+            closed = closed or _fails_closed(hooks, heard)
+            ruling = await self._ruling(asked, heard, hooks, session)
+            if ruling.denied is not None and not heard.tool_name and not dialect.blocks_prompts:
+                session.refused = ruling.denied
+            ruling = settle(dialect, heard, ruling, allow_modify=asked.allow_modify)
+            return _with_lines(dialect.answer(heard, ruling), lines)
+        except TimeoutError:
+            return _failed(closed, "the webhooks did not answer in time")
+        except HookyardError as error:
+            return _failed(closed, str(error))
+
+    async def _ruling(self, asked: Asked, heard: Heard, hooks: Hooks, session: Session) -> Ruling:
+        """The ruling, once for an event that is told twice. One that comes too late goes on without us."""
+        points = (firing.point for firing in heard.firings)
+        key = (heard.agent, heard.session_id or "", (heard.tool_name or "").lower(), as_text(heard.tool_args), *points)
+        twin = self._twins.pop(key, None)
+        if twin is not None and twin.line != asked.agent:
+            task = twin.ruling
+        else:
+            task = asyncio.create_task(judge(hooks, heard, session, self._sessions.clock))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+            if heard.agent == "copilot":  # runs Claude Code's hooks too
+                self._twins[key] = _Twin(asked.agent, task)
+                while len(self._twins) > MOST_TWINS:
+                    self._twins.popitem(last=False)
+        return await asyncio.wait_for(asyncio.shield(task), max(asked.seconds - MARGIN_SECONDS, 0.01))
+
+    def _hooks_of(self, project: Path) -> Hooks:
+        found = self._hooks.get(project)
+        if found is None:
+            found = Hooks.load(project, environ=self._environ, home=self._home, warn=self._warn)
+            self._hooks[project] = found
+        self._hooks.move_to_end(project)
+        return found
+
+    async def rest(self) -> None:
+        """Between events: let go of projects that were not heard of for long."""
+        while len(self._hooks) > MOST_PROJECTS and not self._asking:
+            _, hooks = self._hooks.popitem(last=False)
+            await hooks.aclose()
+
+    async def aclose(self) -> None:
+        """Let what is under way end, then close; what waits in outboxes stays on disk."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=2.0)
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*(hooks.aclose() for hooks in self._hooks.values()), return_exceptions=True)
+
+    def _warn(self, line: str) -> None:
+        lines = _lines.get()
+        if lines is None:
+            self._tell(line)
+        else:
+            lines.append(line)
+
+    def _note(self, agent: str) -> None:
+        """Leave a file whose time says when the agent was last heard of."""
+        with contextlib.suppress(OSError):
+            path = self._folder / f"{SEEN}{agent}"
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                path.touch(mode=0o600)
+
+
+def _fails_closed(hooks: Hooks, heard: Heard) -> bool:
+    return any(
+        hooks.fail_closed(firing.point, heard.tool_name) for firing in heard.firings if POINTS[firing.point].may_deny
+    )
+
+
+def _failed(closed: bool, why: str) -> Answer:
+    return Answer(BLOCKED if closed else 0, err=f"hookyard: {why}")
+
+
+def _with_lines(answer: Answer, lines: list[str]) -> Answer:
+    """The webhooks' own lines, after what the answer says on stderr anyway."""
+    if not lines or answer.code:
+        return answer
+    return replace(answer, err="\n".join(filter(None, (answer.err, *lines))))

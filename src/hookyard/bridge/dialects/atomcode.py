@@ -1,0 +1,82 @@
+"""AtomCode, whose own webhooks no longer fire; its command hooks do.
+
+Known from its documentation and from the shapes that it shares with Claude Code; no test has run it, so it is called
+unproven everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Answer, Event, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.claude_code import ClaudeCode
+from hookyard.errors import InvalidError
+from hookyard.hooks.points import Point
+
+_PREFIX = "hookyard-"
+
+
+class AtomCode(ClaudeCode):
+    """AtomCode's dialect."""
+
+    name = "atomcode"
+    title = "AtomCode"
+    proven = ""
+    recheck = Recheck.RUNS_THEM
+    events = (
+        Event("SessionStart", (Point.SESSION_START,)),
+        Event("UserPromptSubmit", base.PROMPT),
+        Event("PreToolUse", base.BEFORE_TOOL),
+        Event("PostToolUse", (Point.POST_TOOL,)),
+        Event("PostToolUseFailure", (Point.POST_TOOL,)),
+        Event("Stop", base.TURN_END),
+        Event("StopFailure", (Point.ERROR, *base.TURN_END)),
+        Event("SessionEnd", (Point.SESSION_END,)),
+    )
+
+    _changes_results = False
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """As Claude Code, but a call's id is `call_id`."""
+        call_id = base.text_of(native, "call_id", "tool_use_id")
+        return super().read(event, {**native, "tool_use_id": call_id})
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """Its own words for a deny and a modification."""
+        if ruling.denied is not None:
+            if heard.tool_name is None:
+                return Answer.of({"decision": "block", "reason": ruling.denied})
+            return Answer.of({"action": "block", "reason": ruling.denied})
+        said: dict[str, Any] = {} if ruling.args is None else {"action": "modify", "args": ruling.args}
+        if ruling.warnings:
+            said["additionalContext"] = base.warn(ruling.warnings)
+        return Answer.of(said, base.warn(ruling.warnings))
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """The command hooks' file, not the webhooks' `hooks.toml`."""
+        if project is not None:
+            return project / ".hooks.json"
+        return Path(environ.get("ATOMCODE_HOME") or home / ".atomcode") / "hooks.json"
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """One named entry for each event; times are in milliseconds."""
+        entries = settings.setdefault("hooks", {})
+        if not isinstance(entries, dict):
+            raise InvalidError("`hooks` is no object", mend="mend the file, then install again")
+        for name, entry in list(entries.items()):
+            if isinstance(entry, dict) and ours(str(entry.get("command", ""))):
+                del entries[name]
+        for line in lines:
+            entries[f"{_PREFIX}{line.event.name}"] = {
+                "event": line.event.name,
+                "command": line.command,
+                "timeout_ms": line.timeout_seconds * 1000,
+            }
+        if not entries:
+            del settings["hooks"]
+
+
+DIALECT = AtomCode()

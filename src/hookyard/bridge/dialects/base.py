@@ -1,0 +1,301 @@
+"""What a dialect is: how one agent's native hooks speak, both ways, and how they are configured.
+
+Implemented by the other files of this folder. A dialect is pure: it reads no file, starts nothing, and never raises
+anything but `UnreadableError` on what an agent may send.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from hookyard.errors import PermanentError
+from hookyard.hooks.points import POINTS, Point
+
+BLOCKED = 2
+"""The exit code that every agent takes for a refusal, with the reason on stderr."""
+
+
+class UnreadableError(PermanentError):
+    """The event is not of a shape that the dialect knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A point that a native event stands for.
+
+    Attributes:
+        point: The point.
+        own: The event's own keys of the webhooks contract, section 3.
+    """
+
+    point: Point
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A native event, understood.
+
+    Attributes:
+        event: Its native name.
+        agent: Who fired it; not always the agent whose dialect it is (some read each other's settings).
+        firings: Points that it stands for, in order; none when it says nothing of interest.
+        session_id: The agent's session.
+        working_dir: The agent's working folder.
+        tool_name: The tool that it is about.
+        tool_args: That tool's arguments, None when it is about no tool.
+        call_id: The model's id of the call, `""` where the agent does not tell it.
+        duration_ms: How long the call took, None where the agent does not tell it.
+        bypasses: The agent runs in a mode that asks no person for permission anyway.
+        response: The tool's result as the agent told it, None before the call and where it cannot be changed.
+    """
+
+    event: str
+    agent: str
+    firings: tuple[Firing, ...]
+    session_id: str | None = None
+    working_dir: str | None = None
+    tool_name: str | None = None
+    tool_args: Mapping[str, Any] | None = None
+    call_id: str = ""
+    duration_ms: float | None = None
+    bypasses: bool = False
+    response: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the webhooks made of an event.
+
+    Attributes:
+        denied: Why the step must not happen, None when it may.
+        args: The whole new arguments of the tool call, None when they stay.
+        warnings: For the user to see.
+        result: What the model is to read as the tool's result, None when that stays.
+    """
+
+    denied: str | None = None
+    args: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a native hook command ends with.
+
+    Attributes:
+        code: Exit code.
+        out: For its standard output, `""` or one JSON text.
+        err: For its standard error.
+    """
+
+    code: int = 0
+    out: str = ""
+    err: str = ""
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], err: str = "") -> Answer:
+        """Exit code 0 and a JSON object; nothing at all when the object is empty."""
+        return cls(0, json.dumps(said, ensure_ascii=False) if said else "", err)
+
+
+class Recheck(StrEnum):
+    """What an agent does with arguments that its hook modified."""
+
+    ASKS_AGAIN = "asks again"  # its permission check sees the new arguments
+    RUNS_THEM = "runs them"  # nobody is asked: only where nobody would have been asked anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One native event that can be installed.
+
+    Attributes:
+        name: As the agent calls it.
+        points: What it stands for, in order.
+        limit_seconds: The longest that the agent lets its hook run, None when the hook may say so itself.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    limit_seconds: float | None = None
+
+    @property
+    def gating(self) -> bool:
+        """A webhook's answer can refuse the step."""
+        return any(POINTS[point].may_deny for point in self.points)
+
+    @property
+    def for_tools(self) -> bool:
+        """It concerns one tool call."""
+        return any(POINTS[point].for_tools for point in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One hook to be installed.
+
+    Attributes:
+        event: For this event.
+        command: Run by a shell.
+        timeout_seconds: After which the agent gives up on it, and goes on.
+    """
+
+    event: Event
+    command: str
+    timeout_seconds: int
+
+
+class Dialect(Protocol):
+    """One agent's way of speaking."""
+
+    name: str
+    """As in `hookyard bridge install NAME`."""
+
+    title: str
+    """As its makers write it."""
+
+    proven: str
+    """The version that the end-to-end tests run, `""` when it is known from documentation only."""
+
+    events: tuple[Event, ...]
+    """Native events that stand for points."""
+
+    recheck: Recheck
+    """What the agent does with modified arguments."""
+
+    blocks_prompts: bool
+    """It obeys a refusal of the user's message. Where it does not, every tool call of that turn is refused instead."""
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """Understand what the agent gave its hook. Raises UnreadableError."""
+        ...
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """Word a ruling so that the agent obeys it. `settle` has been applied to it."""
+        ...
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """The file that holds its hooks: the user's, or a project's."""
+        ...
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """Put hooks into its settings, in place of those that are ours. No lines: take ours out, leave no trace."""
+        ...
+
+
+def settle(dialect: Dialect, heard: Heard, ruling: Ruling, *, allow_modify: bool = False) -> Ruling:
+    """A ruling that the agent can follow without passing over the person at the keyboard.
+
+    Args:
+        dialect: Speaks to the agent.
+        heard: The event.
+        ruling: What the webhooks made of it.
+        allow_modify: The user installed the bridge with `--allow-modify`.
+
+    Returns:
+        The ruling, or a deny where a modification would run arguments that nobody was asked about. A result that
+        the agent cannot change stays, with a warning.
+    """
+    if ruling.result is not None and heard.response is None:
+        kept = f"a webhook changed the tool's result, which {dialect.title} cannot do: it stays as it is"
+        ruling = replace(ruling, result=None, warnings=(*ruling.warnings, kept))
+    if ruling.denied is not None or ruling.args is None:
+        return ruling
+    if dialect.recheck is Recheck.ASKS_AGAIN or heard.bypasses or allow_modify:
+        return ruling
+    why = (
+        f"Not run: a webhook changed the arguments, and {dialect.title} would run the changed ones without asking for "
+        "permission. `hookyard bridge install --allow-modify` allows that."
+    )
+    return replace(ruling, denied=why, args=None)
+
+
+BEFORE_TOOL = (Point.TOOL_CALL_START, Point.PRE_TOOL)
+"""No agent tells the two apart: both are fired, in this order."""
+
+PROMPT = (Point.MESSAGE, Point.TURN_START)
+TURN_END = (Point.TURN_COMPLETE, Point.POST_TURN)
+
+
+def before_tool(call_id: str) -> tuple[Firing, ...]:
+    """The points before a tool call."""
+    own = {"call_id": call_id} if call_id else {}
+    return tuple(Firing(point, own) for point in BEFORE_TOOL)
+
+
+def after_tool(call_id: str, result: str, *, success: bool) -> tuple[Firing, ...]:
+    """The point after it; `duration_ms` is added by whoever measured it."""
+    own = {"call_id": call_id} if call_id else {}
+    return (Firing(Point.POST_TOOL, {**own, "result": result, "success": success}),)
+
+
+def prompt(text: str) -> tuple[Firing, ...]:
+    """The points of a message from the user."""
+    return Firing(Point.MESSAGE, {"content": text}), Firing(Point.TURN_START, {"phase": "prompt"})
+
+
+def turn_end(result_type: str = "Responded") -> tuple[Firing, ...]:
+    """The points at the end of a turn; statistics are added by whoever counted."""
+    own = {"result_type": result_type}
+    return Firing(Point.TURN_COMPLETE, own), Firing(Point.POST_TURN, own)
+
+
+def text_of(native: Mapping[str, Any], *keys: str) -> str:
+    """The first of some keys that holds a text, `""` when none does."""
+    for key in keys:
+        value = native.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def needed(native: Mapping[str, Any], key: str) -> str:
+    """A text without which an event means nothing.
+
+    Raises:
+        UnreadableError: It is not there.
+    """
+    value = text_of(native, key)
+    if not value:
+        raise UnreadableError(f"the event has no {key}")
+    return value
+
+
+def arguments(native: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A tool's arguments: an object, or the JSON text of one.
+
+    Raises:
+        UnreadableError: They are neither, so nobody could judge them.
+    """
+    value = native.get(key, {})
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, dict):
+        raise UnreadableError(f"the event's {key} is no object")
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def number(native: Mapping[str, Any], key: str) -> float | None:
+    """A number, None when there is none."""
+    value = native.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def warn(warnings: Sequence[str]) -> str:
+    """Warnings as lines for stderr or for a message to the user."""
+    return "\n".join(warnings)

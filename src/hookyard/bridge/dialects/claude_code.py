@@ -1,0 +1,136 @@
+"""Claude Code, and what Codex took over from it.
+
+A modification is the whole new input without any decision: an "allow" would skip the person at the keyboard.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge import grouped_settings
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.hooks.points import Point
+
+_BYPASSING = "bypassPermissions"
+
+
+class ClaudeCode:
+    """Claude Code's dialect."""
+
+    name = "claude-code"
+    title = "Claude Code"
+    proven = "2.1.330"
+    recheck = Recheck.ASKS_AGAIN
+    blocks_prompts = True
+    events: tuple[Event, ...] = (
+        Event("SessionStart", (Point.SESSION_START,)),
+        Event("UserPromptSubmit", base.PROMPT),
+        Event("MessageDisplay", (Point.MODEL_RESPONSE,)),
+        Event("PreToolUse", base.BEFORE_TOOL),
+        Event("PostToolUse", (Point.POST_TOOL,)),
+        Event("PostToolUseFailure", (Point.POST_TOOL,)),
+        Event("Stop", base.TURN_END),
+        Event("StopFailure", (Point.ERROR, *base.TURN_END)),
+        Event("SessionEnd", (Point.SESSION_END,)),
+    )
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """Understand an event. Copilot, which reads Claude's settings too, dates its events; Claude does not."""
+        about_tool = "ToolUse" in event
+        return Heard(
+            event,
+            "copilot" if "timestamp" in native and self.name == "claude-code" else self.name,
+            self._firings(event, native),
+            base.text_of(native, "session_id") or None,
+            base.text_of(native, "cwd") or None,
+            base.needed(native, "tool_name") if about_tool else None,
+            base.arguments(native, "tool_input") if about_tool else None,
+            base.text_of(native, "tool_use_id"),
+            base.number(native, "duration_ms"),
+            native.get("permission_mode") == _BYPASSING,
+            native.get("tool_response") if event == "PostToolUse" and self._changes_results else None,
+        )
+
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+        call_id = base.text_of(native, "tool_use_id")
+        model = {"model_name": base.text_of(native, "model")}
+        match event:
+            case "SessionStart":
+                return (Firing(Point.SESSION_START, model if model["model_name"] else {}),)
+            case "UserPromptSubmit":
+                return base.prompt(base.text_of(native, "prompt"))
+            case "MessageDisplay":
+                text = base.text_of(native, "delta")
+                return (Firing(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
+            case "PreToolUse":
+                return base.before_tool(call_id)
+            case "PostToolUse":
+                result = native.get("tool_response", native.get("tool_result", ""))
+                return base.after_tool(call_id, base.as_text(result), success=True)
+            case "PostToolUseFailure":
+                return base.after_tool(call_id, base.as_text(native.get("error", "")), success=False)
+            case "Stop":
+                return base.turn_end()
+            case "StopFailure":
+                kind, message = base.text_of(native, "error"), base.text_of(native, "last_assistant_message")
+                error = Firing(Point.ERROR, {"error_type": kind or "error", "error_message": message, "phase": "turn"})
+                return (error, *base.turn_end("Failed"))
+            case "SessionEnd":
+                return (Firing(Point.SESSION_END),)
+        return ()
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """The words of Claude Code; to Copilot, reading its settings, the exit code that both know."""
+        if ruling.denied is not None:
+            if heard.agent != self.name or heard.tool_name is None:
+                return self._blocked(heard, ruling.denied)
+            return Answer.of(self._specific(heard, permissionDecision="deny", permissionDecisionReason=ruling.denied))
+        if ruling.args is not None and heard.agent != self.name:
+            return self._blocked(heard, "Not run: a webhook changed the arguments, which cannot be said here.")
+        said: dict[str, Any] = {}
+        if ruling.args is not None:
+            said |= self._specific(heard, updatedInput=ruling.args, **self._with_modified)
+        if ruling.result is not None:
+            said |= self._specific(heard, updatedToolOutput=_in_shape_of(heard.response, ruling.result))
+        if ruling.warnings:
+            said["systemMessage"] = base.warn(ruling.warnings)
+        return Answer.of(said, base.warn(ruling.warnings))
+
+    _with_modified: Mapping[str, Any] = {}
+    _changes_results = True
+
+    def _blocked(self, heard: Heard, reason: str) -> Answer:
+        """A prompt is blocked in words, anything else by the exit code."""
+        if heard.tool_name is None and heard.agent == self.name:
+            return Answer.of({"decision": "block", "reason": reason})
+        return Answer(base.BLOCKED, err=reason)
+
+    def _specific(self, heard: Heard, **said: Any) -> dict[str, Any]:
+        return {"hookSpecificOutput": {"hookEventName": heard.event, **said}}
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """A project's is the one that is not committed: the lines name places of this machine."""
+        if project is not None:
+            return project / ".claude" / "settings.local.json"
+        return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """Groups by event."""
+        grouped_settings.install(settings, lines, ours, matcher="*")
+
+
+def _in_shape_of(response: Any, content: str) -> Any:
+    """A new result in the shape of the old one, which Claude Code keeps where the shape changes."""
+    if isinstance(response, str):
+        return content
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return {**response, "stdout": content} if isinstance(response, dict) and "stdout" in response else content
+
+
+DIALECT = ClaudeCode()

@@ -1,0 +1,47 @@
+"""Codex: Claude Code's shapes, except that a modification without an "allow" runs the original command.
+
+Since that "allow" skips the person at the keyboard, it is said only where nobody would have been asked, or where the
+user allowed it (`settle`). Codex skips hooks that it does not trust, silently: see `codex_trust`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Event, Recheck
+from hookyard.bridge.dialects.claude_code import ClaudeCode
+from hookyard.hooks.points import Point
+
+SESSION_END_SECONDS = 3.0
+"""Codex gives its SessionEnd hooks no more, whatever they ask for."""
+
+
+class Codex(ClaudeCode):
+    """Codex's dialect. It accepts events that it never fires, so those are left out."""
+
+    name = "codex"
+    title = "Codex"
+    proven = "0.169.0"
+    recheck = Recheck.RUNS_THEM
+    events = (
+        Event("SessionStart", (Point.SESSION_START,)),
+        Event("UserPromptSubmit", base.PROMPT),
+        Event("PreToolUse", base.BEFORE_TOOL),
+        Event("PostToolUse", (Point.POST_TOOL,)),
+        Event("Stop", base.TURN_END),
+        Event("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
+    )
+    _with_modified: Mapping[str, Any] = {"permissionDecision": "allow"}
+    _changes_results = False
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """Hooks have a file of their own."""
+        if project is not None:
+            return project / ".codex" / "hooks.json"
+        return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
+
+
+DIALECT = Codex()

@@ -1,0 +1,101 @@
+"""GitHub Copilot CLI. Its events do not name themselves, so the installed line does; it has a folder of hook files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.hooks.points import Point
+
+
+class Copilot:
+    """Copilot CLI's dialect."""
+
+    name = "copilot"
+    title = "GitHub Copilot CLI"
+    proven = "1.0.102"
+    recheck = Recheck.RUNS_THEM
+    blocks_prompts = False
+    events: tuple[Event, ...] = (
+        Event("sessionStart", (Point.SESSION_START,)),
+        Event("userPromptSubmitted", base.PROMPT),
+        Event("preToolUse", base.BEFORE_TOOL),
+        Event("postToolUse", (Point.POST_TOOL,)),
+        Event("agentStop", base.TURN_END),
+        Event("errorOccurred", (Point.ERROR,)),
+        Event("sessionEnd", (Point.SESSION_END,)),
+    )
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """Understand an event; it tells neither the id of a call nor a permission mode."""
+        about_tool = event in {"preToolUse", "postToolUse"}
+        return Heard(
+            event,
+            self.name,
+            self._firings(event, native),
+            base.text_of(native, "sessionId") or None,
+            base.text_of(native, "cwd") or None,
+            base.needed(native, "toolName") if about_tool else None,
+            base.arguments(native, "toolArgs") if about_tool else None,
+        )
+
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+        match event:
+            case "sessionStart":
+                return (Firing(Point.SESSION_START),)
+            case "userPromptSubmitted":
+                return base.prompt(base.text_of(native, "prompt"))
+            case "preToolUse":
+                return base.before_tool("")
+            case "postToolUse":
+                said = native.get("toolResult")
+                result = said if isinstance(said, dict) else {"textResultForLlm": said or ""}
+                text = base.as_text(result.get("textResultForLlm", ""))
+                return base.after_tool("", text, success=result.get("resultType", "success") == "success")
+            case "agentStop":
+                return base.turn_end()
+            case "errorOccurred":
+                return (_error(native),)
+            case "sessionEnd":
+                return (Firing(Point.SESSION_END),)
+        return ()
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """A tool call is refused in words, a prompt by the exit code; there is no way to show a warning but stderr."""
+        if ruling.denied is not None:
+            if heard.tool_name is None:
+                return Answer(base.BLOCKED, err=ruling.denied)
+            return Answer.of({"permissionDecision": "deny", "permissionDecisionReason": ruling.denied})
+        said = {} if ruling.args is None else {"modifiedArgs": ruling.args}
+        return Answer.of(said, base.warn(ruling.warnings))
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """A file of our own in the folder of hook files."""
+        if project is not None:
+            return project / ".github" / "hooks" / "hookyard.json"
+        return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / "hookyard.json"
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """A list of commands for each event. The file is ours alone, so all of it is written anew."""
+        settings.clear()
+        for line in lines:
+            hook = {"type": "command", "bash": line.command, "timeoutSec": line.timeout_seconds}
+            settings.setdefault("version", 1)
+            settings.setdefault("hooks", {}).setdefault(line.event.name, []).append(hook)
+
+
+def _error(native: Mapping[str, Any]) -> Firing:
+    error = native.get("error")
+    told: Mapping[str, Any] = error if isinstance(error, dict) else {"message": base.as_text(error or "")}
+    own = {
+        "error_type": base.text_of(told, "name") or "error",
+        "error_message": base.text_of(told, "message"),
+        "phase": base.text_of(native, "errorContext"),
+    }
+    return Firing(Point.ERROR, own)
+
+
+DIALECT = Copilot()

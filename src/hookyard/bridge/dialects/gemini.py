@@ -1,0 +1,115 @@
+"""Gemini CLI, as `gemini -p` and in the terminal; in its ACP mode it fires no tool hooks and cannot be governed.
+
+Modified arguments are merged with the old ones by Gemini and run at once: what a webhook took away cannot be taken
+away, so that is a deny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge import grouped_settings
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.hooks.points import Point
+
+
+class Gemini:
+    """Gemini CLI's dialect."""
+
+    name = "gemini"
+    title = "Gemini CLI"
+    proven = "0.61.0"
+    recheck = Recheck.RUNS_THEM
+    blocks_prompts = True
+    events: tuple[Event, ...] = (
+        Event("SessionStart", (Point.SESSION_START,)),
+        Event("BeforeAgent", base.PROMPT),
+        Event("AfterModel", (Point.MODEL_RESPONSE,)),
+        Event("BeforeTool", base.BEFORE_TOOL),
+        Event("AfterTool", (Point.POST_TOOL,)),
+        Event("AfterAgent", base.TURN_END),
+        Event("SessionEnd", (Point.SESSION_END,)),
+    )
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """Understand an event; it tells neither the id of a call nor a permission mode."""
+        about_tool = event in {"BeforeTool", "AfterTool"}
+        return Heard(
+            event,
+            self.name,
+            self._firings(event, native),
+            base.text_of(native, "session_id") or None,
+            base.text_of(native, "cwd") or None,
+            base.needed(native, "tool_name") if about_tool else None,
+            base.arguments(native, "tool_input") if about_tool else None,
+        )
+
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+        match event:
+            case "SessionStart":
+                return (Firing(Point.SESSION_START),)
+            case "BeforeAgent":
+                return base.prompt(base.text_of(native, "prompt"))
+            case "AfterModel":
+                return _spoken(native)
+            case "BeforeTool":
+                return base.before_tool("")
+            case "AfterTool":
+                said = native.get("tool_response")
+                response = said if isinstance(said, dict) else {"llmContent": said or ""}
+                text = base.as_text(response.get("llmContent", ""))
+                return base.after_tool("", text, success=not response.get("error"))
+            case "AfterAgent":
+                return base.turn_end()
+            case "SessionEnd":
+                return (Firing(Point.SESSION_END),)
+        return ()
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """Its own words for a deny, a modification and a message to the user."""
+        if ruling.denied is not None:
+            return Answer.of({"decision": "deny" if heard.tool_name else "block", "reason": ruling.denied})
+        said: dict[str, Any] = {}
+        if ruling.args is not None:
+            gone = sorted(set(heard.tool_args or {}) - set(ruling.args))
+            if gone:
+                reason = f"Not run: a webhook took away {gone[0]!r}, which {self.title} cannot do."
+                return Answer.of({"decision": "deny", "reason": reason})
+            said["hookSpecificOutput"] = {"hookEventName": heard.event, "tool_input": ruling.args}
+        if ruling.warnings:
+            said["systemMessage"] = base.warn(ruling.warnings)
+        return Answer.of(said, base.warn(ruling.warnings))
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """Hooks are a part of the settings."""
+        return (home if project is None else project) / ".gemini" / "settings.json"
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """Groups by event; times are in milliseconds."""
+        grouped_settings.install(settings, lines, ours, matcher=".*", timeout_unit=1000)
+
+
+def _spoken(native: Mapping[str, Any]) -> tuple[Firing, ...]:
+    """What the model said in one piece of its answer; pieces without text (tool calls) say nothing."""
+    answer, request = native.get("llm_response"), native.get("llm_request")
+    text = base.text_of(answer, "text") if isinstance(answer, dict) else ""
+    if not text and isinstance(answer, dict):
+        text = "".join(_parts(answer))
+    if not text:
+        return ()
+    model = base.text_of(request, "model") if isinstance(request, dict) else ""
+    return (Firing(Point.MODEL_RESPONSE, {"response": text, **({"model_name": model} if model else {})}),)
+
+
+def _parts(answer: Mapping[str, Any]) -> list[str]:
+    candidates = answer.get("candidates")
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    content = first.get("content") if isinstance(first, dict) else None
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return [part for part in parts if isinstance(part, str)] if isinstance(parts, list) else []
+
+
+DIALECT = Gemini()

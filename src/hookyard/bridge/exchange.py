@@ -1,0 +1,88 @@
+"""What `shim` sends and what it gets back, seen from the other end of the socket.
+
+Used by `relay` and `governor`. The form is the shim's, which may import nothing: five texts that each end in a NUL
+(agent, native event, mode letters, seconds, working folder), then the event as the agent gave it; back go exit code and
+the lengths of two outputs on one line, then both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hookyard.bridge.dialects.base import Answer, UnreadableError
+from hookyard.bridge.shim import CHUNK, LARGEST_EVENT
+
+FIELDS = 5
+LARGEST_HEAD = 65_536
+LONGEST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One event on its way in.
+
+    Attributes:
+        agent: Whose installation sent it.
+        event: Its native name.
+        closed: Whatever goes wrong refuses the step.
+        allow_modify: The user allowed modifications that nobody is asked about.
+        seconds: How long the shim waits from when it started.
+        folder: Where the shim ran.
+        text: What the agent gave its hook.
+    """
+
+    agent: str
+    event: str
+    closed: bool
+    allow_modify: bool
+    seconds: float
+    folder: str
+    text: bytes
+
+    def native(self) -> Mapping[str, Any]:
+        """The event as an object.
+
+        Raises:
+            UnreadableError: It is none.
+        """
+        try:
+            value = json.loads(self.text)
+        except (ValueError, RecursionError):
+            raise UnreadableError("the event is not JSON") from None
+        if not isinstance(value, dict):
+            raise UnreadableError("the event is no object")
+        return value
+
+
+async def read(reader: asyncio.StreamReader) -> Asked | None:
+    """Read an event to its end; None when it is not of the form or too large."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await reader.read(CHUNK):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_EVENT + LARGEST_HEAD:
+            return None
+    fields = b"".join(parts).split(b"\0", FIELDS)
+    if len(fields) != FIELDS + 1:
+        return None
+    agent, event, mode, seconds, folder = (field.decode("utf-8", "surrogateescape") for field in fields[:FIELDS])
+    try:
+        limit = float(seconds)
+    except ValueError:
+        return None
+    if not math.isfinite(limit):
+        return None
+    limit = min(limit, LONGEST_SECONDS)
+    return Asked(agent, event, "c" in mode, "m" in mode, limit, folder, fields[FIELDS])
+
+
+def worded(answer: Answer) -> bytes:
+    """An answer as the shim reads it."""
+    out, err = (text.encode("utf-8", "replace") for text in (answer.out, f"{answer.err}\n" if answer.err else ""))
+    return b"%d %d %d\n%b%b" % (answer.code, len(out), len(err), out, err)

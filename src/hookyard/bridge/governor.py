@@ -1,0 +1,144 @@
+"""Governs the agents that hookyard itself runs as processes, through their native hooks.
+
+Made by `wiring` and handed to the agents' kinds. For each run there is a Unix socket in a folder of its own; the
+agent's hook commands reach it through `shim`, and the run's own gate decides. Only tool events are asked for:
+the other points of a run are fired by the worker. Everything fails closed: a gate that cannot be asked, an event that
+cannot be read and a modification that cannot be expressed all deny.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from hookyard.bridge import exchange, shim
+from hookyard.bridge.dialects import all_dialects, dialect_of
+from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Event, Heard, Line, Ruling, as_text, settle
+from hookyard.bridge.judge import new_arguments
+from hookyard.bridge.plan import Commands
+from hookyard.errors import HookyardError
+from hookyard.hooks.decision import Decision
+from hookyard.hooks.points import Point
+
+DEADLINE_SECONDS = 590.0
+"""For one event; the agent waits a little longer."""
+
+HOOK_SECONDS = 600
+
+
+class Gate(Protocol):
+    """What decides."""
+
+    async def before(self, name: str, call_id: str, args: str) -> Decision:
+        """The gates before a tool call."""
+        ...
+
+    async def after(
+        self, name: str, call_id: str, args: str, result: str, *, success: bool, duration_ms: float
+    ) -> Decision:
+        """The point after it."""
+        ...
+
+
+class Governor:
+    """Governs runs, each through a socket of its own."""
+
+    def governs(self, kind: str) -> bool:
+        """Whether it can deny what an agent of this kind does."""
+        return kind in all_dialects() and bool(dialect_of(kind).proven)
+
+    @asynccontextmanager
+    async def governing(self, kind: str, gate: Gate) -> AsyncIterator[Mapping[str, Any]]:
+        """While it lasts, native hooks configured with the value reach the gate."""
+        dialect = dialect_of(kind)
+        folder = Path(tempfile.mkdtemp(prefix="hookyard-"))  # readable by this user alone
+        commands = Commands(Path(sys.executable), Path(shim.__file__), folder)
+        asked = _Asked(dialect, gate)
+        server = await asyncio.start_unix_server(asked.answer, folder / shim.SOCKET)
+        settings: dict[str, Any] = {}
+        lines = [_line(event, kind, commands) for event in dialect.events if event.for_tools]
+        dialect.install(settings, lines, commands.ours)
+        try:
+            yield settings["hooks"]
+        finally:
+            server.close()
+            await asked.end()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line(event: Event, kind: str, commands: Commands) -> Line:
+    return Line(event, commands.line(kind, event.name, DEADLINE_SECONDS, "c"), HOOK_SECONDS)
+
+
+class _Asked:
+    """Answers the events of one run."""
+
+    def __init__(self, dialect: Dialect, gate: Gate) -> None:
+        self._dialect = dialect
+        self._gate = gate
+        self._started: dict[str, float] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: an event in, an answer out. No answer is a deny: the shim sees to that."""
+        task = asyncio.current_task()
+        assert task is not None  # the server made one
+        self._under_way.add(task)
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                asked = await exchange.read(reader)
+                if asked is not None:
+                    writer.write(exchange.worded(await self._judge(asked)))
+                    await writer.drain()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self._under_way.discard(task)
+            writer.close()
+
+    async def end(self) -> None:
+        """The run is over; nobody waits for what is under way."""
+        for task in list(self._under_way):
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _judge(self, asked: exchange.Asked) -> Answer:
+        try:
+            heard = self._dialect.read(asked.event, asked.native())
+            if heard.tool_name is None:
+                return Answer()
+            if heard.firings[0].point is Point.POST_TOOL:
+                await self._after(heard, heard.tool_name)
+                return Answer()
+            ruling = await self._before(heard, heard.tool_name)
+        except HookyardError as error:
+            return Answer(BLOCKED, err=f"hookyard: {error}")
+        # The run's owner has decided what may run unasked: there is no person to pass over.
+        return self._dialect.answer(heard, settle(self._dialect, heard, ruling, allow_modify=True))
+
+    async def _before(self, heard: Heard, tool_name: str) -> Ruling:
+        self._started[heard.call_id or tool_name] = time.monotonic()
+        decision = await self._gate.before(tool_name, heard.call_id, as_text(heard.tool_args))
+        if decision.denied:
+            return Ruling(f"Denied: {decision.message or 'a webhook gave no reason'}")
+        return Ruling() if decision.content is None else new_arguments(decision.content)
+
+    async def _after(self, heard: Heard, tool_name: str) -> None:
+        started = self._started.pop(heard.call_id or tool_name, None)
+        measured = 0.0 if started is None else (time.monotonic() - started) * 1000
+        own = heard.firings[0].own
+        await self._gate.after(
+            tool_name,
+            heard.call_id,
+            as_text(heard.tool_args),
+            own["result"],
+            success=own["success"],
+            duration_ms=measured if heard.duration_ms is None else heard.duration_ms,
+        )

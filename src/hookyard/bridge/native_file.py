@@ -1,0 +1,165 @@
+"""An agent's settings file: read with care, written whole or not at all, put back as it was.
+
+Used by `install`. The file is the user's: broken JSON is never written over, a link stays a link, the file's mode
+stays, and the text that was there before the first installation is kept, so that it can be restored to the byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hookyard.errors import InvalidError
+
+LARGEST_FILE = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NativeFile:
+    """One settings file.
+
+    Attributes:
+        path: Where it is, whether it exists or not.
+        backups: Folder of our own where the text before the first installation is kept.
+    """
+
+    path: Path
+    backups: Path
+
+    def text(self) -> str | None:
+        """What it holds, None when there is none.
+
+        Raises:
+            InvalidError: It cannot be read as text.
+        """
+        try:
+            if self.path.stat().st_size > LARGEST_FILE:
+                raise InvalidError("is larger than 8 MiB", where=str(self.path))
+            return self.path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidError(f"cannot be read: {_plain(error)}", where=str(self.path)) from None
+
+    def settings(self) -> dict[str, Any]:
+        """The object in it, empty when there is none.
+
+        Raises:
+            InvalidError: It holds something else; nobody knows what to keep, so nothing is written.
+        """
+        text = self.text()
+        if text is None or not text.strip():
+            return {}
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            mend = "mend it (comments are no JSON either), then install again; nothing was written"
+            raise InvalidError(f"is not JSON: {error.msg}", where=f"{self.path}:{error.lineno}", mend=mend) from None
+        except RecursionError:
+            raise InvalidError("is nested too deeply", where=str(self.path)) from None
+        if not isinstance(value, dict):
+            raise InvalidError("holds no JSON object", where=str(self.path), mend="nothing was written")
+        return value
+
+    def change(self, change: Callable[[dict[str, Any]], None], *, restore: bool = False) -> bool:
+        """Change the settings and write them.
+
+        Args:
+            change: Changes them in place.
+            restore: The change takes out what is ours: where nobody else changed the file since the first
+                installation, the very text that was there before comes back.
+
+        Returns:
+            Whether anything was to be changed.
+        """
+        before, settings = self.text(), self.settings()
+        known = json.dumps(settings)
+        try:
+            change(settings)
+        except InvalidError as error:
+            raise InvalidError(error.what, where=str(self.path), mend=error.mend) from None
+        if json.dumps(settings) == known:
+            return False
+        kept = self._kept()
+        if restore and kept is not None:
+            then = _object(kept.before)
+            change(then)
+            if then == settings:
+                self._restore(kept.before)
+                return True
+        if not restore:
+            self._keep(before)
+        self._write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        return True
+
+    def _write(self, text: str) -> None:
+        write_whole(Path(os.path.realpath(self.path)), text)
+
+    def _restore(self, before: str | None) -> None:
+        """Nothing of ours is left: the very text that was there before."""
+        if before is None:
+            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()  # when we made it; a folder with anything in it stays
+        else:
+            self._write(before)
+        self._place.unlink(missing_ok=True)
+
+    @property
+    def _place(self) -> Path:
+        digest = hashlib.sha256(str(self.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return self.backups / f"{digest}.json"
+
+    def _keep(self, before: str | None) -> None:
+        if not self._place.exists():
+            self.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self._place, json.dumps({"path": str(self.path), "before": before}, ensure_ascii=False))
+
+    def _kept(self) -> _Kept | None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return _Kept(json.loads(self._place.read_text(encoding="utf-8"))["before"])
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    before: str | None
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    return json.loads(text) if text and text.strip() else {}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all; its mode stays, a new one is for this user alone.
+
+    Raises:
+        InvalidError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidError(f"cannot be written: {_plain(error)}", where=str(path)) from None
+
+
+def _plain(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"

@@ -1,0 +1,170 @@
+"""The local relay: one process for a user, behind a Unix socket, that asks the webhooks for every agent's hooks.
+
+Started by `shim` when it is needed, and ended by itself when nobody has asked for a while. It keeps connections warm,
+trust and outbox at hand, and looks at changed files by itself. Everything in it belongs to one user: its folder and
+socket can be opened by nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hookyard.bridge.shim import SOCKET
+
+if TYPE_CHECKING:
+    from hookyard.bridge.desk import Desk
+
+IDLE_SECONDS = 900.0
+LOOK_EVERY_SECONDS = 5.0
+LAST_CALLS_SECONDS = 0.2
+LARGEST_LOG = 256 * 1024
+FOLDER = "relay"
+LOCK = "lock"
+LOG = "relay.log"
+VARIABLES = "variables.json"
+
+SETTINGS = frozenset(
+    {
+        "ATOMCODE_HOME",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HOOKYARD_CA_BUNDLE",
+    }
+)
+"""Variables that say where things are and who is on the way: those of the user who installed count, not those of the
+agent that happened to start the relay, which a repository may have set."""
+
+_DROPPED = ("HOOKYARD_", "SSLKEYLOGFILE")
+
+
+def is_setting(name: str) -> bool:
+    """Whether a variable counts only as it was at installation; nothing else is written down then."""
+    return name.upper() in SETTINGS
+
+
+def environment(own: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The variables that the webhooks' configuration sees: the starter's, without settings, and the installed ones."""
+    kept = {name: value for name, value in own.items() if not (is_setting(name) or name.startswith(_DROPPED))}
+    with contextlib.suppress(OSError, ValueError):
+        installed = json.loads((folder / VARIABLES).read_text(encoding="utf-8"))
+        if isinstance(installed, dict):
+            kept |= {str(name): str(value) for name, value in installed.items() if is_setting(str(name))}
+    return kept
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Be the relay of a folder, unless there is one."""
+    given = sys.argv[1:] if arguments is None else arguments
+    folder = Path(given[0]).absolute()
+    idle_seconds = float(given[1]) if len(given) > 1 else IDLE_SECONDS
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chdir(folder)  # a socket's path may be short only, that of a folder long
+    with Path(LOCK).open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        _shorten(Path(LOG))
+        import uvloop  # here: a process that finds another relay at work ends before it costs anything
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(folder, idle_seconds))
+
+
+async def _serve(folder: Path, idle_seconds: float) -> None:
+    from hookyard.bridge.desk import Desk
+    from hookyard.clock import SystemClock
+
+    clock = SystemClock()
+    desk = Desk(folder, folder.parent, environment(os.environ, folder), clock, tell)
+    counter = Counter(desk)
+    _forget_socket()  # of a relay that was killed: we hold the lock
+    mask = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(counter.serve, SOCKET)
+    finally:
+        os.umask(mask)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        while not stop.is_set() and not counter.idle_for(idle_seconds):
+            await desk.rest()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(LOOK_EVERY_SECONDS, idle_seconds))
+    finally:
+        _forget_socket()
+        await asyncio.sleep(LAST_CALLS_SECONDS)  # who connected just before is still answered
+        server.close()
+        await desk.aclose()
+
+
+def _forget_socket() -> None:
+    Path(SOCKET).unlink(missing_ok=True)
+
+
+class Counter:
+    """Takes connections.
+
+    Args:
+        desk: Answers.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._under_way = 0
+        self._last = time.monotonic()
+
+    def idle_for(self, seconds: float) -> bool:
+        """Nobody is being answered, and nobody was for so long."""
+        return not self._under_way and time.monotonic() - self._last >= seconds
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: an event in, an answer out. No answer is a refusal, where the installation is closed."""
+        from hookyard.bridge import exchange
+
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(exchange.LONGEST_SECONDS):
+                asked = await exchange.read(reader)
+                if asked is not None:
+                    writer.write(exchange.worded(await self._desk.answer(asked)))
+                    await writer.drain()
+        except (OSError, TimeoutError):
+            pass  # the shim has gone or never said anything
+        except Exception as error:  # the outermost loop: one event's fault ends that event only
+            tell(f"{type(error).__name__}: {error}")
+        finally:
+            self._under_way -= 1
+            self._last = time.monotonic()
+            writer.close()
+
+
+def tell(line: str) -> None:
+    """A line for the relay's log."""
+    print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _shorten(log: Path) -> None:
+    """Begin the log anew when it has become long; it is open for appending, so this is enough."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LARGEST_LOG:
+            os.truncate(log, 0)

@@ -1,0 +1,211 @@
+"""Where every event enters: from the workspace, the API, the doors, the agents.
+
+`Accept.accept` is called by `workspace` and `web`. It judges the conditions first, outside the transaction, then hands
+the events over to `gates`, which stores them and everything that follows from them in one transaction, shared by all
+the events that wait at that moment. It returns after the commit: there is no moment at which an accepted event exists
+without its runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+from sqlalchemy import Connection
+
+from hookyard.callbacks import letters
+from hookyard.callbacks.candidate import Accepted, Candidate, Match, Plan, event_claim, own_claim
+from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.gates import Gates, MovedError
+from hookyard.callbacks.match import Index, Indexes, Listeners, Question, is_vouched_for, merges
+from hookyard.callbacks.start import prepare
+from hookyard.clock import Clock
+from hookyard.errors import HookyardError, TemporaryError
+from hookyard.events.model import Draft, Event
+from hookyard.ids import CallbackId, EventId, Ids, WorkspaceId
+from hookyard.settings import LiveSettings
+from hookyard.store.database import Database
+
+MAX_TRIES = 20
+"""Times that events are judged again because callbacks were changed meanwhile."""
+
+_ERRORS_KEPT = 50
+"""Errors of conditions that one event keeps in words; the others keep their letter."""
+
+_SORTED = json.JSONEncoder(sort_keys=True)
+"""The same variables always give the same text: it is stored, compared by event dedupe, and read by the conditions."""
+
+_VERDICTS = str.maketrans({"0": letters.CONDITION, "1": letters.MATCHED, "e": letters.CONDITION_ERROR})
+
+
+class Accept:
+    """Accepts events.
+
+    Args:
+        database: Where to.
+        clock: Dates them.
+        ids: Makes their ids.
+        conditions: Judges them.
+        live: The settings in effect.
+        on_condition_error: Told of conditions that could not be judged, by callback id.
+        on_stored: Told of every event that was stored, after the commit; returns at once and never fails.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        ids: Ids,
+        conditions: Conditions,
+        live: Callable[[], LiveSettings],
+        on_condition_error: Callable[[Event, Mapping[CallbackId, str]], Awaitable[None]] | None = None,
+        on_stored: Callable[[Event, Accepted], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._conditions = conditions
+        self._live = live
+        self._on_condition_error = on_condition_error
+        self._on_stored = on_stored
+        self._indexes = Indexes(database)
+        self._gates = Gates(ids)
+
+    async def accept(
+        self,
+        workspace_id: WorkspaceId,
+        drafts: Sequence[Draft],
+        *,
+        apply: Callable[[Connection], None] | None = None,
+        limited: bool = False,
+    ) -> list[Accepted]:
+        """Store events and queue their runs: all of them or none.
+
+        Args:
+            workspace_id: Only its callbacks see them.
+            drafts: In their order; of one operation, or of one request.
+            apply: Writes the operation's own rows, in the same transaction and before the events. It may be run more
+                than once. What it raises comes back, and nothing is stored.
+            limited: Refuse when too many runs of the workspace wait.
+
+        Returns:
+            What became of each draft, after the commit.
+
+        Raises:
+            NotFoundError: No such workspace.
+            LimitError: Too many runs wait.
+            TemporaryError: Conditions cannot be judged, or the database cannot store; nothing was stored.
+        """
+        return await self._accept(workspace_id, drafts, apply=apply, limited=limited)
+
+    async def replay(self, event: Event, listeners: Listeners | None = None) -> Accepted:
+        """Accept a stored event once more, as a new operation that passes both dedupes.
+
+        Args:
+            event: As it was stored.
+            listeners: The callbacks of then; None = those of now.
+        """
+        draft = Draft(
+            event.name, event.variables, event.source, None, self._ids.operation(), event.occurred_at,
+            event.author_trust, event.cause,
+        )  # fmt: skip
+        (accepted,) = await self._accept(event.workspace_id, (draft,), replay_of=event.id, listeners=listeners)
+        return accepted
+
+    async def _accept(
+        self,
+        workspace_id: WorkspaceId,
+        drafts: Sequence[Draft],
+        *,
+        apply: Callable[[Connection], None] | None = None,
+        limited: bool = False,
+        replay_of: EventId | None = None,
+        listeners: Listeners | None = None,
+    ) -> list[Accepted]:
+        for _ in range(MAX_TRIES):
+            index = self._indexes.known(workspace_id) or await self._indexes.load(workspace_id)
+            live = self._live()
+            candidates = []
+            for draft in drafts:
+                event = draft.accepted(self._ids.event(), workspace_id, self._clock.now())
+                heard_by = listeners or index.by_event.get(event.name)
+                candidates.append(await self._candidate(index, event, heard_by, live, replay_of))
+            try:
+                accepted = await self._database.write_grouped(
+                    self._gates, Plan(index, candidates, apply, limited, live)
+                )
+            except MovedError:
+                self._indexes.forget(index)
+                continue
+            if self._on_stored is not None:
+                for candidate, one in zip(candidates, accepted, strict=True):
+                    if one.duplicate_of is None:
+                        self._on_stored(candidate.event, one)
+            await self._tell_errors(candidates)
+            return accepted
+        raise TemporaryError("the callbacks change faster than events can be judged", mend="send it again")
+
+    async def _candidate(
+        self,
+        index: Index,
+        event: Event,
+        listeners: Listeners | None,
+        live: LiveSettings,
+        replay_of: EventId | None,
+    ) -> Candidate:
+        """The author and condition gates, and the runs that may come of them."""
+        event_type = index.catalog.get(event.name)
+        variables = _SORTED.encode(event.variables)
+        claim = None if replay_of is not None else event_claim(event, variables, live)
+        if listeners is None:
+            return Candidate(event, event_type, variables, None, "", {}, (), claim, replay_of)
+        merging = live.flag("eventCallback.mergeEnabled")
+        question = listeners.questions[is_vouched_for(event), merging]
+        verdicts, errors = await self._judged(event, variables, question)
+        named = {listeners.all[place].callback_id: error for place, error in errors.items()}
+        matches = []
+        place = verdicts.find(letters.MATCHED)
+        while place >= 0:
+            listener = listeners.all[place]
+            start = None if merges(listener, merging=merging) else prepare(listener, event, event_type, self._ids)
+            matches.append(Match(place, listener, start, *own_claim(listener, event, variables, live)))
+            place = verdicts.find(letters.MATCHED, place + 1)
+        return Candidate(event, event_type, variables, listeners, verdicts, named, matches, claim, replay_of)
+
+    async def _judged(self, event: Event, variables: str, question: Question) -> tuple[str, Mapping[int, str]]:
+        """One letter a listener, and the errors by the listener's place."""
+        held = question.simple.matched(event.ctx)
+        if not question.conditions:
+            return _with(question.letters, held, letters.MATCHED), {}
+        judgement = await self._conditions.judge(event.workspace_id, _ctx(event, variables), question.conditions)
+        verdicts = judgement.letters.translate(_VERDICTS)
+        errors = {question.judged[n]: judgement.errors[n] for n in sorted(judgement.errors)[:_ERRORS_KEPT]}
+        if question.whole:
+            return verdicts, errors
+        whole = list(_with(question.letters, held, letters.MATCHED))
+        for place, letter in zip(question.judged, verdicts, strict=True):
+            whole[place] = letter
+        return "".join(whole), errors
+
+    async def _tell_errors(self, candidates: Sequence[Candidate]) -> None:
+        if self._on_condition_error is None:
+            return
+        for candidate in candidates:
+            if candidate.errors:
+                # The event is stored: what goes wrong with a note about it may not look like a refusal.
+                with suppress(HookyardError):
+                    await self._on_condition_error(candidate.event, candidate.errors)
+
+
+def _ctx(event: Event, variables: str) -> str:
+    """JSON of `event.ctx`, from the variables' JSON that is there already."""
+    common = f'{{"eventName":"{event.name}","timestamp":"{event.timestamp}","workspaceId":"{event.workspace_id}"'
+    return f"{common}}}" if variables == "{}" else f"{common},{variables[1:]}"
+
+
+def _with(verdicts: str, places: Sequence[int], letter: str) -> str:
+    """The verdicts with one letter at some places."""
+    for place in places:
+        verdicts = verdicts[:place] + letter + verdicts[place + 1 :]
+    return verdicts

@@ -1,0 +1,102 @@
+"""What can be taken once for a while: an event's id or content (event dedupe), an operation by a callback (operation
+dedupe).
+
+Called by `callbacks.accept` inside its transaction. The unique key of the table decides, so that it holds for several
+servers. A claim that is over is taken over in place. One that was made in a future that the clock has been set back
+from is over too, as soon as now lies further before it than its own length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Connection
+
+from hookyard.ids import EventId
+from hookyard.store.rows import AT_ONCE, mark, values
+
+KEPT_SECONDS = 7 * 86_400.0
+"""How long ids and operations are remembered (contract, sections 4 and 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One wish to be the first.
+
+    Attributes:
+        key: What is claimed.
+        event_id: The event that claims it.
+        at: Seconds since the epoch.
+        seconds: How long it holds.
+    """
+
+    key: bytes
+    event_id: EventId
+    at: float
+    seconds: float
+
+
+def key(*parts: str) -> bytes:
+    """The key of what the parts name; parts are kept apart whatever they contain."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(raw))
+        digest.update(raw)
+    return digest.digest()
+
+
+def take(conn: Connection, claims: Sequence[Claim]) -> list[EventId | None]:
+    """Take what is free; of equal claims the first in the list has it.
+
+    Returns:
+        For each claim None when it was taken, else the event that holds it.
+    """
+    first: dict[bytes, Claim] = {}
+    for claim in claims:
+        first.setdefault(claim.key, claim)
+    # Sorted, so that two servers that claim the same things wait for each other in one order.
+    wanted = sorted(first.values(), key=lambda claim: claim.key)
+    if _insert(conn, wanted) == len(wanted):  # what nearly always happens
+        holders = {claim.key: claim.event_id for claim in wanted}
+    else:
+        holders = _holders(conn, [claim.key for claim in wanted])
+    return [
+        None if first[claim.key] is claim and holders[claim.key] == claim.event_id else holders[claim.key]
+        for claim in claims
+    ]
+
+
+def _insert(conn: Connection, claims: Sequence[Claim]) -> int:
+    """How many were taken."""
+    taken = 0
+    for start in range(0, len(claims), AT_ONCE):
+        part = claims[start : start + AT_ONCE]
+        parameters: list[object] = []
+        for claim in part:
+            parameters += (claim.key, claim.event_id, claim.at, claim.at + claim.seconds)
+        taken += conn.exec_driver_sql(_statement(len(part), mark(conn)), tuple(parameters)).rowcount
+    return taken
+
+
+@lru_cache(maxsize=256)
+def _statement(rows: int, placeholder: str) -> str:
+    return (
+        f"INSERT INTO claims (key, event_id, at, expires_at) VALUES {values(rows, 4, placeholder)}"  # noqa: S608
+        " ON CONFLICT (key) DO UPDATE SET event_id = excluded.event_id, at = excluded.at,"
+        " expires_at = excluded.expires_at"
+        " WHERE claims.expires_at <= excluded.at OR claims.at - (claims.expires_at - claims.at) > excluded.at"
+    )
+
+
+def _holders(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, EventId]:
+    held: dict[bytes, EventId] = {}
+    for start in range(0, len(keys), AT_ONCE):
+        part = keys[start : start + AT_ONCE]
+        marks = ", ".join([mark(conn)] * len(part))
+        rows = conn.exec_driver_sql(f"SELECT key, event_id FROM claims WHERE key IN ({marks})", tuple(part))  # noqa: S608
+        held.update((bytes(k), EventId(e)) for k, e in rows)
+    return held

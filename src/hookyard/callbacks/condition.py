@@ -1,0 +1,375 @@
+"""Conditions: does a callback want this event?
+
+`Conditions` is the server's side of the evaluator process: it keeps two lanes of evaluators, one for everybody and one
+for workspaces whose conditions are slow or hang, so that none waits behind another's loop. Called by `match` and
+`merge` (`judge`) and by saving and the editor (`check`). A condition that throws or breaks its limits is not matched,
+with the reason; when judging is impossible a `TemporaryError` says so, and nobody may take that for "not matched".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hookyard.callbacks.children import Ask, Nursery
+from hookyard.callbacks.evaluator import CHECK, JUDGE
+from hookyard.callbacks.expression import normal, read, reads_batch
+from hookyard.callbacks.lane import Lane
+from hookyard.callbacks.turns import Turns
+from hookyard.clock import Clock, iso
+from hookyard.errors import Problem
+from hookyard.events.catalog import BATCH, EventType, Value
+
+__all__ = ["Conditions", "Judgement", "reads_batch"]
+
+MAX_EXPRESSION = 10_000
+"""Characters of a condition: two hundred lines."""
+
+PATIENCE_SECONDS = 0.25
+"""One call into an evaluator; conditions stop after 50 ms of CPU by themselves, and what does not stop is killed."""
+
+SECOND_PATIENCE_SECONDS = 0.5
+"""The same for a suspect that is judged once more, alone: the machine may have been busy."""
+
+SLOW_SECONDS = 0.02
+"""CPU time; a workspace whose conditions take longer for one event goes to the lane of the slow for a while."""
+
+SLOW_FOR_SECONDS = 60.0
+"""That while."""
+
+SUSPECT_FOR_SECONDS = 5.0
+"""The same when an evaluator had to be killed: it may have been the machine, and what is judged alone will tell."""
+
+MAX_OFFENCES = 3
+"""Times that a condition may break its limits before it is switched off for a while; hanging counts twice."""
+
+OFF_FOR_SECONDS = 600.0
+"""That while, and how long an offence is remembered."""
+
+MAX_PLANS = 4096
+"""Combinations of conditions whose plan is remembered."""
+
+_PLACE = re.compile(r"\(?<input>:(\d+):(\d+)\)?")
+_OUR_FRAME = "    at one (<input>"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of several conditions.
+
+    Attributes:
+        letters: One for each, in their order: `1` holds, `0` does not, `e` could not be judged and so counts as not.
+        errors: Why, by place, with line and column where known.
+    """
+
+    letters: str
+    errors: Mapping[int, str]
+
+    @property
+    def matched(self) -> bool:
+        """Whether the only condition holds."""
+        return self.letters == "1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What can be said of a combination of conditions before it meets an event.
+
+    Attributes:
+        settled: Letters where there is nothing to run, a space elsewhere; in the order of the conditions.
+        errors: Why, for each `e` among them.
+        keys: Keys of those that are to be run.
+        texts: Their texts. Always the same object for the same conditions: evaluators know it by that.
+    """
+
+    settled: str
+    errors: Mapping[int, str]
+    keys: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+_NO_ERRORS: Mapping[int, str] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class _Offence:
+    count: int
+    last: float
+
+
+class Conditions:
+    """Judges conditions in processes of their own.
+
+    Args:
+        clock: Times limits and how long an offender stays switched off.
+        python: The interpreter that evaluators run in.
+    """
+
+    def __init__(self, clock: Clock, python: str = sys.executable) -> None:
+        self._clock = clock
+        self._nursery = Nursery(python)
+        self._fast = Lane(self._nursery, PATIENCE_SECONDS, clock.monotonic, self._turn_out)
+        self._slow = Lane(self._nursery, SECOND_PATIENCE_SECONDS, clock.monotonic)
+        self._turns = Turns()
+        self._plans: dict[int, tuple[tuple[tuple[str, str], ...], _Plan]] = {}
+        self._plans_by_value: dict[tuple[tuple[str, str], ...], _Plan] = {}
+        self._reduced: dict[tuple[int, frozenset[tuple[str, float]]], tuple[_Plan, _Plan]] = {}
+        self._slow_until: dict[str, float] = {}
+        self._offences: dict[str, dict[str, _Offence]] = {}
+
+    async def start(self) -> None:
+        """Have an evaluator ready, and a spare.
+
+        Raises:
+            TemporaryError: None can be started.
+        """
+        await self._fast.start()
+
+    async def close(self) -> None:
+        """End the evaluators; what is under way fails."""
+        await self._fast.close()
+        await self._slow.close()
+        await self._nursery.close()
+
+    async def judge(
+        self, workspace_id: str, ctx: dict[str, Value] | str, conditions: tuple[tuple[str, str], ...]
+    ) -> Judgement:
+        """Which conditions hold for an event.
+
+        Args:
+            workspace_id: The workspace; nothing is shared between two of them.
+            ctx: Everything that the event carries (`Event.ctx`), or its JSON in ASCII where that is there already.
+            conditions: Key and expression of each; the key names the callback and its version. Give the same tuple
+                for the same callbacks, it is what the evaluator's compiled conditions are found by.
+
+        Raises:
+            LimitError: The workspace has too many events waiting.
+            TemporaryError: They cannot be judged now. Never to be taken for "not matched".
+        """
+        plan = self._without_offenders(workspace_id, self._plan(conditions))
+        if not plan.texts:
+            return Judgement(plan.settled, plan.errors)
+        event = (ctx if isinstance(ctx, str) else json.dumps(ctx, allow_nan=False)).encode("ascii")
+        if workspace_id not in self._slow_until or not self._is_slow(workspace_id):
+            ask = Ask(JUDGE, workspace_id, plan.texts, event)
+            self._fast.submit(ask)
+            letters = await ask.answer
+            if not ask.deferred:
+                if ask.taken > SLOW_SECONDS:
+                    self._turn_out(workspace_id, killed=False)
+                if not ask.errors and len(letters) == len(plan.settled):
+                    return Judgement(letters, _NO_ERRORS)
+                return _judgement(plan, ask)
+        async with self._turns.turn(workspace_id):
+            return await self._judge_slowly(workspace_id, event, conditions)
+
+    async def _judge_slowly(
+        self, workspace_id: str, event: bytes, conditions: tuple[tuple[str, str], ...]
+    ) -> Judgement:
+        plan = self._without_offenders(workspace_id, self._plan(conditions))  # the events before may have switched off
+        if not plan.texts:
+            return Judgement(plan.settled, plan.errors)
+        ask = Ask(JUDGE, workspace_id, plan.texts, event, singly=True)
+        self._slow.submit(ask)
+        try:
+            await ask.answer
+        finally:
+            for index, letter in enumerate(ask.letters):
+                if letter == "x":
+                    self._offend(workspace_id, plan.keys[index], 2 if index in ask.hung else 1)
+            if ask.taken > SLOW_SECONDS or "x" in ask.letters:
+                self._turn_out(workspace_id, killed=False)
+        return _judgement(plan, ask)
+
+    async def check(self, expression: str, events: Sequence[EventType] = (), field: str = "condition") -> list[Problem]:
+        """What is wrong with a condition, without running it; then what is odd about it.
+
+        Args:
+            expression: Its text.
+            events: The events that its callback listens to.
+            field: The name of the text in problems.
+
+        Raises:
+            TemporaryError: It cannot be checked now.
+        """
+        text = normal(expression)
+        if not text:
+            return []
+        if (refused := _unusable(text)) is not None:
+            return [Problem(field, refused)]
+        ask = Ask(CHECK, "", (text,))
+        self._fast.submit(ask)
+        complaint = await ask.answer
+        if complaint:
+            message, at = _syntax_error(complaint, text)
+            line, column = _place(text, at)
+            return [Problem(field, message, line=line, column=column)]
+        return [
+            Problem(field, message, severity="warning", line=line, column=column)
+            for message, (line, column) in _warnings(expression, events)
+        ]
+
+    def _is_slow(self, workspace_id: str) -> bool:
+        if self._clock.monotonic() < self._slow_until[workspace_id]:
+            return True
+        del self._slow_until[workspace_id]
+        return False
+
+    def _turn_out(self, workspace_id: str, killed: bool) -> None:
+        """From now on a workspace is judged in the lane of the slow, for a while."""
+        until = self._clock.monotonic() + (SUSPECT_FOR_SECONDS if killed else SLOW_FOR_SECONDS)
+        self._slow_until[workspace_id] = max(until, self._slow_until.get(workspace_id, 0.0))
+
+    def _plan(self, conditions: tuple[tuple[str, str], ...]) -> _Plan:
+        by_identity = self._plans.get(id(conditions))
+        if by_identity is not None:
+            return by_identity[1]
+        plan = self._plans_by_value.get(conditions) or _made(conditions)
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+            self._plans_by_value.clear()
+        self._plans[id(conditions)] = conditions, plan  # held, so that no other object takes its identity
+        self._plans_by_value[conditions] = plan
+        return plan
+
+    def _without_offenders(self, workspace_id: str, plan: _Plan) -> _Plan:
+        offences = self._offences.get(workspace_id)
+        if offences is None:
+            return plan
+        now = self._clock.now()
+        for key in [key for key, offence in offences.items() if now > offence.last + OFF_FOR_SECONDS]:
+            del offences[key]
+        if not offences:
+            del self._offences[workspace_id]
+        off = {key: offence.last for key, offence in offences.items() if offence.count >= MAX_OFFENCES}
+        if off.keys().isdisjoint(plan.keys):
+            return plan
+        remembered = (id(plan), frozenset(off.items()))
+        held = self._reduced.get(remembered)
+        if held is None:
+            if len(self._reduced) >= MAX_PLANS:
+                self._reduced.clear()
+            held = self._reduced[remembered] = plan, _reduced(plan, off)
+        return held[1]
+
+    def _offend(self, workspace_id: str, key: str, weight: int) -> None:
+        offence = self._offences.setdefault(workspace_id, {}).setdefault(key, _Offence(0, 0.0))
+        offence.count += weight
+        offence.last = self._clock.now()
+
+
+def _judgement(plan: _Plan, ask: Ask) -> Judgement:
+    """The answer put where the plan left room."""
+    settled, errors = list(plan.settled), dict(plan.errors)
+    places = (place for place, letter in enumerate(plan.settled) if letter == " ")
+    said = iter(ask.errors)
+    for index, (place, letter) in enumerate(zip(places, ask.letters, strict=True)):
+        settled[place] = letter
+        if letter in "ex":
+            settled[place] = "e"
+            message, stack = next(said)
+            errors[place] = _runtime_error(message, stack, plan.texts[index])
+    return Judgement("".join(settled), errors)
+
+
+def _made(conditions: tuple[tuple[str, str], ...]) -> _Plan:
+    settled, errors = [], {}
+    keys, texts = [], []
+    for place, (key, expression) in enumerate(conditions):
+        text = normal(expression)
+        refused = _unusable(text)
+        if refused is not None:
+            errors[place] = refused
+        settled.append("e" if refused else " " if text else "1")
+        if settled[-1] == " ":
+            keys.append(key)
+            texts.append(text)
+    return _Plan("".join(settled), errors, tuple(keys), tuple(texts))
+
+
+def _reduced(plan: _Plan, off: Mapping[str, float]) -> _Plan:
+    """The plan without the conditions that are switched off, given with the time of their last offence."""
+    settled, errors = list(plan.settled), dict(plan.errors)
+    keys, texts = [], []
+    places = [place for place, letter in enumerate(settled) if letter == " "]
+    for place, key, text in zip(places, plan.keys, plan.texts, strict=True):
+        if key in off:
+            settled[place] = "e"
+            until = iso(off[key] + OFF_FOR_SECONDS)
+            errors[place] = f"switched off until {until}: it broke its limits repeatedly"
+        else:
+            keys.append(key)
+            texts.append(text)
+    return _Plan("".join(settled), errors, tuple(keys), tuple(texts))
+
+
+def _unusable(text: str) -> str | None:
+    """Why a text cannot even be handed to the engine."""
+    if len(text) > MAX_EXPRESSION:
+        return f"the condition has {len(text)} characters; at most {MAX_EXPRESSION} are allowed"
+    if "\0" in text:
+        return "the condition has a NUL character; leave it out"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "the condition has half a character (a lone surrogate); write it as an escape such as \\ud83d"
+    return None
+
+
+def _syntax_error(complaint: str, text: str) -> tuple[str, int]:
+    """The message for people, and the index in the text."""
+    message = complaint.partition("\n")[0].removeprefix("SyntaxError: ")
+    place = _PLACE.search(complaint)
+    if place is None:
+        return message, 0
+    lines = text.split("\n")
+    line = int(place[1]) - 2
+    if line >= len(lines):
+        return "the condition ends too early; complete it or close its brackets", len(text)
+    return message, sum(len(earlier) + 1 for earlier in lines[:line]) + _characters(lines[line], int(place[2]))
+
+
+def _runtime_error(message: str, stack: str, text: str) -> str:
+    """The message with its place in the text as `(line:column)`, when the engine knew one."""
+    if message.startswith("SyntaxError: SyntaxError: "):
+        message, at = _syntax_error(message.removeprefix("SyntaxError: ").replace("\\n", "\n"), text)
+        line, column = _place(text, at)
+        return f"SyntaxError: {message} ({line}:{column})"
+    place = _PLACE.search(stack.partition(_OUR_FRAME)[0])
+    lines = text.split("\n")
+    if place is None or not 2 <= int(place[1]) < len(lines) + 2:
+        return message
+    line = int(place[1]) - 1
+    return f"{message} ({line}:{_characters(lines[line - 1], int(place[2])) + 1})"
+
+
+def _characters(line: str, column: int) -> int:
+    """The index of the character in a line that the engine names by a 1-based column of UTF-8 bytes."""
+    return len(line.encode()[: column - 1].decode(errors="ignore"))
+
+
+def _place(text: str, at: int) -> tuple[int, int]:
+    """1-based line and column of an index."""
+    return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
+
+
+def _warnings(expression: str, events: Sequence[EventType]) -> list[tuple[str, tuple[int, int]]]:
+    reading = read(expression)
+    found = [
+        (f"{name} knows no locale here (there is no Intl); its result may differ from a browser's", at)
+        for name, at in reading.locale.items()
+    ]
+    batch = {v.name for v in BATCH}
+    if events and not any(reading.variables.keys() <= event.readable | batch for event in events):
+        carried = batch.union(*(event.readable for event in events))
+        missing = {name: at for name, at in reading.variables.items() if name not in carried}
+        if missing:
+            found += [(f"no chosen event carries {name}: it is always undefined", at) for name, at in missing.items()]
+        else:
+            names = ", ".join(reading.variables)
+            found.append((f"no single chosen event carries all of {names}; for each of them something is undefined", 0))
+    return [(message, _place(expression, at)) for message, at in sorted(found, key=lambda each: each[1])]

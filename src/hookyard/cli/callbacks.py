@@ -1,0 +1,163 @@
+"""`hookyard callbacks`: callbacks as YAML, to and from a running server; and their tests, without one."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookyard.callbacks.files import CallbackFile, read_file, run_case, write_file
+from hookyard.callbacks.spec import CallbackSpec
+from hookyard.cli.server import Server, json_option, workspace_option
+from hookyard.errors import HookyardError, PermanentError
+
+_ALL = 100_000
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(short_help="Callbacks as YAML: export, import, diff, test")
+def callbacks() -> None:
+    """Callbacks as YAML, by their names (HOOKYARD_URL, HOOKYARD_TOKEN); tests need no server."""
+
+
+@callbacks.command()
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file; stdout by default.")
+@workspace_option
+def export(output: Path | None, workspace: str | None) -> None:
+    """Write the callbacks of a workspace as YAML."""
+    server = Server.from_environment()
+    there = _there(server, server.workspace(workspace))
+    text = write_file([spec for _, spec in there.values()])
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
+        print(f"{len(there)} callbacks in {output}")
+
+
+@callbacks.command("import")
+@click.argument("file", type=_FILE)
+@click.option("--delete", is_flag=True, help="Delete callbacks that are not in the file.")
+@workspace_option
+@json_option
+def import_(file: Path, delete: bool, workspace: str | None, as_json: bool) -> None:
+    """Make and change callbacks to be as in a file; those that are the same are left alone."""
+    wanted = {spec.name: spec for spec in _read(file).callbacks}
+    server = Server.from_environment()
+    path = f"{server.workspace(workspace)}/callbacks"
+    there = _there(server, server.workspace(workspace))
+    done: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": [], "deleted": []}
+    for name, spec in wanted.items():
+        if name not in there:
+            server.ask("POST", path, spec.as_dict())
+            done["created"].append(name)
+        elif there[name][1] == spec:
+            done["unchanged"].append(name)
+        else:
+            server.ask("PUT", f"{path}/{there[name][0]}", spec.as_dict())
+            done["changed"].append(name)
+    for name in [name for name in there if delete and name not in wanted]:
+        server.ask("DELETE", f"{path}/{there[name][0]}")
+        done["deleted"].append(name)
+    print(json.dumps(done) if as_json else ", ".join(f"{len(names)} {what}" for what, names in done.items()))
+
+
+@callbacks.command()
+@click.argument("file", type=_FILE)
+@workspace_option
+def diff(file: Path, workspace: str | None) -> None:
+    """Show how the callbacks of a workspace differ from a file; exits 1 when they do."""
+    wanted = {spec.name: spec for spec in _read(file).callbacks}
+    server = Server.from_environment()
+    there = {name: spec for name, (_, spec) in _there(server, server.workspace(workspace)).items()}
+    lines: list[str] = []
+    for name in [*there, *(name for name in wanted if name not in there)]:
+        lines += difflib.unified_diff(
+            _lines(there.get(name)), _lines(wanted.get(name)), f"server: {name}", f"{file}: {name}", lineterm=""
+        )
+    print("\n".join(lines) if lines else f"{len(there)} callbacks, no difference")
+    if lines:
+        raise click.exceptions.Exit(1)
+
+
+@callbacks.command()
+@click.argument("file", type=_FILE)
+@json_option
+def test(file: Path, as_json: bool) -> None:
+    """Run the tests of a file: events with expected verdicts and prompts. Exits 1 when one fails."""
+    content = _read(file)
+    if not content.tests:
+        raise PermanentError(
+            "there are no tests", where=str(file), mend="add `tests:` with events and what they expect"
+        )
+    failures = asyncio.run(_run(content))
+    if as_json:
+        print(json.dumps({"tests": len(content.tests), "failures": failures}))
+    else:
+        for number, wrong in failures.items():
+            for line in wrong:
+                print(f"tests[{number}] {line}")
+        print(f"{len(content.tests)} tests, {len(failures)} failed")
+    if failures:
+        raise click.exceptions.Exit(1)
+
+
+async def _run(content: CallbackFile) -> dict[int, list[str]]:
+    from hookyard.callbacks.condition import Conditions
+    from hookyard.clock import SystemClock
+    from hookyard.events.catalog import Catalog
+
+    conditions = Conditions(SystemClock())
+    failures = {}
+    try:
+        for number, case in enumerate(content.tests):
+            try:
+                wrong = await run_case(content, case, conditions, Catalog())
+            except HookyardError as error:
+                wrong = ["; ".join(p.message for p in getattr(error, "problems", ())) or str(error)]
+            if wrong:
+                failures[number] = wrong
+    finally:
+        await conditions.close()
+    return failures
+
+
+def _read(file: Path) -> CallbackFile:
+    try:
+        return read_file(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PermanentError(f"cannot be read: {error}", where=str(file), mend="give a YAML file in UTF-8") from None
+    except HookyardError as error:
+        error.where = str(file)
+        raise
+
+
+def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]]:
+    """Id and content of the callbacks of a workspace, by name.
+
+    Raises:
+        PermanentError: Two have the same name.
+    """
+    there: dict[str, tuple[str, CallbackSpec]] = {}
+    for shown in server.pages(f"{workspace}/callbacks", limit=_ALL):
+        spec = _spec(shown)
+        if spec.name in there:
+            raise PermanentError(
+                f"two callbacks are named {spec.name!r}", where=workspace, mend="rename one: a file knows them by name"
+            )
+        there[spec.name] = (shown["id"], spec)
+    return there
+
+
+def _spec(shown: Mapping[str, Any]) -> CallbackSpec:
+    names = {field.alias or name for name, field in CallbackSpec.model_fields.items()}
+    return CallbackSpec.read({name: value for name, value in shown.items() if name in names})
+
+
+def _lines(spec: CallbackSpec | None) -> list[str]:
+    return [] if spec is None else write_file([spec]).splitlines()[1:]

@@ -1,0 +1,274 @@
+"""`hookyard hooks …`: the webhooks of this user and project, seen from the command line.
+
+Thin: every command loads what a running agent would load and shows it. Found by `cli.main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookyard.cli import hooks_sent
+from hookyard.errors import NotFoundError
+from hookyard.hooks.breaker import Endpoint
+from hookyard.hooks.config import Configuration, entries_of
+from hookyard.hooks.decision import Verdict
+from hookyard.hooks.entry_keys import variables_of
+from hookyard.hooks.facade import Hooks, point_named
+from hookyard.hooks.files import FileState, Role, Source, read
+from hookyard.hooks.points import Point
+from hookyard.hooks.record import Delivery
+from hookyard.hooks.trust import Standing, Trust
+from hookyard.hooks.webhook import ClosedGate, Webhook
+
+
+@click.group(help="The webhooks of this user and project.")
+def hooks() -> None:
+    """Group of the commands below."""
+
+
+_project = click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    show_default="the current folder",
+    help="Folder of the project.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@hooks.command("list")
+@_project
+@_json
+def list_(project: Path, as_json: bool) -> None:
+    """Every webhook that acts, in the order in which they are called."""
+    loaded = _hooks(project)
+    configuration = loaded.configuration
+    off = loaded.sender.breaker.endpoints()
+    if as_json:
+        click.echo(json.dumps([_shown(gate, off) for gate in configuration.gates], indent=2, ensure_ascii=False))
+        return
+    if not configuration.gates:
+        click.echo("No webhooks. `hookyard hooks paths` shows the files that are read.")
+        return
+    rows = [("NAME", "TRIGGER", "MODE", "URL", "FROM")]
+    for gate in configuration.gates:
+        shown = _shown(gate, off)
+        rows.append((shown["name"], shown["trigger"], shown["mode"], shown["url"], str(gate.place)))
+    _table(rows)
+    for gate in configuration.gates:
+        if isinstance(gate, Webhook) and (state := _switched_off(gate, off)):
+            click.echo(f"{gate.name}: {state}")
+
+
+@hooks.command("paths")
+@_project
+@_json
+def paths(project: Path, as_json: bool) -> None:
+    """Every file that is looked for, in order, and what became of it."""
+    files = _configuration(project).files
+    if as_json:
+        shown = [
+            {"path": str(f.source.path), "role": f.source.role.value, "state": f.state.value, "hooks": f.hooks}
+            for f in files
+        ]
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    _table(
+        [("FILE", "OF", "STATE", "WEBHOOKS")]
+        + [(str(f.source.path), f.source.role.value, f.state.value, str(f.hooks)) for f in files]
+    )
+
+
+@hooks.command("check")
+@_project
+@_json
+def check(project: Path, as_json: bool) -> None:
+    """Check the files; exit code 1 when anything in them is wrong."""
+    configuration = _configuration(project)
+    problems = configuration.problems
+    if as_json:
+        click.echo(json.dumps([problem.as_dict() for problem in problems], indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            click.echo(f"{problem.severity}: {problem}")
+        read = sum(file.state is not FileState.ABSENT for file in configuration.files)
+        webhooks = _number(len(configuration.webhooks), "webhook")
+        click.echo(f"{_number(read, 'file')}, {webhooks}, {_count(problems)}")
+    if any(problem.severity == "error" for problem in problems):
+        sys.exit(1)
+
+
+def _count(problems: tuple[Any, ...]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    return f"{_number(errors, 'error')}, {_number(len(problems) - errors, 'warning')}"
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
+
+
+@hooks.command("trust")
+@_project
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--revoke", is_flag=True, help="Trust them no longer.")
+def trust(project: Path, *, yes: bool, revoke: bool) -> None:
+    """Show what a project's webhooks would do, and let them act."""
+    sources = _hooks(project).sources
+    trusted = sources.trust
+    assert trusted is not None  # `Hooks.load` always has it
+    found = 0
+    for source in sources.files:
+        if source.role is not Role.PROJECT:
+            continue
+        text, fault = read(source.path)
+        if revoke:
+            found += 1
+            click.echo(
+                f"{source.path}: {'not trusted any more' if trusted.distrust(source.path) else 'was not trusted'}"
+            )
+        elif fault is not None:
+            raise click.ClickException(f"{source.path}: {fault.message} (mend it before it can be trusted)")
+        elif text is not None:
+            found += 1
+            _trust_one(trusted, source, text, yes=yes)
+    if not found:
+        click.echo(f"{project.resolve()} has no hooks file, so there is nothing to trust.")
+
+
+def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
+    """Show a file, ask, and trust exactly the text that was shown."""
+    standing, before = trusted.standing(source.path, text)
+    if standing is Standing.TRUSTED:
+        click.echo(f"{source.path}: trusted already")
+        return
+    click.echo(f"{source.path}:")
+    for entry in entries_of(text, source):
+        click.echo(f"  {entry.label}: {entry.values.get('trigger', '*')} -> {entry.values.get('url', 'no url')}")
+        variables = variables_of(entry.values)
+        if variables:
+            click.echo(f"    reads the variables {', '.join(variables)}")
+    if before is not None:
+        changes = difflib.unified_diff(before.splitlines(), text.splitlines(), "trusted", "now", lineterm="", n=1)
+        click.echo("\n".join(f"  {line}" for line in changes))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to ask; look at the above and give --yes")
+        click.confirm("Let these webhooks act?", abort=True)
+    if not trusted.trust(source.path, text):
+        raise click.ClickException(f"{source.path}: cannot be written down as trusted (is the home writable?)")
+    click.echo(f"{source.path}: trusted")
+
+
+@hooks.command("test")
+@click.argument("name")
+@click.option("--point", help="Which event, by its trigger word; the webhook's first when not given.")
+@_project
+@_json
+def test(name: str, point: str | None, project: Path, *, as_json: bool) -> None:
+    """Send a realistic sample to a webhook; show request, answer, time and verdict. Exit code 1 when it fails."""
+    verdict, delivery = asyncio.run(_tried(name, point, project.resolve()))
+    if as_json:
+        shown = {"verdict": asdict(verdict), "delivery": asdict(delivery)}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        _show_try(verdict, delivery)
+    if verdict.failed:
+        sys.exit(1)
+
+
+async def _tried(name: str, point: str | None, project: Path) -> tuple[Verdict, Delivery]:
+    lines: list[str] = []
+    async with Hooks.load(project, warn=lines.append) as loaded:
+        found = [webhook for webhook in loaded.configuration.webhooks if webhook.name == name]
+        if not found:
+            names = [gate.name for gate in loaded.configuration.gates]
+            near = difflib.get_close_matches(name, names, n=1)
+            raise NotFoundError(
+                f"no webhook {name!r} acts here",
+                mend=f"did you mean {near[0]!r}?"
+                if near
+                else "hookyard hooks list shows them, hooks check their faults",
+            )
+        wanted = point_named(point) if point else min(found[0].points, key=list(Point).index)
+        return await loaded.try_webhook(found[0], wanted, str(project))
+
+
+def _show_try(verdict: Verdict, delivery: Delivery) -> None:
+    click.echo(f"request to {delivery.url} in the format {delivery.format}, webhook-id {delivery.id}:")
+    click.echo(_indented(delivery.request))
+    for attempt in delivery.attempts:
+        said = attempt.error or f"HTTP {attempt.status}"
+        click.echo(f"attempt {attempt.number}: {said} after {attempt.duration_ms:.0f} ms")
+    if delivery.attempts and delivery.attempts[-1].answer:
+        click.echo(_indented(delivery.attempts[-1].answer))
+    click.echo(f"verdict: {verdict.result.value}" + (f": {verdict.message}" if verdict.message else ""))
+    if verdict.after is not None:
+        click.echo(f"modified to:\n{_indented(verdict.after)}")
+
+
+def _indented(text: str) -> str:
+    """JSON laid out for reading, other text as it is; nothing in it can steer a terminal."""
+    with contextlib.suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    lines = ("".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines())
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _hooks(project: Path) -> Hooks:
+    return Hooks.load(project, warn=lambda _: None)
+
+
+def _configuration(project: Path) -> Configuration:
+    return _hooks(project).configuration
+
+
+def _switched_off(webhook: Webhook, off: Mapping[str, Endpoint]) -> str | None:
+    endpoint = off.get(webhook.endpoint)
+    return str(endpoint) if endpoint and endpoint.is_switched_off and not webhook.fails_closed else None
+
+
+def _shown(gate: Webhook | ClosedGate, off: Mapping[str, Endpoint]) -> dict[str, Any]:
+    """A webhook as it may be shown."""
+    if isinstance(gate, ClosedGate):
+        return {
+            "name": gate.name,
+            "trigger": ",".join(sorted(gate.points)),
+            "mode": "denies",
+            "url": "",
+            "from": str(gate.place),
+            "reason": gate.reason,
+        }
+    mode = "batch" if gate.batch else gate.mode.value
+    return {
+        "name": gate.name,
+        "description": gate.description,
+        "trigger": gate.trigger,
+        "points": sorted(gate.points),
+        "matcher": gate.matcher,
+        "mode": f"{mode}, fails closed" if gate.fails_closed else mode,
+        "format": gate.format,
+        "url": gate.shown_url,
+        "priority": gate.priority,
+        "from": str(gate.place),
+        "switchedOff": _switched_off(gate, off),
+    }
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+for command in (hooks_sent.listen, hooks_sent.deliveries, hooks_sent.replay):
+    hooks.add_command(command)

@@ -1,0 +1,39 @@
+"""`hookyard login-link`: a new one-time login link, for whoever may read the database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from hookyard.settings import Settings
+
+
+@click.command("login-link", short_help="Print a new one-time login link")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
+)
+@click.option("--login", metavar="NAME", help="Whose; the first administrator's unless given.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port of the server, when it is not the usual one.")
+def login_link(data: Path | None, login: str | None, port: int | None) -> None:
+    """Print a link that signs in once, within 24 hours; the server need not be running."""
+    settings = Settings.load(data=data)
+    print(asyncio.run(_link(settings, login, port)))
+
+
+async def _link(settings: Settings, login: str | None, port: int | None) -> str:
+    from dataclasses import replace
+
+    from hookyard.cli.address import login_url
+    from hookyard.cli.db import existing
+    from hookyard.clock import SystemClock
+    from hookyard.ids import Ids
+    from hookyard.workspace.accounts import Accounts
+
+    clock = SystemClock()
+    with existing(settings) as db:
+        accounts = Accounts(db, clock, Ids(clock))
+        user = (await accounts.first_start())[0] if login is None else await accounts.by_login(login)
+        settings = settings if port is None else replace(settings, port=port)
+        return login_url(settings, await accounts.login_link(user.id))

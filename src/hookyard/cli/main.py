@@ -1,0 +1,100 @@
+"""The `hookyard` command: its table of commands, its error lines, its exit codes.
+
+Every command lives in a module that is imported only when the command is invoked, so that `--help` and the short
+commands cost next to nothing. Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from hookyard.cli.errors import FAILED, line_of
+from hookyard.errors import HookyardError
+
+# Name of the command: where it is (module:attribute), and what the help of `hookyard` says of it.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("hookyard.cli.demo:demo", "Show the whole of it at work, with no key and no network"),
+    "serve": ("hookyard.cli.serve:serve", "Run the server"),
+    "worker": ("hookyard.cli.worker:worker", "Run a further worker on the same database"),
+    "login-link": ("hookyard.cli.login_link:login_link", "Print a new one-time login link"),
+    "hooks": ("hookyard.cli.hooks:hooks", "The webhooks of this user and project"),
+    "bridge": ("hookyard.cli.bridge:bridge", "Hooks of other agents, in and out"),
+    "callbacks": ("hookyard.cli.callbacks:callbacks", "Callbacks as YAML: export, import, diff, test"),
+    "events": ("hookyard.cli.events:events", "Send events to a running server, or watch them"),
+    "runs": ("hookyard.cli.runs:runs", "List, show, cancel and retry runs of a running server"),
+    "db": ("hookyard.cli.db:db", "Migrations, retention, a consistent copy"),
+}
+
+# The options of `hookyard` itself run one prompt; what they need is imported by that module.
+PROMPT = "hookyard.cli.prompt:prompt"
+
+
+class LateGroup(click.Group):
+    """A group whose commands are imported when they are invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = _load(COMMANDS[cmd_name][0])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands' lines in the help, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(
+    cls=LateGroup,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage. Settings: HOOKYARD_* variables, or hookyard.toml.",
+)
+@click.option("-p", "--prompt", metavar="PROMPT", help="Run one prompt with the built-in agent and print its answer.")
+@click.option("--model", metavar="M", help="With -p: the model, provider:name.")
+@click.option("--cwd", metavar="DIR", type=click.Path(file_okay=False), help="With -p: the working folder.")
+@click.version_option(package_name="hookyard", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, prompt: str | None, model: str | None, cwd: str | None) -> None:
+    """Hooks for AI agents: lifecycle webhooks out, event callbacks in."""
+    if ctx.invoked_subcommand is not None:
+        if prompt is not None or model is not None or cwd is not None:
+            raise click.UsageError("-p, --model and --cwd go without a command")
+        return
+    if prompt is None:
+        raise click.UsageError("--model and --cwd go with -p PROMPT")
+    ctx.exit(_load(PROMPT)(prompt, model, cwd))  # type: ignore[operator]
+
+
+def main() -> NoReturn:
+    """Run the command line; never returns."""
+    if sys.platform == "win32":
+        print("hookyard: Windows itself is not supported (run it inside WSL)", file=sys.stderr)
+        sys.exit(FAILED)
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        code = 130
+    except HookyardError as error:
+        print(line_of(error), file=sys.stderr)
+        code = FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _load(where: str) -> object:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)

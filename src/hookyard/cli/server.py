@@ -1,0 +1,139 @@
+"""The API of a running server, as commands ask it: `HOOKYARD_URL`, `HOOKYARD_TOKEN`.
+
+Used by `events`, `runs` and `callbacks`. The standard library's client: a command asks once or twice, and another
+client would cost more to import than the request takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from hookyard.errors import (
+    HookyardError,
+    InvalidError,
+    NotAllowedError,
+    NotFoundError,
+    PermanentError,
+    Problem,
+    TemporaryError,
+    UnauthenticatedError,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8484"
+_TIMEOUT_SECONDS = 30
+
+workspace_option = click.option(
+    "--workspace", "-w", metavar="ID", help="The workspace; HOOKYARD_WORKSPACE, or the only one that the token sees."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server's API.
+
+    Attributes:
+        url: Where it is, no trailing slash.
+        token: The bearer token.
+    """
+
+    url: str
+    token: str
+
+    @classmethod
+    def from_environment(cls) -> Server:
+        """As the environment says.
+
+        Raises:
+            UnauthenticatedError: No token.
+        """
+        token = os.environ.get("HOOKYARD_TOKEN") or os.environ.get("HOOKYARD_ADMIN_TOKEN")
+        if not token:
+            raise UnauthenticatedError(
+                "no token", where="HOOKYARD_TOKEN", mend="set it to a token of the server, made on its Settings page"
+            )
+        return cls((os.environ.get("HOOKYARD_URL") or DEFAULT_URL).rstrip("/"), token)
+
+    def ask(
+        self, method: str, path: str, body: object = None, *, query: Mapping[str, str | int | None] | None = None
+    ) -> Any:
+        """One request under /api/v1; the answer's JSON, None when it has none.
+
+        Raises:
+            HookyardError: The server refused, or cannot be reached.
+        """
+        import urllib.error
+        import urllib.request
+
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        if not url.startswith(("http://", "https://")):
+            raise InvalidError("is no http:// or https:// URL", where="HOOKYARD_URL", mend=f"give one as {DEFAULT_URL}")
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked above
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise _refusal(error.code, error.read()) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise TemporaryError(
+                f"cannot be reached: {reason}", where=self.url, mend="start `hookyard serve`, or set HOOKYARD_URL"
+            ) from None
+        return json.loads(text) if text else None
+
+    def workspace(self, given: str | None) -> str:
+        """Path of the workspace that a command means.
+
+        Raises:
+            InvalidError: None was given, and the token sees not just one.
+        """
+        named = given or os.environ.get("HOOKYARD_WORKSPACE")
+        if named is None:
+            seen = self.ask("GET", "/workspaces", query={"limit": 2})["items"]
+            if len(seen) != 1:
+                raise InvalidError(
+                    f"the token sees {'several workspaces' if seen else 'no workspace'}", mend="name one with -w"
+                )
+            named = seen[0]["id"]
+        return f"/workspaces/{quote(named, safe='')}"
+
+    def pages(self, path: str, *, limit: int, query: Mapping[str, str | None] | None = None) -> Iterator[Any]:
+        """Items of a list, page after page, at most `limit`."""
+        cursor: str | None = None
+        while limit > 0:
+            page = self.ask("GET", path, query={**(query or {}), "limit": min(limit, 200), "cursor": cursor})
+            yield from page["items"]
+            limit -= len(page["items"])
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
+
+
+def _refusal(status: int, body: bytes) -> HookyardError:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = {}
+    what = document.get("detail") or document.get("title") or f"the server answered {status}"
+    where, mend = document.get("where"), document.get("mend")
+    problems = tuple(
+        Problem(one.get("field", ""), one.get("message", ""), line=one.get("line"), column=one.get("column"))
+        for one in document.get("problems", ())
+    )
+    if problems:
+        return InvalidError(what, where=where, mend=mend, problems=problems)
+    kinds: dict[int, type[HookyardError]] = {401: UnauthenticatedError, 403: NotAllowedError, 404: NotFoundError}
+    kind = kinds.get(status, TemporaryError if status in (429, 503) else PermanentError)
+    return kind(what, where=where, mend=mend)

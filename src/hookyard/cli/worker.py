@@ -1,0 +1,40 @@
+"""`hookyard worker`: a further worker on the same database, in the foreground.
+
+It takes the environment and the data folder of the server beside which it works; with PostgreSQL it may be on another
+machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from hookyard.cli import logs
+from hookyard.settings import Settings
+
+
+@click.command(short_help="Run a further worker on the same database")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
+)
+def worker(data: Path | None) -> None:
+    """Execute runs until told to stop (Ctrl-C or SIGTERM). What is not done by then starts again elsewhere."""
+    settings = Settings.load(data=data)
+    logs.configure()
+    import uvloop
+
+    uvloop.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from hookyard import wiring
+
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with wiring.working(settings):
+        click.echo("hookyard worker is ready")
+        await told.wait()

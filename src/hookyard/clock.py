@@ -1,0 +1,53 @@
+"""Time, passed in everywhere so that tests own it.
+
+`Clock.now` is the wall clock: it dates things that are stored and may jump. `Clock.monotonic` never jumps back and is
+what timeouts and durations are measured with.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    # The functions themselves: the time is asked for several times in everything that is measured in microseconds.
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+def iso(at: float) -> str:
+    """A time of `Clock.now` as ISO 8601 in UTC with milliseconds: `2026-01-15T09:00:00.000Z`."""
+    second, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_iso_second(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=16)  # most times that are written down are of the current second
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def from_iso(text: str) -> float:
+    """Seconds since the epoch of an ISO 8601 text; a text without an offset is taken as UTC.
+
+    Raises:
+        ValueError: The text is not ISO 8601.
+    """
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

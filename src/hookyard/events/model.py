@@ -1,0 +1,193 @@
+"""An event, before and after it is accepted, and what caused it.
+
+A `Draft` is what a door or the workspace hands to `callbacks.accept`; accepting gives it an id and a time of receipt
+and makes it an `Event`. Neither trust nor cause is ever read from a request: doors and the workspace set them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hookyard.clock import iso
+from hookyard.events.catalog import Value
+from hookyard.ids import CallbackId, EventId, RunId, WorkspaceId
+
+RESERVED_SOURCES = "hookyard:"
+"""Prefix of the sources that no request may name, or a client could take the operations of others."""
+
+WORKSPACE_SOURCE = f"{RESERVED_SOURCES}workspace"
+"""Source of what happens in the workspace itself."""
+
+API_SOURCE = "api"
+"""Source of an event that arrives without one."""
+
+
+def door_source(kind: str) -> str:
+    """Source of the events of a service's door, such as `hookyard:github`."""
+    return RESERVED_SOURCES + kind
+
+
+class AuthorTrust(StrEnum):
+    """Who wrote what an event carries."""
+
+    MEMBER = "member"
+    OUTSIDER = "outsider"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def least(cls, trusts: Iterable[AuthorTrust]) -> AuthorTrust:
+        """The trust of a whole whose parts have these: its least trusted part's."""
+        worst_first = (cls.OUTSIDER, cls.UNKNOWN, cls.MEMBER)
+        return min(trusts, key=worst_first.index, default=cls.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step of a chain of causes: an event started a run of a callback, which did what came next."""
+
+    run_id: RunId
+    callback_id: CallbackId
+    event_id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The chain of runs that led to an event, oldest first; empty when no run did.
+
+    Attributes:
+        links: The chain.
+    """
+
+    links: tuple[Link, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.links)
+
+    @property
+    def callbacks(self) -> frozenset[CallbackId]:
+        """Every callback that took part."""
+        return frozenset(link.callback_id for link in self.links)
+
+    def by(self, run_id: RunId, callback_id: CallbackId, event_id: EventId) -> Cause:
+        """The chain of what a run does that was started by an event with this chain."""
+        return Cause((*self.links, Link(run_id, callback_id, event_id)))
+
+    def as_list(self) -> list[dict[str, str]]:
+        """The chain as stored and shown: `[{runId, callbackId, eventId}]`."""
+        return [{"runId": link.run_id, "callbackId": link.callback_id, "eventId": link.event_id} for link in self.links]
+
+    @classmethod
+    def from_list(cls, links: Sequence[Mapping[str, str]]) -> Cause:
+        """Read what `as_list` gave."""
+        return cls(
+            tuple(
+                Link(RunId(link["runId"]), CallbackId(link["callbackId"]), EventId(link["eventId"])) for link in links
+            )
+        )
+
+
+NO_CAUSE = Cause()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that is not accepted yet; its variables have been checked against the catalog.
+
+    Attributes:
+        name: The event type's name.
+        variables: Its own variables by name, common ones left out.
+        source: Where it comes from; ids and operationIds are unique within it.
+        source_id: Its id in the source, or None: then dedupe goes by content.
+        operation_id: The operation that it is part of, or None.
+        occurred_at: Seconds since the epoch, None = when it is received.
+        author_trust: Who wrote what it carries.
+        cause: The runs that led to it.
+    """
+
+    name: str
+    variables: Mapping[str, Value]
+    source: str = API_SOURCE
+    source_id: str | None = None
+    operation_id: str | None = None
+    occurred_at: float | None = None
+    author_trust: AuthorTrust = AuthorTrust.UNKNOWN
+    cause: Cause = field(default=NO_CAUSE)
+
+    def accepted(self, event_id: EventId, workspace_id: WorkspaceId, received_at: float) -> Event:
+        """The event that this becomes."""
+        return Event(
+            id=event_id,
+            workspace_id=workspace_id,
+            name=self.name,
+            source=self.source,
+            source_id=self.source_id,
+            operation_id=self.operation_id,
+            occurred_at=received_at if self.occurred_at is None else self.occurred_at,
+            received_at=received_at,
+            variables=self.variables,
+            author_trust=self.author_trust,
+            cause=self.cause,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a workspace.
+
+    Attributes:
+        id: `evt_…`.
+        workspace_id: The only workspace whose callbacks may see it.
+        name: The event type's name.
+        source: Where it comes from.
+        source_id: Its id there, or None.
+        operation_id: The operation that it is part of, or None.
+        occurred_at: When it happened, seconds since the epoch.
+        received_at: When it was accepted, seconds since the epoch.
+        variables: Its own variables by name, common ones left out; with the batch variables when it stands for a batch.
+        author_trust: Who wrote what it carries.
+        cause: The runs that led to it.
+    """
+
+    id: EventId
+    workspace_id: WorkspaceId
+    name: str
+    source: str
+    source_id: str | None
+    operation_id: str | None
+    occurred_at: float
+    received_at: float
+    variables: Mapping[str, Value]
+    author_trust: AuthorTrust = AuthorTrust.UNKNOWN
+    cause: Cause = field(default=NO_CAUSE)
+
+    @property
+    def timestamp(self) -> str:
+        """When it happened, as templates and conditions see it: `2026-01-15T09:00:00Z`, with milliseconds if any."""
+        return iso(self.occurred_at).replace(".000Z", "Z")
+
+    @property
+    def ctx(self) -> dict[str, Value]:
+        """Everything that templates and conditions may read."""
+        return {
+            "eventName": self.name,
+            "timestamp": self.timestamp,
+            "workspaceId": self.workspace_id,
+            **self.variables,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """What two events share that dedupe by content takes for one: 32 hexadecimal digits.
+
+        Workspace, name and variables count; the timestamp does not. Operations are kept apart: two of them are two
+        facts, whatever they look like.
+        """
+        operation = None if self.operation_id is None else [self.source, self.operation_id]
+        content = json.dumps(
+            [self.workspace_id, self.name, operation, dict(self.variables)], sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

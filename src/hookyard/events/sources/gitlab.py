@@ -1,0 +1,224 @@
+"""GitLab: issues and other work items, merge requests, and the comments on both.
+
+Source: https://docs.gitlab.com/user/project/integrations/webhook_events/ and, for the two ways to verify a delivery,
+https://docs.gitlab.com/user/project/integrations/webhooks/: the secret token as it stands in `X-Gitlab-Token`, or, with
+a signing token (`whsec_…`), an HMAC in `webhook-signature` as in Standard Webhooks. Found by `hookyard.events.sources`.
+
+GitLab does not say whether somebody is a member, so whoever wrote an event is unknown.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from hookyard.errors import InvalidError, PermanentError
+from hookyard.events.sources.base import (
+    NOBODY,
+    Comment,
+    CommentRequest,
+    Happening,
+    MirroredTask,
+    Person,
+    Translation,
+    at_home,
+    delivery_id,
+    dig,
+    items,
+    json_body,
+    read,
+    same_secret,
+    text,
+    translated,
+    when,
+)
+
+Payload = dict[str, object]
+
+TOLERANCE_SECONDS = 300
+"""How old or early a signed delivery may be (Standard Webhooks)."""
+
+_NOTED = {"Issue": "issue", "WorkItem": "issue", "MergeRequest": "merge_request"}
+_STATUS_ACTIONS = frozenset({"close", "reopen", "merge"})
+_FLAG_ACTIONS: dict[str, Mapping[str, object]] = {"approved": {"approved": True}, "unapproved": {"approved": False}}
+_NOISE = frozenset(
+    {"id", "iid", "author_id", "created_at", "updated_at", "updated_by_id", "last_edited_at", "last_edited_by_id",
+     "closed_at", "state_id", "relative_position", "assignees", "assignee_id", "labels", "draft", "work_in_progress",
+     "total_time_spent", "time_change", "merge_status", "prepared_at", "lock_version", "cached_html"}
+)  # fmt: skip
+
+
+class GitLab:
+    """The door of GitLab."""
+
+    kind = "gitlab"
+    title = "GitLab"
+    home: str | None = "https://gitlab.com"
+
+    def verify(
+        self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secret: str, now: float
+    ) -> bool:
+        """A signing token must have signed; a secret token must be the one given."""
+        if secret.startswith("whsec_"):
+            return _signed(headers, body, secret, now)
+        return same_secret(headers.get("x-gitlab-token", ""), secret)
+
+    def translate(
+        self, headers: Mapping[str, str], body: bytes, own: frozenset[str] = frozenset()
+    ) -> Translation | None:
+        """What a delivery means here; None for other events, edited comments and the system's own notes."""
+        payload = read(body)
+        happening = _happening(payload)
+        if happening is None or happening.actor.is_one_of(own):
+            return None
+        # X-Gitlab-Event-UUID is no id of a delivery: webhooks that trigger one another share it.
+        return translated(self.kind, delivery_id(headers, ("webhook-id", "idempotency-key"), body), happening)
+
+    def comment(
+        self, task_id: str, task_url: str, content: str, credential: str, home: str | None = None
+    ) -> CommentRequest:
+        """`POST /projects/:id/issues/:iid/notes`, or `merge_requests` when the task is one (`group/project!7`)."""
+        base = at_home(task_url, home or self.home, self.kind)
+        merge_request = "!" in task_id
+        project, _, number = task_id.rpartition("!" if merge_request else "#")
+        if not number.isdigit() or not project:
+            raise PermanentError(f"{task_id!r} is no issue of GitLab", where="source gitlab")
+        kind = "merge_requests" if merge_request else "issues"
+        url = f"{base}/api/v4/projects/{quote(project, safe='')}/{kind}/{number}/notes"
+        headers = {"private-token": credential, "content-type": "application/json"}
+        return CommentRequest(url, headers, json_body(body=content))
+
+
+SOURCE = GitLab()
+
+
+def _signed(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> bool:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        early = abs(now - int(headers.get("webhook-timestamp", ""))) > TOLERANCE_SECONDS
+    except (ValueError, binascii.Error):
+        return False
+    if early or not key:
+        return False
+    signed = f"{headers.get('webhook-id', '')}.{headers['webhook-timestamp']}.".encode() + body
+    expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+    given = headers.get("webhook-signature", "").encode().split()
+    return any(hmac.compare_digest(expected, signature) for signature in given)
+
+
+def _happening(payload: Payload) -> Happening | None:
+    kind = text(payload, "object_kind")
+    actor = _person(dig(payload, "user"))
+    if kind == "note":
+        return _noted(payload, actor)
+    if kind not in ("issue", "work_item", "merge_request"):
+        return None
+    item = dig(payload, "object_attributes")
+    if not isinstance(item, dict):
+        raise InvalidError("the delivery has no object_attributes", where="source gitlab")
+    task = _task(payload, item, kind, text(item, "url"))
+    at = when(item, "updated_at")
+    action = text(item, "action")
+    if action == "open":
+        return Happening(task, actor, at=when(item, "created_at"), created=True)
+    if action in _STATUS_ACTIONS:
+        return Happening(task, actor, at=at, changes={"status": task.status}, status_changed=True)
+    if action in _FLAG_ACTIONS:
+        return Happening(task, actor, at=at, changes=_FLAG_ACTIONS[action])
+    if action != "update":
+        return None
+    return _updated(payload, item, task, actor, at)
+
+
+def _updated(payload: Payload, item: Payload, task: MirroredTask, actor: Person, at: float | None) -> Happening | None:
+    found = dig(payload, "changes")
+    changed = found if isinstance(found, dict) else {}
+    changes: dict[str, object] = {}
+    status_changed = not {"state_id", "draft", "work_in_progress"}.isdisjoint(changed)
+    reassigned = "assignees" in changed or "assignee_id" in changed
+    if status_changed:
+        changes["status"] = task.status
+    if reassigned:
+        changes |= {"assigneeId": task.assignee.id, "assigneeName": task.assignee.name}
+    if "labels" in changed:
+        before, after = (_titles(dig(changed["labels"], side)) for side in ("previous", "current"))
+        changes["labels"] = list(task.labels)
+        changes["labelsAdded"] = [name for name in after if name not in before]
+        changes["labelsRemoved"] = [name for name in before if name not in after]
+    if text(item, "oldrev"):
+        changes["head"] = text(item, "last_commit", "id")
+    for name, change in changed.items():
+        if name not in _NOISE:
+            changes[name] = text(change, "current") or _plain(dig(change, "current"))
+    if not changes:
+        return None
+    return Happening(task, actor, at=at, changes=changes, status_changed=status_changed, reassigned=reassigned)
+
+
+def _noted(payload: Payload, actor: Person) -> Happening | None:
+    note = dig(payload, "object_attributes")
+    kind = _NOTED.get(text(note, "noteable_type"))
+    if kind is None or dig(note, "system") is True or text(note, "action") not in ("create", ""):
+        return None
+    item = dig(payload, kind) or dig(payload, "work_item")
+    if not isinstance(item, dict):
+        raise InvalidError(f"the delivery has no {kind}", where="source gitlab")
+    task = _task(payload, item, kind, text(item, "url") or text(note, "url").partition("#")[0])
+    comment = Comment(text(note, "id"), text(note, "note") or text(note, "description"), actor)
+    return Happening(task, actor, at=when(note, "created_at"), comment=comment)
+
+
+def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
+    number = text(item, "iid")
+    project = text(payload, "project", "path_with_namespace") or text(item, "target", "path_with_namespace")
+    if not project:
+        project = urlsplit(url).path.partition("/-/")[0].strip("/")
+    if not number or not project or not url:
+        raise InvalidError("the delivery does not say which issue it is about", where="source gitlab")
+    merge_request = kind == "merge_request"
+    labels = _titles(payload.get("labels")) or _titles(item.get("labels"))
+    return MirroredTask(
+        task_id=f"{project}{'!' if merge_request else '#'}{number}",
+        url=url,
+        title=text(item, "title"),
+        type="merge_request" if merge_request else text(item, "type").lower().replace(" ", "_") or "issue",
+        status=_status(item),
+        assignee=_assignee(payload, item),
+        labels=labels,
+    )
+
+
+def _status(item: Payload) -> str:
+    """`opened` or `closed`, and of a merge request also `draft`, `merged` and `locked`."""
+    state = text(item, "state") or "opened"
+    draft = dig(item, "draft") is True or dig(item, "work_in_progress") is True
+    return "draft" if draft and state == "opened" else state
+
+
+def _assignee(payload: Payload, item: Payload) -> Person:
+    """The first assignee; his id stands beside the names only in newer versions."""
+    ids = [text({"id": number}, "id") for number in items(item, "assignee_ids")] or [text(item, "assignee_id")]
+    for user in (*items(payload, "assignees"), dig(payload, "assignee"), dig(item, "assignee")):
+        person = _person(user)
+        if person.name:
+            return person if person.id else Person(ids[0] or person.login, person.name, person.login)
+    return Person(ids[0], "") if ids[0] else NOBODY
+
+
+def _person(user: object) -> Person:
+    login = text(user, "username")
+    return Person(text(user, "id"), text(user, "name") or login, login)
+
+
+def _titles(labels: object) -> tuple[str, ...]:
+    named = (text(label, "title") for label in labels) if isinstance(labels, list) else ()
+    return tuple(name for name in named if name)
+
+
+def _plain(value: object) -> object:
+    """A value of a change that JSON shows in a few characters."""
+    return value if value is None or isinstance(value, bool | int | float) else ""

@@ -1,0 +1,238 @@
+"""Rules that read what agents say and do, and answer as a webhook receiver: behind `hookyard hooks listen --rules`.
+
+`secrets` finds API keys, private keys and passwords with the detectors of detect-secrets
+(https://github.com/Yelp/detect-secrets), without its entropy guesses and without its network checks, plus a few tokens
+of model providers that it does not know. A rule never shows what it found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from hookyard.errors import InvalidError
+from hookyard.hooks.decision import Result
+from hookyard.hooks.points import POINTS, Modifies, PointSpec
+from hookyard.hooks.redact import Hidden, Span, rewrite
+
+_LONGEST_LINE = 8000
+_OVERLAP = 500
+_MOST_CHARACTERS = 2_000_000
+
+
+class Action(StrEnum):
+    """What to do about a find; where a point does not allow it, the next weaker that it does."""
+
+    WARN = "warn"
+    DENY = "deny"
+    REDACT = "redact"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One find: where in a text, and what it is, such as `AWS Access Key`. Never the secret itself."""
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules answer to one body.
+
+    Attributes:
+        result: `ok` when nothing was found.
+        message: What was found and where, without it.
+        content: The text without it, for a `modify`; None otherwise.
+    """
+
+    result: Result
+    message: str = ""
+    content: str | None = None
+
+    def answer(self) -> dict[str, str]:
+        """The JSON that a webhook answers."""
+        made = {"result": self.result.value, "message": self.message}
+        return made if self.content is None else {**made, "modified_content": self.content}
+
+
+Rule = Callable[[str], list[Found]]
+"""Finds things in one text."""
+
+_SPECS: dict[str, PointSpec] = {spec.event: spec for spec in POINTS.values()}
+# Where each thing that a webhook may modify stands in the body, and how it is called in a message.
+_PLACES: dict[Modifies, tuple[tuple[str, str], str]] = {
+    Modifies.RESPONSE: (("", "response"), "the model's response"),
+    Modifies.TOOL_ARGS: (("context", "tool_args"), "the tool arguments"),
+    Modifies.RESULT: (("result_context", "result"), "the tool's result"),
+    Modifies.MESSAGE: (("context", "content"), "the message"),
+    Modifies.SYSTEM_PROMPT: (("context", "system_prompt"), "the system prompt"),
+}
+
+
+def named(name: str) -> Rule:
+    """A rule by its name.
+
+    Raises:
+        InvalidError: There is none of that name.
+    """
+    if name not in RULES:
+        near = difflib.get_close_matches(name, RULES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(RULES)}"
+        raise InvalidError(f"there is no rule {name!r}", where="--rules", mend=hint)
+    return RULES[name]()
+
+
+def judge(body: Mapping[str, Any], rules: Iterable[Rule], action: Action) -> Ruling:
+    """What the rules say of one body; a body that holds nothing to read is ok."""
+    spec = _SPECS.get(str(body.get("event")))
+    if spec is None or spec.modifies not in _PLACES:
+        return Ruling(Result.OK)
+    (table, key), place = _PLACES[spec.modifies]
+    part = body.get(table) if table else body
+    text = part.get(key) if isinstance(part, Mapping) else None
+    if not isinstance(text, str) or not text:
+        return Ruling(Result.OK)
+    kinds: dict[str, None] = {}
+    finding = list(rules)
+
+    def find(piece: str) -> list[Span]:
+        found = [one for rule in finding for one in rule(piece)]
+        kinds.update(dict.fromkeys(one.kind for one in found))
+        return [(one.start, one.end) for one in found]
+
+    def name(hidden: Hidden) -> str:
+        return "[secret removed]"
+
+    clean = rewrite(text, find, name)
+    if not kinds:
+        return Ruling(Result.OK)
+    message = f"found in {place}: {', '.join(kinds)}"
+    if action is Action.DENY and spec.may_deny:
+        return Ruling(Result.DENY, message)
+    if action is not Action.WARN and spec.modifies is not Modifies.SYSTEM_PROMPT:
+        return Ruling(Result.MODIFY, f"{message}; removed", clean)
+    return Ruling(Result.WARNING, message)
+
+
+def secrets_rule() -> Rule:
+    """The rule `secrets`. Loading the detectors takes a third of a second."""
+    detectors = _detectors()
+
+    def rule(text: str) -> list[Found]:
+        if len(text) > _MOST_CHARACTERS:
+            return [Found(0, len(text), "a text too long to be read")]
+        found = [Found(match.start(), match.end(), "Private Key") for match in _KEY_BLOCK.finditer(text)]
+        return found + [one for start, line in _lines(text) for one in _in_line(line, start, detectors)]
+
+    return rule
+
+
+RULES: dict[str, Callable[[], Rule]] = {"secrets": secrets_rule}
+"""Every rule by name, with what loads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Detector:
+    """One expression: what it finds, and which groups hold the secret (the last that matched; 0 = all of it)."""
+
+    kind: str
+    expression: re.Pattern[str]
+    groups: tuple[int, ...]
+    is_keyword: bool = False
+
+
+_OWN = {
+    "Anthropic API Key": r"sk-ant-[A-Za-z0-9_-]{20,}",
+    "OpenAI Token": r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}",
+    "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
+    "GitHub Token": r"github_pat_[A-Za-z0-9_]{22,}",
+    "Hugging Face Token": r"\bhf_[A-Za-z0-9]{30,}",
+    "Groq API Key": r"\bgsk_[A-Za-z0-9]{40,}",
+    "AccessKey of Alibaba Cloud": r"\bLTAI[A-Za-z0-9]{12,26}\b",
+}
+_KEY_BLOCK = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----(?:[^-]{0,20000}-----END [A-Z0-9 ]{0,40}-----)?"
+)
+# The value of `password: …` where no quotes say where it ends: one word.
+_WORD = re.compile(r"[^\s&|;,)}\]]+")
+# What an expression for the beginning of a token leaves of it.
+_TAIL = re.compile(r"[A-Za-z0-9_+/=-]*")
+_NO_SECRET = re.compile(
+    r"(?i)^(?:true|false|null|none|undefined|string|str|bytes|required|optional|changeme|example|your[_-].*|my[_-].*"
+    r"|x{3,}|\*{3,}|\.{3,}|<.*>?|\$.*|\{.*|%.*|os\.|env|process\.|getenv|self\.|args\.|config\.|settings\.|\(.*|\[.*)"
+)
+
+
+@cache
+def _detectors() -> tuple[_Detector, ...]:
+    import detect_secrets.plugins as plugins
+    from detect_secrets.plugins import keyword
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+    made = [_Detector(kind, re.compile(text), ()) for kind, text in _OWN.items()]
+    for module in pkgutil.iter_modules(plugins.__path__):
+        if module.name in ("ip_public", "high_entropy_strings", "private_key", "base", "keyword"):
+            continue  # addresses are no secrets, entropy guesses too much, private keys are found whole above
+        for value in vars(importlib.import_module(f"{plugins.__name__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, RegexBasedDetector) and value is not RegexBasedDetector:
+                kind = str(value.secret_type)
+                expressions: Iterable[re.Pattern[str]] = value.denylist  # type: ignore[assignment]
+                # In an address only the password is the secret; elsewhere groups only choose between prefixes.
+                groups = (1,) if kind == "Basic Auth Credentials" else ()
+                made += [_Detector(kind, expression, groups) for expression in expressions]
+    for table in (keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP, keyword.CONFIG_DENYLIST_REGEX_TO_GROUP):
+        made += [_Detector("Password or key", expression, (group,), True) for expression, group in table.items()]
+    return tuple(made)
+
+
+def _in_line(line: str, offset: int, detectors: Iterable[_Detector]) -> Iterable[Found]:
+    for detector in detectors:
+        for match in detector.expression.finditer(line):
+            group = next((g for g in detector.groups if match[g]), 0)
+            start, end = match.span(group)
+            if detector.is_keyword:
+                quoted = start > 0 and line[start - 1] in "\"'`"
+                word = None if quoted else _WORD.match(line, start, end)
+                end = word.end() if word else end
+                if not _may_be_secret(line[start:end]):
+                    continue
+            elif not detector.groups:
+                end = _TAIL.match(line, end).end()  # type: ignore[union-attr]
+            yield Found(offset + start, offset + end, detector.kind)
+
+
+def _may_be_secret(value: str) -> bool:
+    """What follows `password:` is a value, not a placeholder, a type or an expression."""
+    from detect_secrets.filters import heuristic
+
+    return (
+        len(value) >= 6
+        and _NO_SECRET.match(value) is None
+        and not heuristic.is_templated_secret(value)
+        and not heuristic.is_prefixed_with_dollar_sign(value)
+        and not heuristic.is_not_alphanumeric_string(value)
+        and not heuristic.is_sequential_string(value)
+        and "(" not in value
+    )
+
+
+def _lines(text: str) -> Iterable[tuple[int, str]]:
+    """The lines of a text with their beginnings; long ones in overlapping parts, since detectors backtrack."""
+    start = 0
+    for line in text.split("\n"):
+        at = 0
+        while True:
+            yield start + at, line[at : at + _LONGEST_LINE]
+            if at + _LONGEST_LINE >= len(line):
+                break
+            at += _LONGEST_LINE - _OVERLAP
+        start += len(line) + 1

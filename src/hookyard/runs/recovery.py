@@ -1,0 +1,197 @@
+"""Heartbeats, dead workers, stuck runs: what keeps a run from being lost with the process that executed it.
+
+Called by `worker`. A dead worker's unfinished runs are queued again (or failed, as the callback says) by whoever
+notices first, in one transaction that also removes the worker's row, so that it happens once. Admission then starts
+them like any other run, as their next attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from hookyard.ids import WorkerId
+from hookyard.runs.admission import DELETED, DISABLED, TOPIC, RunTokens
+from hookyard.runs.queue import Execution
+from hookyard.runs.settle import Lost, Outcome, end_lost, start_again
+from hookyard.runs.states import RunStatus
+from hookyard.store.database import announce
+from hookyard.store.schema import attempts, callback_versions, callbacks, runs, workers
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 3.0
+
+DIED = "its worker ended unexpectedly"
+STOPPED = "its worker was stopped"
+STUCK = "its worker knew nothing of it"
+
+_LOST_COLUMNS = (
+    runs.c.id,
+    runs.c.workspace_id,
+    runs.c.attempt,
+    runs.c.reserved_tokens,
+    runs.c.input_tokens,
+    runs.c.output_tokens,
+    runs.c.cost_usd,
+    runs.c.cancel_requested_by,
+    attempts.c.started_at.label("attempt_started_at"),
+    callback_versions.c.spec,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of lost runs: how many were queued again, and how many ended."""
+
+    queued: int = 0
+    ended: int = 0
+
+
+def register(conn: Connection, worker_id: WorkerId, now: float, details: Mapping[str, Any]) -> None:
+    """Write this worker down; before that it may admit nothing."""
+    conn.execute(
+        insert(workers).values(
+            id=worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=now,
+            heartbeat_at=now,
+            details=json.dumps(dict(details)),
+        )
+    )
+
+
+def beat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
+    """The worker's heartbeat; False when others took it for dead and have started its runs again.
+
+    Its value only ever rises: a clock that was set back must not make it look silent.
+    """
+    row = workers.c.id == worker_id
+    previous = conn.execute(select(workers.c.heartbeat_at).where(row)).scalar()
+    if previous is None:
+        return False
+    value = max(now, previous + 0.001)
+    return bool(conn.execute(update(workers).where(row).values(heartbeat_at=value)).rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another worker that is written down, or that a running run names. `heartbeat_at` None = not written down."""
+
+    worker_id: WorkerId
+    heartbeat_at: float | None
+
+
+def others(conn: Connection, worker_id: WorkerId) -> list[Other]:
+    """All other workers that may have left something."""
+    known = {row.id: row.heartbeat_at for row in conn.execute(select(workers.c.id, workers.c.heartbeat_at))}
+    named = conn.execute(select(runs.c.worker_id).where(runs.c.status == RunStatus.RUNNING.value).distinct()).scalars()
+    names = {*known, *(name for name in named if name)} - {worker_id}
+    return [Other(WorkerId(name), known.get(name)) for name in sorted(names)]
+
+
+def take_over(conn: Connection, dead: Other, max_attempts: int, now: float, tokens: RunTokens) -> Recovered | None:
+    """Start again, or end, what a dead worker was executing; None when it turned out to be alive."""
+    if dead.heartbeat_at is not None:
+        row = (workers.c.id == dead.worker_id) & (workers.c.heartbeat_at == dead.heartbeat_at)
+        if not conn.execute(delete(workers).where(row)).rowcount:
+            return None
+    return _recover(conn, _running_on(conn, dead.worker_id), DIED, max_attempts, now, tokens)
+
+
+def leave(conn: Connection, worker_id: WorkerId, max_attempts: int, now: float, tokens: RunTokens) -> Recovered:
+    """The last that a worker does: queue again what it could not finish, and remove its row."""
+    recovered = _recover(conn, _running_on(conn, worker_id), STOPPED, max_attempts, now, tokens)
+    conn.execute(delete(workers).where(workers.c.id == worker_id))
+    return recovered
+
+
+def free_stuck(
+    conn: Connection,
+    worker_id: WorkerId,
+    stuck: Collection[Execution],
+    max_attempts: int,
+    now: float,
+    tokens: RunTokens,
+) -> Recovered:
+    """Start again runs that this worker is said to execute and does not."""
+    keys = {(execution.run_id, execution.attempt) for execution in stuck}
+    rows = [row for row in _running_on(conn, worker_id) if (row.id, row.attempt) in keys]
+    return _recover(conn, rows, STUCK, max_attempts, now, tokens)
+
+
+def running_here(conn: Connection, worker_id: WorkerId) -> list[Execution]:
+    """The attempts that this worker is said to execute."""
+    mine = select(runs.c.id, runs.c.attempt).where(
+        runs.c.status == RunStatus.RUNNING.value, runs.c.worker_id == worker_id
+    )
+    return [Execution(row.id, row.attempt) for row in conn.execute(mine)]
+
+
+def skip_unwanted(conn: Connection, now: float) -> int:
+    """Skip the runs of disabled and deleted callbacks that have not started, without waiting for their turn."""
+    skipped = 0
+    for which, reason in (
+        (callbacks.c.deleted_at.is_not(None), DELETED),
+        (callbacks.c.enabled.is_(False) & callbacks.c.deleted_at.is_(None), DISABLED),
+    ):
+        unwanted = (
+            select(runs.c.id)
+            .join(callbacks, callbacks.c.id == runs.c.callback_id)
+            .where(runs.c.status == RunStatus.QUEUED.value, runs.c.attempt == 0, which)
+        )
+        skipped += conn.execute(
+            update(runs)
+            .where(runs.c.id.in_(unwanted), runs.c.status == RunStatus.QUEUED.value)
+            .values(status=RunStatus.SKIPPED.value, reason=reason, finished_at=now)
+        ).rowcount
+    if skipped:
+        announce(conn, TOPIC)
+    return skipped
+
+
+def _running_on(conn: Connection, worker_id: str) -> Sequence[Any]:
+    return conn.execute(
+        select(*_LOST_COLUMNS)
+        .join(attempts, (attempts.c.run_id == runs.c.id) & (attempts.c.number == runs.c.attempt))
+        .outerjoin(
+            callback_versions,
+            (callback_versions.c.callback_id == runs.c.callback_id)
+            & (callback_versions.c.version == runs.c.callback_version),
+        )
+        .where(runs.c.status == RunStatus.RUNNING.value, runs.c.worker_id == worker_id)
+        .order_by(runs.c.id)
+    ).all()
+
+
+def _recover(
+    conn: Connection, rows: Sequence[Any], why: str, max_attempts: int, now: float, tokens: RunTokens
+) -> Recovered:
+    queued = ended = 0
+    for row in rows:
+        lost = Lost(row, why)
+        outcome = _instead_of_a_restart(row, why, max_attempts)
+        if outcome is None:
+            queued += start_again(conn, lost, now, tokens)
+        else:
+            ended += end_lost(conn, lost, outcome, now, tokens)
+    return Recovered(queued, ended)
+
+
+def _instead_of_a_restart(row: Any, why: str, max_attempts: int) -> Outcome | None:
+    """How a lost run ends; None when it is started again."""
+    if row.cancel_requested_by is not None:
+        return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
+    if row.attempt >= max_attempts:
+        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {row.attempt} of at most {max_attempts}")
+    if json.loads(row.spec or "{}").get("afterCrash") == "fail":
+        return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
+    return None

@@ -1,0 +1,46 @@
+"""The token of a run: issued in the transaction that admits it, useless from the one that ends it.
+
+Made by `wiring`, used by admission, execution and recovery. With it an agent that is a process reaches the task tools
+of its own
+workspace, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete
+
+from hookyard.ids import RunId
+from hookyard.runs.claim import Claim
+from hookyard.store import schema
+from hookyard.workspace.tokens import Scope, Tokens
+
+LIFETIME_SECONDS = 86_400.0
+"""Of a token that nobody takes away: the longest time that a run may have."""
+
+
+class TokensOfRuns:
+    """Implements `admission.RunTokens`.
+
+    Args:
+        tokens: Draws and stores them.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def issue(self, conn: Connection, claim: Claim) -> str:
+        """A new token for this attempt; an earlier attempt's is good no more."""
+        if claim.attempt > 1:
+            self.revoke(conn, [claim.run_id])
+        expires_at = claim.started_at + LIFETIME_SECONDS
+        token, secret = self._tokens.draw(
+            "run", Scope.RUN, claim.workspace_id, None, run_id=claim.run_id, expires_at=expires_at
+        )
+        self._tokens.store(conn, token, secret)
+        return secret
+
+    def revoke(self, conn: Connection, run_ids: Sequence[RunId]) -> None:
+        """Take every token of the runs away. They are deleted: nobody lists the tokens of runs."""
+        conn.execute(delete(schema.tokens).where(schema.tokens.c.run_id.in_(run_ids)))

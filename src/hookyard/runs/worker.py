@@ -1,0 +1,245 @@
+"""One worker: admits runs, has them executed, notices cancellations and dead colleagues, until it is stopped.
+
+Made by `wiring` inside `hookyard serve`, or alone by `hookyard worker`. It polls nothing quickly: commits and ends of
+runs wake it through `store.signals`, and a slow look every `LOOK_SECONDS` covers a lost signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from hookyard.clock import Clock
+from hookyard.errors import HookyardError, TemporaryError
+from hookyard.ids import RunId, WorkerId
+from hookyard.runs import recovery
+from hookyard.runs.admission import TOPIC, Admitted, Limits, RunTokens, admit
+from hookyard.runs.claim import Claim
+from hookyard.runs.control import CANCEL_TOPIC
+from hookyard.runs.execute import Executor
+from hookyard.runs.liveness import Liveness
+from hookyard.runs.queue import Execution, RunQueue
+from hookyard.runs.quota import Quotas
+from hookyard.runs.states import RunStatus
+from hookyard.settings import LiveSettings
+from hookyard.store.database import Database
+from hookyard.store.schema import runs
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+CONTENDED_SECONDS = 0.01
+TROUBLE_SECONDS = 1.0
+
+
+class Worker:
+    """The worker of this process.
+
+    Args:
+        worker_id: Unique to this start of the process.
+        database: Where runs wait and end.
+        clock: Dates and measures.
+        queue: Executes.
+        executor: Does one attempt.
+        tokens: Issues and revokes the tokens of runs.
+        live: The live settings in effect.
+        liveness: Tells which other workers are dead.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker_id: WorkerId,
+        database: Database,
+        clock: Clock,
+        queue: RunQueue,
+        executor: Executor,
+        tokens: RunTokens,
+        live: Callable[[], LiveSettings],
+        liveness: Liveness,
+    ) -> None:
+        self.worker_id = worker_id
+        self._database = database
+        self._clock = clock
+        self._queue = queue
+        self._executor = executor
+        self._tokens = tokens
+        self._live = live
+        self._liveness = liveness
+        self._claims: dict[Execution, Claim] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._missing: frozenset[Execution] = frozenset()
+        self._beat_at = 0.0
+        self._admit_handler = self._admit_in  # one object, by which the writer knows what belongs together
+
+    async def start(self) -> None:
+        """Launch the engine, take over what dead workers left, and begin to admit.
+
+        Raises:
+            HookyardError: The database or the engine cannot be used.
+        """
+        await self._queue.open(self._body)
+        self._liveness.hold(self.worker_id)
+        await self._register()
+        await self._take_over_dead()
+        self._loops = [
+            asyncio.create_task(self._for_ever(step), name=name)
+            for name, step in (("admission", self._admit), ("cancellations", self._cancel), ("heartbeat", self._pulse))
+        ]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Admit nothing more, let runs finish for a while, queue the others again, and leave."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, *self._starting, return_exceptions=True)
+        await self._queue.close(grace_seconds)
+        try:
+            await self._database.write(
+                lambda conn: recovery.leave(conn, self.worker_id, self._max_attempts(), self._clock.now(), self._tokens)
+            )
+        except HookyardError as error:
+            logger.warning("could not leave in good order", extra={"error": str(error)})
+        self._liveness.release()
+
+    @property
+    def executing(self) -> Collection[Execution]:
+        """What this worker executes at this moment."""
+        return self._queue.executing()
+
+    # -- loops -------------------------------------------------------------------------------------------------------
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
+        """The outermost loop: whatever goes wrong in a step is told, and the step is tried again."""
+        while True:
+            try:
+                await step()
+            except TemporaryError as error:
+                logger.warning("the database cannot be used now", extra={"error": str(error)})
+            except Exception:
+                logger.exception("a step of the worker failed")
+            await asyncio.sleep(TROUBLE_SECONDS)
+
+    async def _admit(self) -> None:
+        with self._database.signals.subscribe(TOPIC, "settings") as woken:
+            while True:
+                admitted = await self._database.write_grouped(self._admit_handler, None)
+                for claim in admitted.claims:
+                    self._claims[claim.execution] = claim
+                    task = asyncio.create_task(self._start(claim))
+                    self._starting.add(task)
+                    task.add_done_callback(self._starting.discard)
+                pause = CONTENDED_SECONDS if admitted.contended else LOOK_SECONDS
+                await woken.wait(pause)
+
+    def _admit_in(self, conn: Connection, asked: Sequence[None]) -> list[Admitted | Exception]:
+        """In a group, behind the results that came before: their places are given away in the same transaction."""
+        live = self._live()
+        limits = Limits(
+            everywhere=live.number("eventCallback.maxQueueSize"),
+            here=live.number("worker.maxRuns"),
+            quotas=Quotas.of(live),
+        )
+        admitted = admit(conn, self.worker_id, limits, self._clock.now(), self._tokens)
+        return [admitted, *(Admitted() for _ in asked[1:])]
+
+    async def _start(self, claim: Claim) -> None:
+        """Hand an admitted run to the engine; what cannot be started is noticed as stuck and admitted again."""
+        try:
+            started = await self._queue.start(claim.execution)
+        except TemporaryError as error:
+            logger.warning("a run could not be started", extra={"run": claim.run_id, "error": str(error)})
+            started = False
+        if not started:
+            self._claims.pop(claim.execution, None)
+
+    async def _body(self, execution: Execution) -> None:
+        claim = self._claims.pop(execution, None)
+        if claim is not None:
+            await self._executor.execute(claim)
+
+    async def _cancel(self) -> None:
+        with self._database.signals.subscribe(CANCEL_TOPIC) as woken:
+            while True:
+                for run_id, who in await self._database.read(self._to_be_cancelled):
+                    self._executor.cancelled_by(run_id, who)
+                    self._queue.cancel(run_id)
+                await woken.wait(LOOK_SECONDS)
+
+    def _to_be_cancelled(self, conn: Connection) -> list[tuple[RunId, str]]:
+        if not self._queue.executing():
+            return []
+        wanted = select(runs.c.id, runs.c.cancel_requested_by).where(
+            runs.c.status == RunStatus.RUNNING.value,
+            runs.c.worker_id == self.worker_id,
+            runs.c.cancel_requested_at.is_not(None),
+        )
+        return [(RunId(row[0]), row[1] or "") for row in conn.execute(wanted)]
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
+            try:
+                alive = await self._database.write(lambda conn: recovery.beat(conn, self.worker_id, self._clock.now()))
+            except TemporaryError:
+                lease = self._liveness.lease_seconds
+                if lease is not None and self._clock.monotonic() - self._beat_at >= lease:
+                    self._give_up("its heartbeat could not be stored for as long as the lease")
+                raise
+            if not alive:
+                self._give_up("others took this worker for dead")
+                await self._register()
+            self._beat_at = self._clock.monotonic()
+            await self._take_over_dead()
+            await self._free_stuck()
+            await self._database.write(lambda conn: recovery.skip_unwanted(conn, self._clock.now()))
+
+    # -- recovery ----------------------------------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        details: Mapping[str, Any] = {"version": version("hookyard"), "maxRuns": self._live().number("worker.maxRuns")}
+        await self._database.write(lambda conn: recovery.register(conn, self.worker_id, self._clock.now(), details))
+        self._beat_at = self._clock.monotonic()
+
+    def _give_up(self, why: str) -> None:
+        """End every agent: its run is, or will be, executed elsewhere, and nothing that it does here counts."""
+        executing = self._queue.executing()
+        if executing:
+            logger.error("this worker ends its runs", extra={"why": why, "runs": len(executing)})
+        for execution in executing:
+            self._queue.cancel(execution.run_id)
+
+    async def _take_over_dead(self) -> None:
+        for other in await self._database.read(lambda conn: recovery.others(conn, self.worker_id)):
+            if other.heartbeat_at is not None and not self._liveness.is_dead(other.worker_id, other.heartbeat_at):
+                continue
+            recovered = await self._database.write(partial(self._take_over, other))
+            if recovered is not None:
+                told = {"worker": other.worker_id, "queued": recovered.queued, "ended": recovered.ended}
+                logger.warning("took over from a dead worker", extra=told)
+
+    def _take_over(self, dead: recovery.Other, conn: Connection) -> recovery.Recovered | None:
+        return recovery.take_over(conn, dead, self._max_attempts(), self._clock.now(), self._tokens)
+
+    async def _free_stuck(self) -> None:
+        """A run that this worker should be executing, and twice in a row was not, is started again."""
+        said = await self._database.read(lambda conn: recovery.running_here(conn, self.worker_id))
+        missing = frozenset(said) - set(self._queue.executing()) - set(self._claims)
+        stuck = missing & self._missing
+        self._missing = missing
+        if stuck:
+            logger.error("runs were stuck", extra={"runs": [execution.key for execution in stuck]})
+            await self._database.write(
+                lambda conn: recovery.free_stuck(
+                    conn, self.worker_id, stuck, self._max_attempts(), self._clock.now(), self._tokens
+                )
+            )
+
+    def _max_attempts(self) -> int:
+        return self._live().number("runs.maxAttempts")

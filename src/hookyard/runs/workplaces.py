@@ -1,0 +1,133 @@
+"""Where a run is done: its agent made from the profile that it names, its folder, its tools, its webhooks.
+
+Made by `wiring`, entered by `execute` for every attempt. Profiles are read when the attempt begins, so that a mended
+profile serves the runs that wait. What is made for one attempt alone (its folder) is taken away with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from hookyard.agents import profiles
+from hookyard.agents.base import Agent, AgentError, Parts, WorkspaceTools
+from hookyard.agents.processes import child_environment
+from hookyard.agents.profiles import Profile, make_agent, read_profile
+from hookyard.agents.worktree import fresh_worktree
+from hookyard.errors import InvalidError
+from hookyard.runs.claim import Claim
+from hookyard.runs.execute import Workplace
+from hookyard.runs.governing import WorkspaceHooks
+from hookyard.store.database import Database
+from hookyard.store.schema import agent_profiles
+
+logger = logging.getLogger(__name__)
+
+
+class ProfileWorkplaces:
+    """Workplaces by agent profile. Implements `execute.Workplaces`.
+
+    Args:
+        database: Where profiles are kept.
+        hooks: The webhooks of each workspace.
+        tools: Makes the task tools of a run, which sign with the name given.
+        parts: What agents are made with.
+        scratch: Folder under which runs without a folder of their own work.
+        environment: Variables from which a profile's allow-list takes, and where providers find their keys.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hooks: WorkspaceHooks,
+        tools: Callable[[Claim, str], Awaitable[WorkspaceTools]],
+        parts: Parts,
+        scratch: Path,
+        environment: Callable[[], Awaitable[Mapping[str, str]]],
+    ) -> None:
+        self._database = database
+        self._hooks = hooks
+        self._tools = tools
+        self._parts = parts
+        self._scratch = scratch
+        self._environment = environment
+
+    @asynccontextmanager
+    async def open(self, claim: Claim) -> AsyncIterator[Workplace]:
+        """The workplace of one attempt.
+
+        Raises:
+            AgentError: There is no such profile, it cannot be used on this machine, or it cannot be gated where a gate
+                fails closed.
+        """
+        profile = await self._profile(claim.agent)
+        agent = make_agent(profile, self._parts)
+        async with self._hooks.using(claim.workspace_id) as hooks, self._folder(profile, claim) as folder:
+            if not agent.can_be_gated and hooks.fail_closed():
+                raise AgentError(
+                    f"an agent of kind {profile.kind} cannot be gated, and a webhook here fails closed",
+                    mend="use another kind of agent, or take on_failure = 'deny' from the webhook",
+                )
+            yield Workplace(
+                agent=agent,
+                hooks=hooks,
+                working_dir=folder,
+                tools=await self._tools(claim, profile.name or profile.kind) if agent.kind == "built-in" else None,
+                environment=child_environment(profile.environment, await self._environment()),
+                model=self._model(agent, profile),
+                timeout_seconds=profile.timeout_seconds,
+            )
+
+    async def _profile(self, named: str) -> Profile:
+        try:
+            if named.startswith("{"):
+                return read_profile(json.loads(named))
+            config = await self._database.read(lambda conn: _stored(conn, named))
+            if config is None:
+                if named in ("", profiles.DEFAULT.name):
+                    return profiles.DEFAULT
+                raise AgentError(
+                    f"there is no agent profile {named!r}", mend="make it, or choose another in the callback"
+                )
+            return read_profile(config, name=named)
+        except InvalidError as error:
+            raise AgentError(f"the agent profile {named!r} cannot be used: {error}") from error
+
+    @asynccontextmanager
+    async def _folder(self, profile: Profile, claim: Claim) -> AsyncIterator[Path]:
+        own_name = claim.execution.key.replace(":", "-")
+        if profile.folder is not None:
+            if not await asyncio.to_thread(profile.folder.is_dir):
+                raise AgentError(
+                    f"the folder {profile.folder} of the agent profile does not exist on this worker",
+                    mend="make it, or mend the profile",
+                )
+            if not profile.worktree:
+                yield profile.folder
+                return
+            at = self._scratch / own_name
+            await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True, mode=0o700)
+            async with fresh_worktree(profile.folder, at, own_name, logger.info) as folder:
+                yield folder
+            return
+        own = self._scratch / own_name
+        await asyncio.to_thread(own.mkdir, parents=True, exist_ok=True, mode=0o700)
+        try:
+            yield own
+        finally:
+            await asyncio.to_thread(shutil.rmtree, own, ignore_errors=True)
+
+    def _model(self, agent: Agent, profile: Profile) -> str | None:
+        return profile.model or (self._parts.default_model if agent.kind == "built-in" else None)
+
+
+def _stored(conn: Connection, name: str) -> str | None:
+    return conn.execute(select(agent_profiles.c.config).where(agent_profiles.c.name == name)).scalar_one_or_none()

@@ -1,0 +1,86 @@
+"""The database's versions: brings the tables of a database to those of `store.schema`.
+
+Called at start by `wiring` and by `hookyard db upgrade`. Alembic does the work and is imported only when there is
+some. Two servers that start at once are safe: a lock lets one of them migrate while the other waits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from hookyard.errors import PermanentError
+from hookyard.store.database import Database
+from hookyard.store.schema import metadata
+
+HEAD = "0001"
+"""The newest revision; a test holds it against the files beside."""
+
+_ADVISORY_LOCK = 0x686F6F6B  # "hook"
+
+
+def upgrade(database: Database) -> bool:
+    """Bring the database to this version of hookyard.
+
+    Returns:
+        Whether anything was done.
+
+    Raises:
+        PermanentError: The database is of a newer hookyard.
+        TemporaryError: It cannot be reached or stays locked.
+    """
+    if database.read_sync(current) == HEAD:
+        return False
+    return database.write_sync(_upgrade)
+
+
+def current(conn: Connection) -> str | None:
+    """The revision of a database; None when it is empty."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    return conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _upgrade(conn: Connection) -> bool:
+    # SQLite's write lock was taken when the transaction began.
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    found = current(conn)
+    if found == HEAD:
+        return False
+    if found is None and not inspect(conn).get_table_names():
+        _create(conn)
+    else:
+        migrate(conn)
+    return True
+
+
+def migrate(conn: Connection) -> None:
+    """Run the migrations that a database lacks; of an empty one, all of them.
+
+    Raises:
+        PermanentError: The database is of a newer hookyard.
+    """
+    # Alembic takes a third of a second to import: only where there is something to migrate.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = conn
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise PermanentError(
+            f"the database is of another hookyard: {error}",
+            mend="use the newest hookyard that has written to it, or restore a backup",
+        ) from error
+
+
+def _create(conn: Connection) -> None:
+    """An empty database gets the newest tables at once; a test holds `schema` and the migrations against each other."""
+    metadata.create_all(conn)
+    conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    conn.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})

@@ -1,0 +1,100 @@
+"""The API as one FastAPI application with one OpenAPI document, the ingest door included.
+
+Made by `web.api.late` on the first request.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hookyard.errors import InvalidError, Problem
+from hookyard.web import problems
+from hookyard.web.api import (
+    agent_profiles,
+    callbacks,
+    event_types,
+    events,
+    members,
+    runs,
+    settings,
+    sources,
+    tasks,
+    tokens,
+    webhooks,
+    workspaces,
+)
+from hookyard.web.api.ingest_docs import INGEST_PATHS
+from hookyard.web.services import Services
+
+BASE = "/api/v1"
+
+_PARTS = (
+    workspaces,
+    members,
+    tokens,
+    tasks,
+    callbacks,
+    events,
+    runs,
+    event_types,
+    sources,
+    webhooks,
+    agent_profiles,
+    settings,
+)
+
+
+def make_api(services: Services) -> FastAPI:
+    """The application; it expects whole paths, the base included."""
+    api = FastAPI(
+        title="hookyard",
+        version=importlib.metadata.version("hookyard"),
+        description="Hooks for AI agents: events in, agents started, webhooks out. Errors are RFC 9457 documents.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={**problems.HANDLERS, RequestValidationError: on_invalid_request},
+        default_response_class=problems.JsonResponse,
+    )
+    api.state.services = services
+    for part in _PARTS:
+        api.include_router(part.router, prefix=BASE)
+    make_document = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make_document()
+        for path, operations in INGEST_PATHS.items():
+            document["paths"].setdefault(path, {}).update(operations)
+        return document
+
+    api.openapi = openapi  # type: ignore[method-assign]
+    return api
+
+
+async def on_invalid_request(_request: Request, error: Exception) -> Response:
+    """Exception handler of bodies and parameters that are not as the route wants them."""
+    assert isinstance(error, RequestValidationError)
+    found = tuple(_problem(one) for one in error.errors()[:100])
+    return problems.of_error(InvalidError("the request was refused; nothing was changed", problems=found))
+
+
+def _problem(one: dict[str, Any]) -> Problem:
+    place: Sequence[str | int] = one["loc"]
+    if one["type"] == "json_invalid":
+        return Problem("body", f"no JSON at character {place[-1]}: {one['ctx']['error']}")
+    field = ".".join(str(part) for part in place[1:]) or str(place[0])
+    match one["type"]:
+        case "extra_forbidden":
+            message = "there is no such field"
+        case "missing":
+            message = "is missing"
+        case _:
+            message = str(one["msg"])
+    return Problem(field, message)

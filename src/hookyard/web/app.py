@@ -1,0 +1,64 @@
+"""The server's whole route table on one page.
+
+Built by `wiring`. In front of it all stands the ingest door, plain ASGI; the doors of services are Starlette routes;
+the rest of the API is one FastAPI application under /api, so that one OpenAPI document describes it; everything else is
+the pages'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from hookyard.events.envelope import MAX_BODY_BYTES
+from hookyard.web import doors, health, metrics, problems
+from hookyard.web.api.late import LateApi
+from hookyard.web.body_limit import BodyLimit
+from hookyard.web.ingest import Ingest
+from hookyard.web.services import Services
+
+Respond = Callable[[Request, Exception], Awaitable[Response]]
+
+_NO_PAGES = ("/api/", "/in/", "/healthz", "/readyz", "/metrics")
+
+
+def make_app(services: Services, *, pages: Sequence[BaseRoute] = (), page_error: Respond | None = None) -> ASGIApp:
+    """The whole server as an ASGI application.
+
+    Args:
+        services: The parts that routes need.
+        pages: The routes of the pages.
+        page_error: Answers an error of a page; without it as a problem document, like all others.
+    """
+    app = Starlette(
+        routes=[
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
+            Route("/metrics", metrics.scrape),
+            Route(doors.PATH, doors.receive, methods=["POST"]),
+            Route("/api/{rest:path}", LateApi(services)),
+            *pages,
+        ],
+        middleware=[Middleware(BodyLimit, limit=MAX_BODY_BYTES)],
+        exception_handlers={kind: _handler(answer, page_error) for kind, answer in problems.HANDLERS.items()},
+    )
+    app.state.services = services
+    # POST /api/v1/workspaces/{workspace}/events never reaches the routes above.
+    return Ingest(services, app)
+
+
+def _handler(answer: Respond, page_error: Respond | None) -> Respond:
+    """Problem documents for programs, pages for people."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if page_error is None or request.url.path.startswith(_NO_PAGES):
+            return await answer(request, error)
+        return await page_error(request, error)
+
+    return handle

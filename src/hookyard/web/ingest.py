@@ -1,0 +1,131 @@
+"""`POST /api/v1/workspaces/{w}/events`: the hot path, plain ASGI without routing, middleware or validation layers.
+
+Bytes to checked drafts (`events.envelope`), drafts to the path of an event (`callbacks.accept`), answer after the
+commit: 202, 200 for a duplicate, 422, 429, 503. `web.app` puts it in front of everything else; the API's OpenAPI
+describes it by `web.api.ingest_docs`.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hookyard.callbacks.candidate import Accepted
+from hookyard.errors import HookyardError
+from hookyard.events import envelope
+from hookyard.web import problems
+from hookyard.web.body_limit import too_large
+from hookyard.web.services import Services
+from hookyard.workspace.tokens import Scope as TokenScope
+
+PATH = "/api/v1/workspaces/{workspace}/events"
+
+_PREFIX, _, _SUFFIX = PATH.partition("{workspace}")
+
+log = logging.getLogger(__name__)
+
+
+class DisconnectedError(Exception):
+    """The sender went away before the whole event was here."""
+
+
+class Ingest:
+    """Takes events, and leaves every other request to the application behind it.
+
+    Args:
+        services: The parts it needs.
+        behind: The rest of the server.
+    """
+
+    def __init__(self, services: Services, behind: ASGIApp) -> None:
+        self._services = services
+        self._counts = services.counts
+        self._behind = behind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.endswith(_SUFFIX) and path.startswith(_PREFIX):
+                workspace = path[len(_PREFIX) : -len(_SUFFIX)]
+                if workspace and "/" not in workspace:
+                    await self._answer(workspace, scope, receive, send)
+                    return
+        await self._behind(scope, receive, send)
+
+    async def _answer(self, workspace: str, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = perf_counter()
+        try:
+            status, content = await self._take(workspace, scope, receive)
+        except DisconnectedError:
+            return
+        except Exception as error:
+            if not isinstance(error, HookyardError):
+                log.exception("an event could not be taken")
+            refusal = problems.of_error(error) if isinstance(error, HookyardError) else problems.fault()
+            self._counts.refused[refusal.status_code] += 1
+            await refusal(scope, receive, send)
+            return
+        finally:
+            self._counts.seconds += perf_counter() - begun
+        body = to_json(content)
+        length = str(len(body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _take(self, workspace: str, scope: Scope, receive: Receive) -> tuple[int, dict[str, Any]]:
+        services = self._services
+        authorization = ""
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value.decode("latin-1")
+            elif name == b"content-type" or name[:3] == b"ce-":
+                headers[name.decode("latin-1")] = value.decode("latin-1")
+        principal = await services.auth.bearer(authorization)
+        workspace_id = await services.auth.workspace(principal, workspace)
+        principal.require(TokenScope.INGEST, TokenScope.MEMBER)
+        body = await _body(receive)
+        if body is None:
+            raise too_large(envelope.MAX_BODY_BYTES)
+        parsed = envelope.parse(body, headers, workspace_id, services.event_types.current, principal.trust)
+        accepted = await services.accept.accept(workspace_id, parsed.drafts, limited=True)
+        repeated = sum(one.duplicate_of is not None for one in accepted)
+        self._counts.duplicates += repeated
+        self._counts.accepted += len(accepted) - repeated
+        if parsed.batch:
+            return HTTPStatus.ACCEPTED, {"results": [_result(one) for one in accepted]}
+        (one,) = accepted
+        return HTTPStatus.ACCEPTED if one.duplicate_of is None else HTTPStatus.OK, _result(one)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large, which is known before all of it is here."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise DisconnectedError
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > envelope.MAX_BODY_BYTES:
+            return None
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _result(one: Accepted) -> dict[str, Any]:
+    if one.duplicate_of is not None:
+        return {"id": one.event_id, "duplicateOf": one.duplicate_of}
+    result: dict[str, Any] = {"id": one.event_id, "runs": one.runs}
+    if one.batch_id is not None:
+        result["batchId"] = one.batch_id
+    return result

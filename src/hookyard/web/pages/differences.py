@@ -1,0 +1,72 @@
+"""Differences between two texts, by line and by word. Used for what a webhook modified and for callback versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from markupsafe import Markup, escape
+
+_WORDS = re.compile(r"\s+|[A-Za-z0-9_./:=-]+|\w|[^\w\s]")
+_LIMIT = 20_000
+_CONTEXT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a difference.
+
+    Attributes:
+        kind: `gone`, `new`, `same`, or `skip-lines` for lines left out.
+        text: The line, with changed words in `<mark>`.
+        count: Lines left out.
+    """
+
+    kind: str
+    text: Markup = field(default_factory=Markup)
+    count: int = 0
+
+
+def _words(before: str, after: str) -> tuple[Markup, Markup]:
+    """Both lines with what differs marked; nothing is marked when they have little in common."""
+    left, right = _WORDS.findall(before), _WORDS.findall(after)
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    if matcher.real_quick_ratio() < 0.3 or len(left) * len(right) > 250_000 or matcher.ratio() < 0.3:
+        return escape(before), escape(after)
+    old, new = [], []
+    for tag, a, b, c, d in matcher.get_opcodes():
+        gone, come = escape("".join(left[a:b])), escape("".join(right[c:d]))
+        old.append(gone if tag == "equal" or not gone else f"<mark>{gone}</mark>")
+        new.append(come if tag == "equal" or not come else f"<mark>{come}</mark>")
+    return Markup("".join(old)), Markup("".join(new))  # noqa: S704 (escaped above)
+
+
+def _changed(before: list[str], after: list[str]) -> Iterator[Line]:
+    pairs = [_words(a, b) for a, b in zip(before, after, strict=False)]
+    yield from (Line("gone", a) for a, _ in pairs)
+    yield from (Line("gone", escape(rest)) for rest in before[len(pairs) :])
+    yield from (Line("new", b) for _, b in pairs)
+    yield from (Line("new", escape(rest)) for rest in after[len(pairs) :])
+
+
+def differences(before: str, after: str) -> list[Line]:
+    """The lines that differ, with a little of what stands around them."""
+    old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
+    lines: list[Line] = []
+    groups = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    for place, (tag, a, b, c, d) in enumerate(groups):
+        if tag != "equal":
+            lines.extend(_changed(old[a:b], new[c:d]))
+            continue
+        head = _CONTEXT if place else 0
+        tail = _CONTEXT if place < len(groups) - 1 else 0
+        same = old[a:b]
+        if len(same) <= head + tail + 1:
+            lines.extend(Line("same", escape(text)) for text in same)
+            continue
+        lines.extend(Line("same", escape(text)) for text in same[:head])
+        lines.append(Line("skip-lines", count=len(same) - head - tail))
+        lines.extend(Line("same", escape(text)) for text in same[len(same) - tail :])
+    return lines

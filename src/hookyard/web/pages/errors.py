@@ -1,0 +1,64 @@
+"""Pages for what went wrong: not found, not allowed, refused, away."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hookyard.errors import (
+    ConflictError,
+    HookyardError,
+    InvalidError,
+    LimitError,
+    NotAllowedError,
+    NotFoundError,
+    TemporaryError,
+    UnauthenticatedError,
+)
+from hookyard.web import sessions
+from hookyard.web.pages.visit import Visit, find_home, turn_away
+
+_STATUSES: tuple[tuple[type[HookyardError], int], ...] = (
+    (NotFoundError, 404),
+    (NotAllowedError, 403),
+    (UnauthenticatedError, 401),
+    (ConflictError, 409),
+    (InvalidError, 422),
+    (LimitError, 429),
+    (TemporaryError, 503),
+)
+
+
+def status_of(error: HookyardError) -> int:
+    """The HTTP status of an error."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+async def error_page(visit: Visit, error: HookyardError) -> Response:
+    """A page that says what is wrong and the mend."""
+    status = status_of(error)
+    known = status in (401, 403, 404, 429, 503)
+    words = visit.language.t(f"error.{status}") if known else error.what
+    mend = "" if known and status == 404 else (error.mend or "")
+    response = await visit.page("error.html", status, code=status, words=words, mend=mend)
+    if isinstance(error, TemporaryError):
+        response.headers["Retry-After"] = str(int(error.retry_after or 2))
+    return response
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The same for an address that no page serves, and for a fault; who is signed in sees the frame."""
+    visit = Visit(request)
+    visit.session = await sessions.find(request)
+    await find_home(visit)
+    if isinstance(error, HTTPException):
+        known: HookyardError = (
+            NotFoundError("there is no such page") if error.status_code == 404 else HookyardError(error.detail)
+        )
+        response = await error_page(visit, known)
+        response.status_code = error.status_code
+        return response
+    if isinstance(error, HookyardError):
+        return await turn_away(visit, error)
+    return await visit.page("error.html", 500, code=500, words=visit.language.t("error.500"), mend="")

@@ -1,0 +1,250 @@
+"""Words, numbers and times in one of the two languages.
+
+Used by every page and by the live streams. The texts stand in `web/texts/{code}.toml`; both files have the same keys.
+Nothing here knows a request or the database.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from markupsafe import Markup, escape
+
+from hookyard.clock import iso
+
+TEXTS = Path(__file__).resolve().parent.parent / "texts"
+CODES = ("en", "zh-CN")
+# What the checks of templates say, in English, and the key of the same in the texts.
+_PROBLEMS = tuple(
+    (re.compile(pattern), key)
+    for pattern, key in (
+        (r"only (?P<some>.+) carries (?P<name>\w+); for (?P<others>.+) it is empty", "partly"),
+        (r"the prompt is empty; say what the agent shall do", "empty"),
+        (r"no chosen event \((?P<events>.+)\) carries '(?P<name>.+)'; did you mean (?P<near>\w+)\?", "near"),
+        (r"no chosen event \((?P<events>.+)\) carries '(?P<name>.+)'", "unknown"),
+    )
+)
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language as one reader sees it.
+
+    Attributes:
+        code: `en` or `zh-CN`, as in the `lang` attribute.
+        texts: Every text by its dotted key.
+        zone: The reader's time zone.
+        now: The time of the page, seconds since the epoch.
+    """
+
+    code: str
+    texts: Mapping[str, str]
+    zone: ZoneInfo
+    now: float
+
+    @property
+    def chinese(self) -> bool:
+        """Whether it is the Chinese one."""
+        return self.code == "zh-CN"
+
+    def t(self, key: str, **values: object) -> Markup:
+        """A text with its values put in. Of `one | many`, the first is taken when `n` is 1.
+
+        Raises:
+            KeyError: There is no such text.
+        """
+        text = self.texts[key]
+        if " | " in text:
+            one, many = text.split(" | ", 1)
+            text = one if values.get("n") == 1 else many
+        if not values:
+            return escape(text)
+        shown = {name: self.number(v) if isinstance(v, int | float) else v for name, v in values.items()}
+        return escape(text).format(**shown)
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a text, for words that others make up (statuses, kinds, units)."""
+        return key in self.texts
+
+    def word(self, group: str, name: str) -> Markup:
+        """The text `group.name`, or the name itself where the group does not know it."""
+        key = f"{group}.{name}"
+        return self.t(key) if key in self.texts else escape(name)
+
+    def problem(self, message: str) -> Markup:
+        """What is wrong with a text, in the reader's language where it is one of the usual faults."""
+        if self.chinese:
+            for pattern, key in _PROBLEMS:
+                if match := pattern.fullmatch(message):
+                    return self.t(f"problem.{key}", **match.groupdict())
+        return escape(message)
+
+    # -- numbers -----------------------------------------------------------------------------------------------------
+
+    def number(self, value: float) -> str:
+        """Thousands separated: `18,412`."""
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+    def short(self, value: float) -> str:
+        """For plots and narrow places: `6.0 k`, `4.2 M`."""
+        for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if value >= limit:
+                return f"{value / limit:.1f} {unit}"
+        return f"{value:g}"
+
+    def percent(self, part: float, whole: float) -> str:
+        """`95.1%`, or a dash of nothing."""
+        if not whole:
+            return "–"
+        share = 100 * part / whole
+        return "100%" if share == 100 else f"{share:.1f}%"
+
+    def size(self, count: int) -> str:
+        """Bytes: `214 B`, `1.2 kB`."""
+        return f"{count} B" if count < 1000 else f"{self.short(count)}B"
+
+    def money(self, dollars: float) -> str:
+        """US dollars: `$0.0132`, `$4.20`."""
+        return f"${dollars:.4f}" if dollars < 0.1 else f"${dollars:,.2f}"
+
+    def lasting(self, seconds: float | None) -> str:
+        """A duration for columns: `38 ms`, `2.9 s`, `1 min 48 s`, `2 h 5 min`."""
+        if seconds is None:
+            return "–"
+        if seconds < 0.9995:
+            return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 or not seconds else f"{seconds * 1000:.1f} ms"
+        if seconds < 59.95:
+            return f"{seconds:.1f} s"
+        whole = round(seconds)
+        minute, second, hour, day = (" 分 ", " 秒", " 小时 ", " 天 ") if self.chinese else (" min ", " s", " h ", " d ")
+        if whole < _HOUR:
+            rest = whole % 60
+            return f"{whole // 60}{minute}{rest:02d}{second}" if rest else f"{whole // 60}{minute}".rstrip()
+        if whole < _DAY:
+            rest = whole % _HOUR // 60
+            return f"{whole // _HOUR}{hour}{rest}{minute}".rstrip() if rest else f"{whole // _HOUR}{hour}".rstrip()
+        return f"{whole // _DAY}{day}{whole % _DAY // _HOUR}{hour}".rstrip()
+
+    def offset(self, seconds: float) -> str:
+        """A place in a timeline: `3.1 s`, `1:31`, `1:02:10`."""
+        if seconds < 59.95:
+            return f"{max(0.0, seconds):.1f} s"
+        whole = int(seconds)
+        if whole < _HOUR:
+            return f"{whole // 60}:{whole % 60:02d}"
+        return f"{whole // _HOUR}:{whole % _HOUR // 60:02d}:{whole % 60:02d}"
+
+    # -- times -------------------------------------------------------------------------------------------------------
+
+    def exact(self, at: float) -> str:
+        """To the millisecond, with the zone: `2026-11-21 09:44:02.113 CET`."""
+        local = datetime.fromtimestamp(at, self.zone)
+        return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
+
+    def clock(self, at: float) -> str:
+        """The time of day: `09:52:11`."""
+        return f"{datetime.fromtimestamp(at, self.zone):%H:%M:%S}"
+
+    def hour(self, at: float) -> str:
+        """Hours and minutes: `09:52`."""
+        return f"{datetime.fromtimestamp(at, self.zone):%H:%M}"
+
+    def date(self, at: float) -> str:
+        """The day, with the year when it is another one: `Nov 18`, `11 月 18 日`."""
+        local, today = datetime.fromtimestamp(at, self.zone), datetime.fromtimestamp(self.now, self.zone)
+        if self.chinese:
+            day = f"{local.month} 月 {local.day} 日"
+            return day if local.year == today.year else f"{local.year} 年 {day}"
+        day = f"{local:%b} {local.day}"
+        return day if local.year == today.year else f"{day}, {local.year}"
+
+    def day(self, at: float) -> str:
+        """A heading for the things of one day: `Today`, `Yesterday`, `Nov 18`."""
+        then = datetime.fromtimestamp(at, self.zone).date()
+        days = (datetime.fromtimestamp(self.now, self.zone).date() - then).days
+        if days in (0, 1):
+            return str(self.t("time.today" if days == 0 else "time.yesterday"))
+        return self.date(at)
+
+    def ago_text(self, at: float) -> str:
+        """How long ago, up to a day; then the date."""
+        seconds = self.now - at
+        if seconds >= _DAY or seconds < -_MINUTE:
+            return self.date(at)
+        if seconds < 10:
+            return str(self.t("time.now"))
+        for unit, length in (("second", 1), ("minute", _MINUTE), ("hour", _HOUR)):
+            if seconds < length * 60 or unit == "hour":
+                return str(self.t(f"time.{unit}", n=int(seconds // length)))
+        raise AssertionError
+
+    def ago(self, at: float | None) -> Markup:
+        """How long ago as an element: exact on hover, kept fresh by `clock.js`."""
+        if at is None:
+            return Markup("–")
+        return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
+            iso(at), self.exact(at), self.ago_text(at)
+        )
+
+    def moment(self, at: float) -> Markup:
+        """The day and the time of day as an element: `Nov 21, 09:44:02`."""
+        comma = " " if self.chinese else ", "
+        return Markup('<time datetime="{}" title="{}">{}{}{}</time>').format(
+            iso(at), self.exact(at), self.date(at), comma, self.clock(at)
+        )
+
+
+@cache
+def texts(code: str) -> Mapping[str, str]:
+    """Every text of a language by its dotted key."""
+    table = tomllib.loads((TEXTS / f"{code}.toml").read_text(encoding="utf-8"))
+    flat: dict[str, str] = {}
+
+    def walk(part: Mapping[str, object], prefix: str) -> None:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{name}.")
+            else:
+                flat[prefix + name] = str(value)
+
+    walk(table, "")
+    return flat
+
+
+@cache
+def zone(name: str) -> ZoneInfo:
+    """A time zone by its name; UTC when there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def language(code: str, zone_name: str = "UTC", now: float | None = None) -> Language:
+    """A language for one page."""
+    moment = datetime.now(UTC).timestamp() if now is None else now
+    return Language(code, texts(code), zone(zone_name), moment)
+
+
+def preferred(accept_language: str) -> str:
+    """The best of the two languages for an `Accept-Language` header; English when it names neither."""
+    best, weight = "en", 0.0
+    for position, part in enumerate(accept_language[:500].split(",")):
+        tag, _, parameter = part.strip().partition(";")
+        try:
+            quality = float(parameter.partition("q=")[2] or 1)
+        except ValueError:
+            quality = 0.0
+        primary = tag.lower().partition("-")[0]
+        code = {"zh": "zh-CN", "en": "en"}.get(primary)
+        if code and quality - position / 1000 > weight:
+            best, weight = code, quality - position / 1000
+    return best

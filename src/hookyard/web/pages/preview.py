@@ -1,0 +1,203 @@
+"""What a callback that is being written would do: problems with their places, which past events it matches, the prompt.
+
+Used by the editor, for the page and for each change of it. Nothing is stored; the same rules judge as for real events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hookyard.callbacks import template
+from hookyard.callbacks.condition import reads_batch
+from hookyard.callbacks.stored import read_event
+from hookyard.callbacks.template import Fence, Placeholder
+from hookyard.errors import HookyardError, InvalidError, Problem
+from hookyard.events.catalog import EventType, Value
+from hookyard.events.model import Event
+from hookyard.web.pages.queries import automations as queries
+from hookyard.web.services import Services
+
+EVENTS = 50
+MAX_SHOWN = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of the rendered prompt: `text`, `put` (inserted), `fence` (inserted, marked as data) or `blank`."""
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+@dataclass
+class Preview:
+    """What the panel shows.
+
+    Attributes:
+        problems: With field, line and column.
+        events: The past events, oldest first.
+        hits: For each, whether the condition holds.
+        before: How many the saved version matches, None for a new callback.
+        chosen: Place of the event that is shown, -1 when there is none.
+        matched: Whether the condition holds for it.
+        error: Why it could not be judged.
+        ms: Milliseconds that judging it took.
+        segments: The prompt rendered for it.
+        unset: Variables that the condition or prompt could use and this event does not carry.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    hits: list[bool] = field(default_factory=list)
+    before: int | None = None
+    chosen: int = -1
+    matched: bool = False
+    error: str = ""
+    ms: float = 0.0
+    segments: list[Segment] = field(default_factory=list)
+    unset: list[str] = field(default_factory=list)
+
+    @property
+    def event(self) -> Event | None:
+        """The event that is shown."""
+        return self.events[self.chosen] if self.chosen >= 0 else None
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the prompt has: four letters of Latin, or one of Chinese, each."""
+        text = "".join(segment.text for segment in self.segments)
+        wide = sum(ord(letter) > 0x2E7F for letter in text)
+        return wide + (len(text) - wide + 3) // 4
+
+
+async def preview(
+    services: Services,
+    workspace: str,
+    names: Sequence[str],
+    prompt: str,
+    condition: str,
+    fence: str,
+    *,
+    event_id: str = "",
+    saved: str | None = None,
+) -> Preview:
+    """Judge what is being written on the newest events of its types.
+
+    Args:
+        services: The parts of the server.
+        workspace: The workspace.
+        names: The event types chosen.
+        prompt: The template.
+        condition: The condition.
+        fence: See `template.Fence`.
+        event_id: The event to show; the newest that matches when it is `""`.
+        saved: The condition of the saved version, to compare with.
+    """
+    shown = Preview()
+    catalog = services.event_types.current
+    chosen = catalog.select(names)
+    shown.problems = await services.callbacks.check_parts(list(names), prompt, condition)
+    shown.problems += partly_empty(prompt, chosen)
+    rows = await services.db.read(lambda conn: queries.past_events(conn, workspace, names, EVENTS))
+    shown.events = [read_event(row) for row in rows]
+    broken = any(p.field == "condition" and p.severity == "error" for p in shown.problems)
+    verdicts = [("0", "")] * len(shown.events) if broken else await _judge(services, workspace, condition, shown.events)
+    shown.hits = [letter == "1" for letter, _ in verdicts]
+    if saved is not None:
+        shown.before = sum(letter == "1" for letter, _ in await _judge(services, workspace, saved, shown.events))
+    shown.chosen = _choose(shown, event_id)
+    if shown.event is not None:
+        _, shown.error = verdicts[shown.chosen]
+        shown.matched = shown.hits[shown.chosen]
+        if condition.strip() and not broken:
+            begun = time.perf_counter()
+            await _judge(services, workspace, condition, [shown.event])
+            shown.ms = (time.perf_counter() - begun) * 1000
+        kind = catalog.get(shown.event.name)
+        shown.segments = segments(prompt, shown.event, kind, fence)
+        carried = {name for one in chosen for name in one.readable}
+        shown.unset = sorted(carried - set(shown.event.ctx))
+    return shown
+
+
+def _choose(shown: Preview, event_id: str) -> int:
+    for place, event in enumerate(shown.events):
+        if event.id == event_id:
+            return place
+    matching = [place for place, hit in enumerate(shown.hits) if hit]
+    return matching[-1] if matching else len(shown.events) - 1
+
+
+async def _judge(services: Services, workspace: str, condition: str, events: Sequence[Event]) -> list[tuple[str, str]]:
+    """A letter and an error for each event; without a condition, or with one for merged events only, all hold."""
+    if not condition.strip() or reads_batch(condition):
+        return [("1", "")] * len(events)
+    key = "preview:" + hashlib.blake2b(condition.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    conditions = ((key, condition),)
+    found = []
+    for event in events:
+        try:
+            judged = await services.conditions.judge(workspace, event.ctx, conditions)
+            found.append((judged.letters, judged.errors.get(0, "")))
+        except HookyardError as error:
+            found.append(("e", error.what))
+            break
+    return found + [("0", "")] * (len(events) - len(found))
+
+
+def partly_empty(prompt: str, chosen: Sequence[EventType]) -> list[Problem]:
+    """Warnings for variables that only some of the chosen events carry."""
+    try:
+        parsed = template.parse(prompt)
+    except InvalidError:
+        return []
+    found = []
+    for one in parsed.placeholders:
+        carrying = [kind.name for kind in chosen if one.name in kind.readable]
+        if carrying and len(carrying) < len(chosen):
+            missing = ", ".join(kind.name for kind in chosen if kind.name not in carrying)
+            message = f"only {', '.join(carrying)} carries {one.name}; for {missing} it is empty"
+            found.append(Problem("prompt", message, severity="warning", line=one.line, column=one.column))
+    return found
+
+
+def segments(prompt: str, event: Event, kind: EventType | None, fence: str) -> list[Segment]:
+    """The prompt as the agent would read it, in pieces."""
+    try:
+        parsed = template.parse(prompt)
+    except InvalidError:
+        return [Segment("text", prompt[:MAX_SHOWN])]
+    ctx = event.ctx
+    by_people = kind.by_people if kind else frozenset(ctx)
+    fenced = parsed.fenced(ctx, fence=Fence(fence), author_trust=event.author_trust, by_people=by_people)
+    pieces, room = [], MAX_SHOWN
+    for part in parsed.parts:
+        if isinstance(part, Placeholder):
+            text = shown_value(ctx.get(part.name))[:room]
+            piece = Segment("blank" if not text else "fence" if part.name in fenced else "put", text, part.name)
+        else:
+            piece = Segment("text", part[:room])
+        pieces.append(piece)
+        room -= len(piece.text)
+    return pieces
+
+
+def shown_value(value: Value | None) -> str:
+    """A value as `{{…}}` inserts it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else template.Template((Placeholder("v", 1, 1),)).render({"v": value})
+
+
+def marks(problems: Sequence[Problem], name: str) -> list[dict[str, Any]]:
+    """Where a field is to be underlined."""
+    return [
+        {"line": p.line, "column": p.column or 1, "severity": p.severity}
+        for p in problems
+        if p.field == name and p.line is not None
+    ]

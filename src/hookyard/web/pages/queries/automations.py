@@ -1,0 +1,221 @@
+"""Callbacks for their list and their editor: last runs, health, past events, agents to choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from hookyard.store import schema
+from hookyard.web.pages.queries.cursor import run_floor
+from hookyard.web.pages.queries.runs import agent_name
+
+LAST = 24
+"""Runs of a strip."""
+
+SHOWN = 100
+DAY = 86_400.0
+_BAD = ("failed", "timed_out")
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """A mark of a strip."""
+
+    id: str
+    status: str
+    reason: str | None
+    at: float
+    denied: int
+    modified: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRow:
+    """A callback as the list shows it.
+
+    Attributes:
+        last: Its newest runs, oldest first.
+        error: The newest event that its condition could not be judged on: at, eventId, message.
+    """
+
+    id: str
+    name: str
+    enabled: bool
+    version: int
+    events: tuple[str, ...]
+    condition: str
+    agent: str
+    updated_at: float
+    author: str
+    last: tuple[LastRun, ...]
+    error: dict[str, Any] | None
+
+    @property
+    def running(self) -> int:
+        """Runs that execute now."""
+        return sum(run.status == "running" for run in self.last)
+
+    @property
+    def failures(self) -> int:
+        """How often it failed in a row, up to now."""
+        count = 0
+        for run in reversed(self.last):
+            if run.status in _BAD:
+                count += 1
+            elif run.status not in ("running", "queued", "skipped", "cancelled"):
+                break
+        return count
+
+    def health(self, now: float) -> str:
+        """`off`, `failing`, `condition`, `dry`, `new` or `healthy`."""
+        if not self.enabled:
+            return "off"
+        if self.failures >= 2:
+            return "failing"
+        if self.error and now - float(self.error.get("at", 0)) < DAY:
+            return "condition"
+        if self.agent == "dry-run":
+            return "dry"
+        return "healthy" if self.last else "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The line beside the title."""
+
+    runs: int
+    succeeded: int
+    ended: int
+
+
+def page(conn: Connection, workspace_id: str, text: str, event: str) -> list[CallbackRow]:
+    """The callbacks, latest activity first."""
+    callbacks, versions = schema.callbacks.c, schema.callback_versions.c
+    rows = conn.execute(
+        select(
+            callbacks.id, callbacks.name, callbacks.enabled, callbacks.version, callbacks.spec, callbacks.updated_at,
+            callbacks.condition_error, versions.author,
+        )
+        .join(
+            schema.callback_versions,
+            (versions.callback_id == callbacks.id) & (versions.version == callbacks.version),
+            isouter=True,
+        )
+        .where(callbacks.workspace_id == workspace_id, callbacks.deleted_at.is_(None))
+        .order_by(callbacks.id.desc())
+        .limit(1000)
+    ).all()  # fmt: skip
+    wanted = text.casefold()
+    found = []
+    for row in rows:
+        spec = json.loads(row.spec)
+        if event and event not in spec["events"]:
+            continue
+        if (
+            wanted
+            and wanted not in f"{row.name} {' '.join(spec['events'])} {spec['prompt']} {spec['condition']}".casefold()
+        ):
+            continue
+        found.append((row, spec))
+    latest = _latest(conn, [row.id for row, _ in found])
+    found.sort(key=lambda one: max(latest.get(one[0].id, 0.0), one[0].updated_at), reverse=True)
+    return [
+        CallbackRow(
+            row.id, row.name, row.enabled, row.version, tuple(spec["events"]), spec.get("condition", ""),
+            _agent(spec.get("agent", "")), row.updated_at, row.author or "", last_runs(conn, row.id),
+            json.loads(row.condition_error) if row.condition_error else None,
+        )
+        for row, spec in found[:SHOWN]
+    ]  # fmt: skip
+
+
+def _agent(given: object) -> str:
+    return agent_name(given if isinstance(given, str) else json.dumps(given))
+
+
+def _latest(conn: Connection, ids: Sequence[str]) -> dict[str, float]:
+    """When each was queued last: one look into an index for each."""
+    runs = schema.runs.c
+    times = {}
+    for key in ids:
+        at = conn.execute(
+            select(runs.queued_at).where(runs.callback_id == key).order_by(runs.id.desc()).limit(1)
+        ).scalar()
+        if at is not None:
+            times[key] = at
+    return times
+
+
+def last_runs(conn: Connection, callback_id: str, limit: int = LAST) -> tuple[LastRun, ...]:
+    """The newest runs of a callback, oldest first."""
+    runs = schema.runs.c
+    query = (
+        select(runs.id, runs.status, runs.reason, runs.queued_at, runs.denied, runs.modified)
+        .where(runs.callback_id == callback_id)
+        .order_by(runs.id.desc())
+        .limit(limit)
+    )
+    return tuple(LastRun(*row) for row in reversed(conn.execute(query).all()))
+
+
+def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
+    """Runs of the last 24 hours."""
+    runs = schema.runs.c
+    query = (
+        select(runs.status, func.count())
+        .where(runs.workspace_id == workspace_id, runs.id >= run_floor(now - DAY))
+        .group_by(runs.status)
+    )
+    counts: dict[str, int] = dict(conn.execute(query).all())
+    ended = sum(counts.get(status, 0) for status in ("succeeded", "failed", "timed_out", "cancelled"))
+    return Totals(sum(counts.values()), counts.get("succeeded", 0), ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A profile to choose."""
+
+    name: str
+    kind: str
+    detail: str
+    config: dict[str, Any]
+
+
+def agents(conn: Connection) -> list[Agent]:
+    """The profiles, by name."""
+    table = schema.agent_profiles.c
+    found = []
+    for name, text in conn.execute(select(table.name, table.config).order_by(table.name)):
+        config = json.loads(text)
+        program = config.get("argv") or config.get("command") or [""]
+        detail = config.get("model") or config.get("url") or " ".join(program) or ""
+        found.append(Agent(name, str(config.get("kind", "")), str(detail), config))
+    return found
+
+
+def count_runs(conn: Connection, workspace_id: str, callback_id: str) -> int:
+    """How many runs a callback has had."""
+    runs = schema.runs.c
+    return conn.execute(
+        select(func.count()).where(runs.workspace_id == workspace_id, runs.callback_id == callback_id)
+    ).scalar_one()
+
+
+def past_events(conn: Connection, workspace_id: str, names: Sequence[str], limit: int = 50) -> list[Any]:
+    """The newest events of some types, oldest first, as rows of `events`."""
+    events = schema.events
+    merged: list[Any] = []
+    for name in names[:20]:
+        query = (
+            select(events)
+            .where(events.c.workspace_id == workspace_id, events.c.name == name)
+            .order_by(events.c.id.desc())
+            .limit(limit)
+        )
+        merged.extend(conn.execute(query).mappings())
+    merged.sort(key=lambda row: row["id"])
+    return merged[-limit:]

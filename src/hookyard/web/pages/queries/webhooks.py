@@ -1,0 +1,150 @@
+"""Deliveries for the webhooks page: strips, health, one webhook's list, one delivery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from hookyard.store import schema
+from hookyard.web.pages.queries.cursor import delivery_floor
+
+LAST = 24
+PAGE = 20
+_RECENT = 200
+DAY = 86_400.0
+FAILED = ("failed", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as lists show it."""
+
+    id: str
+    webhook: str
+    event: str
+    run_id: str | None
+    state: str
+    result: str | None
+    at: float
+    ms: float | None
+    tool: str = ""
+    attempts: int = 0
+    message: str = ""
+
+    @property
+    def word(self) -> str:
+        """Its status in one word, a key of the texts' `status`."""
+        return self.state if self.state in (*FAILED, "pending") else self.result or "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a webhook does, by its newest deliveries.
+
+    Attributes:
+        last: The newest, oldest first.
+        recent: How many were looked at.
+        delivered: How many of those arrived.
+        p95_ms: Of those, milliseconds.
+        failures: How often it failed in a row, up to now.
+    """
+
+    last: tuple[DeliveryRow, ...]
+    recent: int
+    delivered: int
+    p95_ms: float | None
+    failures: int
+
+
+def _row(row: Any, *, details: bool = False) -> DeliveryRow:
+    tool, attempts, message = "", 0, ""
+    if details:
+        kept = json.loads(row.details)
+        attempts, message = len(kept.get("attempts", ())), str(kept.get("message") or "")
+        tool = tool_of(kept.get("request", ""))
+    return DeliveryRow(
+        row.id, row.webhook, row.event, row.run_id, row.state, row.result, row.created_at, row.duration_ms, tool,
+        attempts, message,
+    )  # fmt: skip
+
+
+def tool_of(request: str) -> str:
+    """The tool that a request is about, `""` for none."""
+    try:
+        context = json.loads(request).get("hook_context", {})
+    except (ValueError, AttributeError):
+        return ""
+    return str(context.get("tool_name", "")) if isinstance(context, dict) else ""
+
+
+_FIELDS = [
+    schema.deliveries.c[name]
+    for name in ("id", "webhook", "event", "run_id", "state", "result", "created_at", "duration_ms")
+]
+
+
+def health(conn: Connection, workspace_id: str, name: str) -> Health:
+    """How one webhook does."""
+    table = schema.deliveries.c
+    query = (
+        select(*_FIELDS)
+        .where(table.workspace_id == workspace_id, table.webhook == name)
+        .order_by(table.id.desc())
+        .limit(_RECENT)
+    )
+    rows = [_row(row) for row in conn.execute(query)]
+    ended = [row for row in rows if row.state != "pending"]
+    good = [row for row in ended if row.state not in FAILED]
+    times = sorted(row.ms for row in good if row.ms is not None)
+    failures = 0
+    for row in ended:
+        if row.state not in FAILED:
+            break
+        failures += 1
+    p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else None
+    return Health(tuple(reversed(rows[:LAST])), len(ended), len(good), p95, failures)
+
+
+def names(conn: Connection, workspace_id: str, now: float) -> tuple[list[str], int]:
+    """Webhooks that had deliveries lately (of the installation's own file, or gone by now), and how many in a day."""
+    table = schema.deliveries.c
+    query = (
+        select(table.webhook, func.count())
+        .where(table.workspace_id == workspace_id, table.id >= delivery_floor(now - DAY))
+        .group_by(table.webhook)
+        .order_by(table.webhook)
+    )
+    found = conn.execute(query).all()
+    return [name for name, _ in found], sum(count for _, count in found)
+
+
+def deliveries(
+    conn: Connection, workspace_id: str, name: str, only: str, after: str
+) -> tuple[Sequence[DeliveryRow], str]:
+    """A page of one webhook's deliveries, newest first, and the id behind which the next begins."""
+    table = schema.deliveries.c
+    query = select(*_FIELDS, table.details).where(table.workspace_id == workspace_id, table.webhook == name)
+    if only == "failed":
+        query = query.where(table.state.in_(FAILED))
+    elif only:
+        query = query.where(table.result == only)
+    if after:
+        query = query.where(table.id < after)
+    rows = [_row(row, details=True) for row in conn.execute(query.order_by(table.id.desc()).limit(PAGE + 1))]
+    return rows[:PAGE], rows[PAGE - 1].id if len(rows) > PAGE else ""
+
+
+def one(conn: Connection, workspace_id: str, delivery_id: str) -> dict[str, Any] | None:
+    """Everything kept of a delivery, see `hooks.record.Delivery`."""
+    table = schema.deliveries.c
+    stored = conn.execute(
+        select(table.details).where(table.workspace_id == workspace_id, table.id == delivery_id)
+    ).scalar()
+    if stored is None:
+        return None
+    kept: dict[str, Any] = json.loads(stored)
+    return kept

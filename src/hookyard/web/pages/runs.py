@@ -1,0 +1,84 @@
+"""Runs: the list, and one run with its timeline; cancel and retry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from hookyard.errors import NotFoundError
+from hookyard.ids import RunId
+from hookyard.runs import control
+from hookyard.web.pages.queries import runs as queries
+from hookyard.web.pages.queries.frame import forget
+from hookyard.web.pages.timeline import Assembly
+from hookyard.web.pages.visit import Visit
+
+_TABS = ("", "running", "failed", "denied", "timed_out")
+_RETRYABLE = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+
+
+async def runs_page(visit: Visit) -> Response:
+    """The list, narrowed by what the address says."""
+    status = visit.query("status", *queries.STATUSES, "denied", "modified")
+    filters = queries.Filters(status, visit.query("callback"), visit.query("task"), visit.query("event"))
+    after, workspace = visit.query("after"), visit.workspace_id
+
+    def read(conn: Connection) -> dict[str, Any]:
+        rows, following = queries.page(conn, workspace, filters, after)
+        return {
+            "alive": [] if after else queries.alive(conn, workspace, filters),
+            "rows": rows,
+            "following": following,
+            "counts": queries.counts(conn, workspace),
+            "callbacks": queries.callback_names(conn, workspace),
+        }
+
+    data = await visit.services.db.read(read)
+    shown = {run.id for run in data["alive"]}
+    data["rows"] = [run for run in data["rows"] if run.id not in shown]
+    statuses = [s for s in queries.STATUSES if s not in _TABS]
+    return await visit.page("runs.html", filters=filters, tab_names=_TABS, statuses=statuses, **data)
+
+
+async def run_page(visit: Visit) -> Response:
+    """One run: facts, timeline, decisions, causes."""
+    if visit.request.method == "POST":
+        return await _act(visit)
+    run_id, workspace = visit.part("run"), visit.workspace_id
+
+    def read(conn: Connection) -> tuple[queries.RunPage | None, list[queries.Entry]]:
+        found = queries.one(conn, workspace, run_id)
+        return found, queries.entries(conn, run_id) if found else []
+
+    found, entries = await visit.services.db.read(read)
+    if found is None:
+        raise NotFoundError("there is no such run", where=run_id)
+    assembly = Assembly()
+    assembly.add(entries)
+    begun = found.run.started_at or found.run.queued_at
+    return await visit.page(
+        "run.html",
+        page=found,
+        run=found.run,
+        assembly=assembly,
+        items=list(assembly.items.values()),
+        begun=begun,
+        alive=found.run.status in queries.ALIVE,
+        retryable=found.run.status in _RETRYABLE,
+    )
+
+
+async def _act(visit: Visit) -> Response:
+    form, run_id = await visit.form(), visit.part("run")
+    forget(visit.services, visit.workspace_id)
+    services, workspace, now = visit.services, visit.workspace, visit.now
+    if form.text("do") == "cancel":
+        by = visit.member.name
+        await services.db.write(lambda conn: control.cancel(conn, workspace, RunId(run_id), by=by, now=now))
+        return visit.to(visit.path("runs", run_id), "run_cancelled")
+    again = await services.db.write(
+        lambda conn: control.retry(conn, workspace, RunId(run_id), ids=services.ids, now=now)
+    )
+    return visit.to(visit.path("runs", again), "run_retried")

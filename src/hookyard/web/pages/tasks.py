@@ -1,0 +1,150 @@
+"""Tasks: the board, the list, one task; and what can be done with them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from hookyard.errors import InvalidError, NotFoundError, Problem
+from hookyard.web.pages.form import Form
+from hookyard.web.pages.queries import tasks as queries
+from hookyard.web.pages.queries.cursor import number_and_id, with_number
+from hookyard.web.pages.queries.frame import forget
+from hookyard.web.pages.visit import Visit
+from hookyard.workspace.tasks import TaskChange
+
+TYPES = ("task", "bug", "story")
+STATUSES = ("todo", "in_progress", "blocked", "waiting", "review", "done")
+
+
+def _filters(visit: Visit) -> queries.Filters:
+    return queries.Filters(visit.query("q"), visit.query("status"), visit.query("type"), visit.query("assignee"))
+
+
+async def tasks_page(visit: Visit) -> Response:
+    """The board or the list, narrowed by what the address says."""
+    if visit.request.method == "POST":
+        return await _create(visit)
+    return await _tasks(visit, {}, ())
+
+
+async def _tasks(visit: Visit, given: dict[str, str], problems: tuple[Problem, ...]) -> Response:
+    filters, workspace = _filters(visit), visit.workspace_id
+    view = visit.query("view", "board", "list") or "board"
+    data = await visit.services.db.read(lambda conn: _read(conn, workspace, filters, view, visit.query("after")))
+    return await visit.page(
+        "tasks.html", 422 if problems else 200, filters=filters, view=view, given=given, problems=problems, **data
+    )
+
+
+def _read(conn: Connection, workspace: str, filters: queries.Filters, view: str, after: str) -> dict[str, object]:
+    people, types = queries.choices(conn, workspace)
+    used = queries.statuses(conn, workspace)
+    columns: list[queries.Column] = []
+    rows: list[queries.TaskRow] = []
+    following = None
+    if view == "board":
+        columns = queries.board(conn, workspace, filters, used)
+    else:
+        rows, following = queries.page(conn, workspace, filters, number_and_id(after))
+    return {
+        "people": people,
+        "types": list(dict.fromkeys((*TYPES, *types))),
+        "statuses": list(dict.fromkeys((*STATUSES, *(status for status, _ in used)))),
+        "used": used,
+        "columns": columns,
+        "rows": rows,
+        "following": with_number(following),
+        "total": sum(count for _, count in used),
+    }
+
+
+async def _create(visit: Visit) -> Response:
+    form = await visit.form()
+    try:
+        task = await visit.services.tasks.create(
+            visit.workspace,
+            visit.actor,
+            title=form.text("title"),
+            type=form.text("type") or "task",
+            status=form.text("status") or "todo",
+            description=form.text("description"),
+            assignee_id=form.text("assignee") or None,
+            labels=_labels(form),
+        )
+    except InvalidError as error:
+        given = {name: form.text(name) for name in form.names()}
+        return await _tasks(visit, given, error.problems or (Problem("title", error.what),))
+    forget(visit.services, visit.workspace_id)
+    return visit.to(visit.path("tasks", task.task_id), "task_created")
+
+
+def _labels(form: Form) -> list[str]:
+    return [label.strip() for label in form.text("labels").replace(",", ",").split(",") if label.strip()]
+
+
+async def task_page(visit: Visit) -> Response:
+    """One task with its comments, events and runs."""
+    if visit.request.method == "POST":
+        return await _act(visit)
+    return await _task(visit, ())
+
+
+async def _task(visit: Visit, problems: tuple[Problem, ...], said: str = "") -> Response:
+    task_id, workspace = visit.part("task"), visit.workspace_id
+
+    def read(
+        conn: Connection,
+    ) -> tuple[queries.TaskPage | None, list[tuple[str, str]], list[str], list[tuple[str, int]]]:
+        found = queries.one(conn, workspace, task_id)
+        people, types = queries.choices(conn, workspace)
+        return found, people, types, queries.statuses(conn, workspace)
+
+    found, people, types, used = await visit.services.db.read(read)
+    if found is None:
+        raise NotFoundError("there is no such task", where=task_id)
+    return await visit.page(
+        "task.html",
+        422 if problems else 200,
+        page=found,
+        task=found.task,
+        people=people,
+        types=list(dict.fromkeys((*TYPES, *types, found.task.type))),
+        statuses=list(dict.fromkeys((*STATUSES, *(status for status, _ in used)))),
+        problems=problems,
+        said=said,
+    )
+
+
+async def _act(visit: Visit) -> Response:
+    form, task_id = await visit.form(), visit.part("task")
+    here = visit.path("tasks", task_id)
+    do = form.text("do")
+    try:
+        if do == "comment":
+            await visit.services.comments.add(visit.workspace, task_id, form.raw("content"), visit.actor)
+            return visit.to(here + "#comments", "commented")
+        if do == "delete":
+            await visit.services.tasks.delete(visit.workspace, task_id, visit.actor)
+            forget(visit.services, visit.workspace_id)
+            return visit.to(visit.path("tasks"), "task_deleted")
+        await visit.services.tasks.update(visit.workspace, task_id, _change(form), visit.actor)
+    except InvalidError as error:
+        field = "content" if do == "comment" else "title"
+        return await _task(visit, error.problems or (Problem(field, error.what),), form.raw("content"))
+    forget(visit.services, visit.workspace_id)
+    return visit.to(here, "task_changed")
+
+
+def _change(form: Form) -> TaskChange:
+    def given(name: str) -> str | None:
+        return form.text(name) if name in form else None
+
+    return TaskChange(
+        title=given("title"),
+        description=given("description"),
+        type=given("type"),
+        status=given("status"),
+        assignee_id=given("assignee"),
+        labels=_labels(form) if "labels" in form else None,
+    )

@@ -1,0 +1,127 @@
+"""Errors as answers: RFC 9457 problem documents, for every door but the pages.
+
+Installed by `web.app` and `web.api`. What the reader is told is what our own errors say (what, where, the mend, each
+problem with its place); of an error that is not ours nothing is told but that it happened, and the log has it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hookyard.errors import (
+    ConflictError,
+    HookyardError,
+    InvalidError,
+    LimitError,
+    NotAllowedError,
+    NotFoundError,
+    Problem,
+    TemporaryError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+"""RFC 9457, section 3."""
+
+# The first that an error is an instance of counts.
+_STATUS: tuple[tuple[type[HookyardError], HTTPStatus], ...] = (
+    (InvalidError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
+    (NotAllowedError, HTTPStatus.FORBIDDEN),
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (ConflictError, HTTPStatus.CONFLICT),
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (LimitError, HTTPStatus.TOO_MANY_REQUESTS),
+    (TemporaryError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+_RETRY_AFTER_SECONDS = 2.0
+
+
+class JsonResponse(Response):
+    """An answer in JSON, made by the fastest serializer at hand."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return to_json(content)
+
+
+def status_of(error: HookyardError) -> HTTPStatus:
+    """The status that an error of ours is answered with."""
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def of_error(error: HookyardError) -> Response:
+    """The answer to an error of ours."""
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = 'Bearer realm="hookyard"'
+    if isinstance(error, TemporaryError):
+        headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
+    problems = error.problems if isinstance(error, InvalidError) else ()
+    return document(status, error.what, where=error.where, mend=error.mend, problems=problems, headers=headers)
+
+
+def document(
+    status: HTTPStatus,
+    detail: str | None = None,
+    *,
+    where: str | None = None,
+    mend: str | None = None,
+    problems: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem document."""
+    content: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+    given = {"detail": detail, "where": where, "mend": mend, "problems": [problem.as_dict() for problem in problems]}
+    content.update((name, value) for name, value in given.items() if value)
+    return Response(to_json(content), status, headers, MEDIA_TYPE)
+
+
+async def on_hookyard_error(_request: Request, error: Exception) -> Response:
+    """Exception handler of our own errors."""
+    assert isinstance(error, HookyardError)
+    return of_error(error)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Exception handler of the framework's own refusals, such as a method that a route has not."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = error.detail if error.detail != status.phrase else None
+    return document(status, detail, headers=error.headers)
+
+
+async def on_fault(_request: Request, _error: Exception) -> Response:
+    """Exception handler of everything else; the server logs it."""
+    return fault()
+
+
+def fault() -> Response:
+    """The answer to an error that is not ours; says nothing of it."""
+    return document(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server's own", mend="its log says more; please report it"
+    )
+
+
+HANDLERS: Mapping[Any, Any] = {
+    HookyardError: on_hookyard_error,
+    HTTPException: on_http_exception,
+    Exception: on_fault,
+}
+"""What `web.api` installs, and `web.app` for its doors."""

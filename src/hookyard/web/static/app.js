@@ -1,0 +1,124 @@
+// What every page does beyond plain links and forms: dialogs, menus, copying, tips, keys, fresh times, endless lists.
+// The server renders; nothing here makes content of its own. Each part is a small module.
+import "./clock.js"
+import "./keys.js"
+import "./tips.js"
+import { texts } from "./texts.js"
+import { follow } from "./live.js"
+
+// The server shows exact times in the reader's zone once it knows it.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+if (zone && !document.cookie.includes(`hookyard_zone=${zone}`)) document.cookie = `hookyard_zone=${zone};path=/;max-age=31536000;samesite=lax`
+
+// A notice is said once: a reload must not repeat it.
+const address = new URL(location)
+if (address.searchParams.has("done")) { address.searchParams.delete("done"); history.replaceState(null, "", address) }
+
+const openDialog = id => {
+  const dialog = document.getElementById(id)
+  if (dialog && !dialog.open) dialog.showModal()
+}
+for (const dialog of document.querySelectorAll("dialog[open]")) { dialog.close(); dialog.showModal() }
+for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false
+new MutationObserver(changes => {
+  for (const { addedNodes } of changes) for (const node of addedNodes) node.querySelectorAll?.("[data-copy]").forEach(b => b.hidden = false)
+}).observe(document.body, { childList: true, subtree: true })
+
+function ask(question, run) {
+  const dialog = document.createElement("dialog")
+  dialog.className = "dialog"
+  const box = document.createElement("div"), words = document.createElement("h2"), row = document.createElement("div")
+  row.className = "buttons"
+  words.textContent = question
+  const button = (label, cls, act) => {
+    const made = Object.assign(document.createElement("button"), { type: "button", textContent: label, className: `btn ${cls}` })
+    made.addEventListener("click", () => { dialog.close(); act?.() })
+    return made
+  }
+  row.append(button(texts.cancel, "ghost"), button(texts.go, "danger main", run))
+  box.append(words, row)
+  dialog.append(box)
+  dialog.setAttribute("aria-label", question)
+  dialog.addEventListener("close", () => dialog.remove())
+  document.body.append(dialog)
+  dialog.showModal()
+  row.firstChild.focus()
+}
+
+document.addEventListener("click", async event => {
+  const opener = event.target.closest("[data-dialog]")
+  if (opener) openDialog(opener.dataset.dialog)
+  if (event.target.closest("[data-close]")) event.target.closest("dialog").close()
+  const copy = event.target.closest("[data-copy]")
+  if (copy) {
+    const text = copy.dataset.copy === "@here" ? location.href : copy.dataset.copy
+    await navigator.clipboard?.writeText(text)
+    copy.dataset.tip = texts.copied
+    copy.dispatchEvent(new Event("pointerover", { bubbles: true }))
+    setTimeout(() => delete copy.dataset.tip, 1200)
+  }
+})
+
+document.addEventListener("submit", event => {
+  const form = event.target, question = event.submitter?.dataset.confirm ?? form.dataset.confirm
+  if (question && !form.dataset.sure) {
+    event.preventDefault()
+    ask(question, () => { form.dataset.sure = "yes"; form.requestSubmit(event.submitter) })
+    return
+  }
+  setTimeout(() => event.submitter?.setAttribute("disabled", ""), 0) // not before its value has been sent
+})
+addEventListener("pageshow", () => document.querySelectorAll("button[disabled][name]").forEach(b => b.removeAttribute("disabled")))
+
+document.addEventListener("change", event => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit()
+})
+
+// Typing in a list's search narrows it; the address follows, the field keeps the caret.
+let typing
+document.addEventListener("input", event => {
+  if (!event.target.matches("[data-search]")) return
+  clearTimeout(typing)
+  typing = setTimeout(() => {
+    const query = new URLSearchParams(new FormData(event.target.form))
+    for (const [name, value] of [...query]) if (!value) query.delete(name)
+    const next = `${event.target.form.action}?${query}`
+    history.replaceState(null, "", next)
+    refresh(next)
+  }, 250)
+})
+
+let asking
+export async function refresh(where = location.href) {
+  asking?.abort()
+  asking = new AbortController()
+  try {
+    const answer = await fetch(where, { headers: { "x-part": "main" }, signal: asking.signal })
+    if (!answer.ok || answer.redirected) return
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html")
+    const old = [...document.querySelectorAll("#main [data-live], #main #list, #main .board, #main > .empty")].filter(e => !e.parentElement.closest("[data-live]"))
+    const found = [...fresh.querySelectorAll("[data-live], #list, .board, body > .empty")].filter(e => !e.parentElement.closest("[data-live]"))
+    if (old.length !== found.length) { if (!document.querySelector("dialog[open]")) location.replace(where); return }
+    const at = document.activeElement?.closest("[data-live] .row, #list .row")?.querySelector(".open")?.getAttribute("href")
+    old.forEach((element, i) => element.replaceWith(document.importNode(found[i], true)))
+    if (at) document.querySelector(`.row .open[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true })
+  } catch (error) { if (error.name !== "AbortError") throw error }
+}
+
+// The next page of a list joins this one.
+document.addEventListener("click", async event => {
+  const link = event.target.closest("[data-more] a")
+  if (!link || event.ctrlKey || event.metaKey) return
+  event.preventDefault()
+  const answer = await fetch(link.href, { headers: { "x-part": "main" } })
+  const rows = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-rows]")
+  if (rows) link.closest("[data-more]").replaceWith(...rows.childNodes)
+})
+
+document.addEventListener("keydown", event => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("[data-submit-key]")) event.target.form.requestSubmit()
+})
+
+// Regions that follow a topic are asked for again when something has happened there.
+const topic = document.querySelector("[data-live]")?.dataset.live
+if (topic) follow(topic, data => { if (data.lost === undefined && !document.hidden) refresh() })

@@ -1,0 +1,247 @@
+"""Traces that follow an event into its runs and their webhooks, sent to a collector by OTLP.
+
+Made by `wiring` when a collector is wanted; `callbacks.accept`, `runs.execute` and the hooks tell it what happens and
+know nothing of OpenTelemetry. Nothing is stored for it: a trace's id and those of its spans follow from the ids of the
+event, the run and its attempt, and the delivery, so that every server and worker gives the same ones. A span carries
+names, counts and states, never contents and never an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import select
+
+from hookyard.callbacks import letters
+from hookyard.callbacks.candidate import Accepted
+from hookyard.clock import Clock
+from hookyard.errors import HookyardError
+from hookyard.events.model import Event
+from hookyard.hooks.record import Delivery, DeliveryLog, DeliveryState
+from hookyard.store import schema
+from hookyard.store.database import Database
+from hookyard.web import otlp
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from hookyard.agents.base import Usage
+    from hookyard.runs.claim import Claim
+
+_RUNS_KNOWN = 10_000
+"""Attempts whose place in their trace is remembered; of others it is read from the database."""
+
+_LAST_EXPORT_SECONDS = 3.0
+
+_SUCCEEDED = ("succeeded", "cancelled")
+
+
+class Place(NamedTuple):
+    """A span within a trace: 128 and 64 bits."""
+
+    trace: int
+    span: int
+
+    @property
+    def traceparent(self) -> str:
+        """As W3C Trace Context writes it, sampled."""
+        return f"00-{self.trace:032x}-{self.span:016x}-01"
+
+
+def event_place(event_id: str) -> Place:
+    """The span of an event, the first of its trace."""
+    return Place(_digest("trace", event_id, 16), _digest("event", event_id, 8))
+
+
+def run_place(event_id: str, run_id: str, attempt: int) -> Place:
+    """The span of an attempt of a run that the event started."""
+    return Place(event_place(event_id).trace, _digest("run", f"{run_id}:{attempt}", 8))
+
+
+def webhook_place(run: Place, delivery_id: str) -> Place:
+    """The span of a delivery to a webhook, with all its attempts."""
+    return Place(run.trace, _digest("webhook", delivery_id, 8))
+
+
+def _digest(kind: str, name: str, size: int) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=size, person=kind.encode()).digest(), "big")
+
+
+class Traces:
+    """Makes spans of what it is told and hands them to an exporter, in batches and in a thread of its own.
+
+    Implements `runs.execute.Followed` and `hooks.record.DeliveryLog`.
+
+    Args:
+        exporter: Sends spans.
+        db: Knows the runs that were begun elsewhere.
+        clock: Dates the ends.
+    """
+
+    def __init__(self, exporter: SpanExporter, db: Database, clock: Clock) -> None:
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+        self._processor = BatchSpanProcessor(exporter)
+        self._resource = otlp.resource()
+        self._scope = InstrumentationScope("hookyard")
+        self._db = db
+        self._clock = clock
+        self._runs: OrderedDict[str, Place] = OrderedDict()
+
+    @classmethod
+    async def to_collector(cls, db: Database, clock: Clock) -> Traces | None:
+        """Traces for the collector that the environment names; None when there is no exporter."""
+
+        def make() -> Traces | None:
+            exporter = otlp.exporter("trace_exporter", "OTLPSpanExporter")
+            return None if exporter is None else cls(exporter, db, clock)
+
+        return await asyncio.to_thread(make)
+
+    def stored(self, event: Event, accepted: Accepted) -> None:
+        """An event was stored, with the verdicts of the gates."""
+        attributes: dict[str, Any] = {
+            "hookyard.workspace.id": event.workspace_id,
+            "hookyard.event.id": event.id,
+            "hookyard.event.name": event.name,
+            "hookyard.event.runs": len(accepted.runs),
+        }
+        for letter, count in Counter(accepted.verdicts).items():
+            attributes[f"hookyard.verdicts.{_verdict(letter)}"] = count
+        if event.cause.links:
+            attributes["hookyard.caused_by.run.id"] = event.cause.links[-1].run_id
+        self._span("event", event_place(event.id), None, (event.received_at, self._clock.now()), attributes)
+
+    def began(self, claim: Claim) -> None:
+        """An attempt begins: its webhooks are called from now on."""
+        self._know(claim.run_id, run_place(claim.event_id, claim.run_id, claim.attempt))
+
+    def ended(self, claim: Claim, agent: str, status: str, used: Usage) -> None:
+        """An attempt has ended."""
+        attributes = {
+            "hookyard.workspace.id": claim.workspace_id,
+            "hookyard.run.id": claim.run_id,
+            "hookyard.callback.id": claim.callback_id,
+            "hookyard.run.status": status,
+            "hookyard.run.attempt": claim.attempt,
+            "hookyard.agent.kind": agent,
+            "gen_ai.usage.input_tokens": used.input_tokens,
+            "gen_ai.usage.output_tokens": used.output_tokens,
+        }
+        place = run_place(claim.event_id, claim.run_id, claim.attempt)
+        times = (claim.started_at, self._clock.now())
+        self._span("run", place, event_place(claim.event_id), times, attributes, failed=status not in _SUCCEEDED)
+
+    async def traceparent(self, run_id: str, delivery_id: str) -> str | None:
+        """The header of a delivery to a webhook of a run; None when the run cannot be found."""
+        run = self._runs.get(run_id)
+        if run is None:
+            table = schema.runs.c
+            query = select(table.event_id, table.attempt).where(table.id == run_id)
+            try:
+                row = await self._db.read(lambda conn: conn.execute(query).one_or_none())
+            except HookyardError:
+                return None
+            if row is None:
+                return None
+            run = run_place(row.event_id, run_id, row.attempt)
+            self._know(run_id, run)
+        return webhook_place(run, delivery_id).traceparent
+
+    def record(self, delivery: Delivery) -> None:
+        """A delivery has come to an end, or not yet; one that was never sent has no span."""
+        run = self._runs.get(delivery.run_id)
+        if run is None or not delivery.attempts or delivery.state is DeliveryState.PENDING:
+            return
+        last = delivery.attempts[-1]
+        attributes: dict[str, Any] = {
+            "hookyard.workspace.id": delivery.workspace_id,
+            "hookyard.run.id": delivery.run_id,
+            "hookyard.delivery.id": delivery.id,
+            "hookyard.webhook.name": delivery.webhook,
+            "hookyard.webhook.point": delivery.event,
+            "hookyard.webhook.state": delivery.state.value,
+            "hookyard.webhook.result": delivery.result or "",
+            "hookyard.webhook.attempts": len(delivery.attempts),
+        }
+        if last.status is not None:
+            attributes["http.response.status_code"] = last.status
+        place = webhook_place(run, delivery.id)
+        times = (delivery.created_at, last.at + last.duration_ms / 1000)
+        failed = delivery.state is not DeliveryState.DELIVERED
+        self._span("webhook", place, run, times, attributes, failed=failed)
+
+    def beside(self, log: DeliveryLog) -> DeliveryLog:
+        """A log that keeps deliveries where another does, and follows them."""
+        return _Both(log, self)
+
+    async def close(self) -> None:
+        """Send what is left, if the collector takes it soon."""
+        ending = threading.Thread(target=self._processor.shutdown, daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, _LAST_EXPORT_SECONDS)
+
+    def _know(self, run_id: str, place: Place) -> None:
+        self._runs[run_id] = place
+        self._runs.move_to_end(run_id)
+        if len(self._runs) > _RUNS_KNOWN:
+            self._runs.popitem(last=False)
+
+    def _span(
+        self,
+        name: str,
+        place: Place,
+        parent: Place | None,
+        times: tuple[float, float],
+        attributes: Mapping[str, Any],
+        *,
+        failed: bool = False,
+    ) -> None:
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        begin, end = times
+        self._processor.on_end(
+            ReadableSpan(
+                name,
+                _context(place),
+                None if parent is None else _context(parent),
+                self._resource,
+                attributes,
+                kind=SpanKind.CLIENT if name == "webhook" else SpanKind.INTERNAL,
+                status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
+                start_time=int(begin * 1e9),
+                end_time=int(max(begin, end) * 1e9),
+                instrumentation_scope=self._scope,
+            )
+        )
+
+
+class _Both:
+    """Keeps deliveries and follows them."""
+
+    def __init__(self, log: DeliveryLog, traces: Traces) -> None:
+        self._log = log
+        self._traces = traces
+
+    def record(self, delivery: Delivery) -> None:
+        """Keep a delivery, or its newer state."""
+        self._log.record(delivery)
+        self._traces.record(delivery)
+
+
+def _context(place: Place) -> Any:
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    return SpanContext(place.trace, place.span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _verdict(letter: str) -> str:
+    """`queued`, `merged`, or the gate that stopped it."""
+    return {letters.QUEUED: "queued", letters.MERGED: "merged"}.get(letter) or letters.gate(letter) or letter

@@ -1,0 +1,90 @@
+"""One operation of the workspace: its rows and its events in one transaction, under one operationId.
+
+Called by tasks, comments, members and the doors. `accept` is the first step of the path of an event
+(`callbacks.accept`), passed in by `wiring`; this module says what it needs of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from hookyard.errors import StaleError
+from hookyard.events.catalog import Value
+from hookyard.events.model import WORKSPACE_SOURCE, Draft
+from hookyard.ids import EventId, Ids, OperationId, WorkspaceId
+from hookyard.workspace.actor import Actor
+
+T = TypeVar("T")
+
+MAX_TRIES = 50
+"""Times that an operation is decided anew because somebody else was quicker; only a fault needs more."""
+
+
+class AcceptedEvent(Protocol):
+    """What became of one draft."""
+
+    @property
+    def event_id(self) -> EventId:
+        """The id it was stored with."""
+        ...
+
+
+class Accept(Protocol):
+    """Stores events, and with them whatever `apply` writes, in one transaction."""
+
+    async def accept(
+        self,
+        workspace_id: WorkspaceId,
+        drafts: Sequence[Draft],
+        *,
+        apply: Callable[[Connection], None] | None = None,
+    ) -> Sequence[AcceptedEvent]:
+        """Accept all drafts or none. What `apply` raises comes back to the caller, and nothing is stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one act in a workspace gives its events in common.
+
+    Attributes:
+        id: The operationId of all its events.
+        actor: Who does it.
+    """
+
+    id: OperationId
+    actor: Actor
+
+    @classmethod
+    def by(cls, actor: Actor, ids: Ids) -> Operation:
+        """A new operation of somebody's."""
+        return cls(ids.operation(), actor)
+
+    def event(self, name: str, variables: Mapping[str, Value]) -> Draft:
+        """One of its events."""
+        return Draft(
+            name,
+            variables,
+            source=WORKSPACE_SOURCE,
+            operation_id=self.id,
+            author_trust=self.actor.trust,
+            cause=self.actor.cause,
+        )
+
+
+async def until_fresh(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Do an operation that reads, decides and then writes only if nothing has changed; again when something had.
+
+    Raises:
+        StaleError: It lost the race every time.
+    """
+    for _ in range(MAX_TRIES - 1):
+        try:
+            return await attempt()
+        except StaleError:
+            continue
+    return await attempt()

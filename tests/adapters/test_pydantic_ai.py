@@ -1,0 +1,111 @@
+"""pydantic-ai with real webhooks: every point, deny and modify."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from hookyard.adapters.pydantic_ai import Webhooks
+from hookyard.errors import NotAllowedError
+from tests.hooks.receiver import Home, Received, Receiver
+
+
+class Scene:
+    """An agent whose model calls `add(a=1, b=2)` once, then says what it was told."""
+
+    def __init__(self, home: Home, receiver: Receiver) -> None:
+        self.home = home
+        self.receiver = receiver
+        self.ran: list[tuple[int, int]] = []
+        self.instructions = ""
+
+    async def run(self, trigger: str) -> Any:
+        hooks = self.home.one(self.receiver.url(), trigger=trigger)
+        agent = Agent(FunctionModel(self._model), instructions="Add.", capabilities=[Webhooks(hooks)])
+
+        @agent.tool_plain
+        def add(a: int, b: int) -> int:
+            self.ran.append((a, b))
+            return a + b
+
+        return (await agent.run("one and two")).output
+
+    def _model(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        self.instructions = info.instructions or ""
+        told = [part for part in messages[-1].parts if part.part_kind in {"tool-return", "retry-prompt"}]
+        if told:
+            return ModelResponse([TextPart(f"told: {told[0].content}")])
+        return ModelResponse([ToolCallPart("add", json.dumps({"a": 1, "b": 2}), "call_1")])
+
+    @property
+    def events(self) -> list[str]:
+        return [request.body["event"] for request in self.receiver.requests]
+
+
+@pytest.fixture
+def scene(home: Home, receiver: Receiver) -> Scene:
+    return Scene(home, receiver)
+
+
+async def test_every_point_in_order(scene: Scene) -> None:
+    assert await scene.run("*") == "told: 3"
+    assert scene.events == [
+        "on_session_start",
+        "on_message_received",
+        "on_turn_start",
+        "system_prompt",
+        "on_tool_call_start",
+        "pre_tool_execution",
+        "post_tool_execution",
+        "system_prompt",
+        "on_model_response",
+        "on_turn_complete",
+        "post_turn",
+        "on_session_end",
+    ]
+    bodies = {request.body["event"]: request.body for request in scene.receiver.requests}
+    assert bodies["on_message_received"]["context"]["content"] == "one and two"
+    assert bodies["system_prompt"]["context"]["system_prompt"] == "Add."
+    assert bodies["post_tool_execution"]["result_context"]["result"] == "3"
+    assert bodies["on_turn_complete"]["context"]["result_type"] == "UsedTools"
+
+
+@pytest.mark.parametrize("trigger", ["pre_tool", "tool_call_start"])
+async def test_denied(scene: Scene, trigger: str) -> None:
+    scene.receiver.answer({"result": "deny", "message": "not today"})
+    assert await scene.run(trigger) == "told: Denied: not today"
+    assert scene.ran == []
+
+
+async def test_modified_arguments_are_validated(scene: Scene) -> None:
+    scene.receiver.answer({"result": "modify", "modified_content": {"a": 10, "b": 20}})
+    assert await scene.run("pre_tool") == "told: 30"
+    assert scene.ran == [(10, 20)]
+
+
+async def test_modified_to_what_does_not_fit(scene: Scene) -> None:
+    scene.receiver.answer({"result": "modify", "modified_content": {"a": "many"}})
+    assert "told:" in await scene.run("pre_tool")
+    assert scene.ran == []
+
+
+async def test_refused_message(scene: Scene) -> None:
+    scene.receiver.answer({"result": "deny", "message": "say please"})
+    with pytest.raises(NotAllowedError, match="say please"):
+        await scene.run("message")
+
+
+async def test_modified_prompt_answer_and_result(scene: Scene) -> None:
+    def change(received: Received) -> dict[str, Any]:
+        texts = {"system_prompt": " Be brief.", "on_model_response": "other words", "post_tool_execution": "4"}
+        return {"result": "modify", "modified_content": texts[received.body["event"]]}
+
+    scene.receiver.answer(change)
+    assert await scene.run("system_prompt,model_response,post_tool") == "other words"
+    assert "Be brief." in scene.instructions
+    assert scene.receiver.requests[-1].body["response"] == "told: 4"

@@ -1,0 +1,96 @@
+"""Fixtures of the agents' tests: fakes, the scripted model, and the mock model server of the shared folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents.fakes import FakeHooks, FakeRecorder
+from tests.hooks.conftest import home, receiver
+
+__all__ = ["home", "receiver"]  # fixtures of the webhooks half: a real receiver, and a home whose hooks call it
+
+
+@pytest.fixture
+def hooks() -> FakeHooks:
+    return FakeHooks()
+
+
+@pytest.fixture
+def recorder() -> FakeRecorder:
+    return FakeRecorder()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Writes a script; gives the name of the scripted model that follows it."""
+
+    def write(*steps: dict[str, Any]) -> str:
+        path = tmp_path / "script.json"
+        path.write_text(json.dumps(steps))
+        return f"scripted:{path}"
+
+    return write
+
+
+@dataclass
+class MockModel:
+    """The mock model server, running."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+
+@pytest.fixture
+def mock_model(shared: Path, tmp_path: Path) -> Iterator[Callable[..., MockModel]]:
+    """Starts mock model servers; their environment says what they answer."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**environment: str) -> MockModel:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        model = MockModel(port, tmp_path / f"model-{port}.jsonl")
+        argv = [sys.executable, str(shared / "tools" / "mock_llm.py"), str(port), str(model.log)]
+        started.append(subprocess.Popen(argv, env={**os.environ, **environment}))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                urllib.request.urlopen(f"{model.url}/v1/models", timeout=5).close()
+            except OSError:
+                assert time.monotonic() < deadline, "the mock model did not start"
+                time.sleep(0.02)
+            else:
+                model.log.unlink()
+                return model
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

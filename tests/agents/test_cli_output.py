@@ -1,0 +1,63 @@
+"""What the programs say: odd lines are chatter, known ones are told, whatever else is in them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookyard.agents import claude_code, codex, gemini
+from hookyard.agents.cli_agent import Called, Failed, Returned, Spent, Words
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = ["type", "message", "item", "content", "usage", "role", "status", "stats", "result", "error", "tool_id"]
+
+
+@pytest.mark.parametrize("module", [claude_code, codex, gemini])
+@given(said=st.dictionaries(st.sampled_from(KEYS), JSON | st.sampled_from(["assistant", "result", "item.completed"])))
+def test_no_line_does_more_than_be_unreadable(module: object, said: dict[str, object]) -> None:
+    reader = getattr(module, "Reader")()  # noqa: B009 - one of three modules
+    try:
+        told = list(reader(said))
+    except (ValueError, TypeError, AttributeError):
+        return  # which the follower takes for chatter
+    assert all(isinstance(one, Words | Called | Returned | Spent | Failed) for one in told)
+
+
+def test_failures_are_told() -> None:
+    failed = {"type": "result", "is_error": True, "result": "no credit", "usage": {}}
+    assert Failed("no credit") in claude_code.Reader()(failed)
+    assert list(codex.Reader()({"type": "turn.failed", "error": {"message": "no credit"}})) == [Failed("no credit")]
+    assert Failed("no credit") in gemini.Reader()(
+        {"type": "result", "status": "error", "error": {"message": "no credit"}}
+    )
+
+
+def test_codex_tells_of_every_kind_of_call() -> None:
+    read = codex.Reader()
+    change = {"id": "1", "type": "file_change", "changes": [{"path": "a", "kind": "add"}], "status": "completed"}
+    (called, returned) = read({"type": "item.completed", "item": change})
+    assert isinstance(called, Called)
+    assert (called.name, called.edits) == ("apply_patch", ("a",))
+    assert returned == Returned("1", "", success=True)
+    call = {"id": "2", "type": "mcp_tool_call", "server": "hookyard", "tool": "get_task", "arguments": {"task_id": "t"}}
+    assert list(read({"type": "item.started", "item": call})) == [
+        Called("2", "mcp__hookyard__get_task", json.dumps({"task_id": "t"}))
+    ]
+    done = {**call, "status": "failed", "error": {"message": "gone"}}
+    assert list(read({"type": "item.completed", "item": done})) == [Returned("2", "gone", success=False)]
+
+
+def test_claude_usage_counts_each_answer_once() -> None:
+    read = claude_code.Reader()
+    message = {"id": "m1", "model": "x", "usage": {"input_tokens": 10, "output_tokens": 5}, "content": []}
+    list(read({"type": "assistant", "message": message}))
+    (spent,) = read({"type": "assistant", "message": message})
+    assert isinstance(spent, Spent)
+    assert (spent.usage.input_tokens, spent.usage.requests) == (10, 1)

@@ -1,0 +1,80 @@
+"""A worktree of its own for a run: what was made stays on a branch, what was there stays as it was."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hookyard.agents.base import AgentError
+from hookyard.agents.worktree import fresh_worktree
+
+
+def git(folder: Path, *args: str) -> str:
+    argv = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *args]
+    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub/file").write_text("old")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "first")
+    return folder
+
+
+async def test_work_is_kept_on_a_branch(repository: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    at = tmp_path / "at"
+    async with fresh_worktree(repository / "sub", at, "run_1", notes.append) as folder:
+        assert folder == at / "sub"
+        (folder / "file").write_text("new")
+        (folder / "more").write_text("more")
+    assert not at.exists()
+    assert (repository / "sub/file").read_text() == "old"
+    assert git(repository, "show", "hookyard/run_1:sub/file") == "new"
+    assert git(repository, "show", "hookyard/run_1:sub/more") == "more"
+    assert notes == [f"the work is on branch hookyard/run_1 of {repository / 'sub'}"]
+    assert git(repository, "status", "--porcelain") == ""
+
+
+async def test_commits_of_the_agent_are_kept_too_after_a_failure(repository: Path, tmp_path: Path) -> None:
+    async def fail() -> None:
+        async with fresh_worktree(repository, tmp_path / "at", "run 1:2", lambda _: None) as folder:
+            (folder / "made").write_text("x")
+            git(folder, "add", "--all")
+            git(folder, "commit", "--quiet", "--message", "mine")
+            raise ValueError("failed")
+
+    with pytest.raises(ValueError, match="failed"):
+        await fail()
+    assert git(repository, "log", "--format=%s", "hookyard/run-1-2") == "mine\nfirst"
+
+
+async def test_nothing_changed_leaves_nothing(repository: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    async with fresh_worktree(repository, tmp_path / "at", "run_1", notes.append):
+        pass
+    assert git(repository, "branch", "--list", "hookyard/*") == ""
+    assert git(repository, "worktree", "list").count("\n") == 0
+    assert notes == []
+
+
+async def test_hooks_of_the_repository_do_not_run(repository: Path, tmp_path: Path) -> None:
+    for name in ("post-checkout", "pre-commit", "post-commit"):
+        hook = repository / ".git/hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        hook.chmod(0o755)
+    async with fresh_worktree(repository, tmp_path / "at", "run_1", lambda _: None) as folder:
+        (folder / "made").write_text("x")
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="git rev-parse failed"):
+        async with fresh_worktree(tmp_path, tmp_path / "at", "run_1", lambda _: None):
+            raise AssertionError

@@ -1,0 +1,125 @@
+"""The real agents from npm, each isolated in a home of its own and talking to a mock model on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.agents.programs import folder_of
+
+TIMEOUT_SECONDS = 100.0
+PROMPT = "run echo hi"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one agent is run: without a login, without telemetry, without looking for updates.
+
+    Attributes:
+        argv: The command; the prompt is its last word.
+        variables: With `{url}` for the mock model and `{home}` for the home.
+        files: Written into the home first.
+    """
+
+    argv: tuple[str, ...]
+    variables: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+_CODEX = """
+model_provider = "mock"
+model = "mock-model"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[model_providers.mock]
+name = "mock"
+base_url = "{url}/v1"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+request_max_retries = 0
+"""
+
+RECIPES = {
+    "claude-code": Recipe(
+        ("claude", "-p", "--allowedTools", "Bash", "--"),
+        {
+            "ANTHROPIC_BASE_URL": "{url}",
+            "ANTHROPIC_API_KEY": "none",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "DISABLE_TELEMETRY": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "1",
+        },
+        {},
+    ),
+    "codex": Recipe(
+        ("codex", "exec", "--skip-git-repo-check", "--sandbox", "workspace-write"),
+        {"OPENAI_API_KEY": "none", "CODEX_HOME": "{home}/.codex"},
+        {".codex/config.toml": _CODEX},
+    ),
+    "gemini": Recipe(
+        ("gemini", "-m", "gemini-2.5-flash", "--yolo", "-p"),
+        {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": "{url}", "GEMINI_CLI_TRUST_WORKSPACE": "true"},
+        {
+            ".gemini/settings.json": json.dumps(
+                {
+                    "security": {"auth": {"selectedType": "gemini-api-key"}},
+                    "privacy": {"usageStatisticsEnabled": False},
+                    "general": {"enableAutoUpdate": False},
+                }
+            )
+        },
+    ),
+    "copilot": Recipe(
+        ("copilot", "--allow-all-tools", "--no-auto-update", "--disable-builtin-mcps", "-p"),
+        {
+            "COPILOT_HOME": "{home}/.copilot",
+            "COPILOT_PROVIDER_BASE_URL": "{url}/v1",
+            "COPILOT_PROVIDER_API_KEY": "none",
+            "COPILOT_MODEL": "mock-model",
+            "COPILOT_OFFLINE": "true",
+        },
+        {},
+    ),
+}
+
+
+def prepare(agent: str, home: Path, url: str) -> dict[str, str]:
+    """Write the agent's own settings into a home; gives its variables."""
+    recipe = RECIPES[agent]
+    for name, text in recipe.files.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("{url}", url))
+    variables = {name: text.format(url=url, home=home) for name, text in recipe.variables.items()}
+    programs = f"{folder_of(agent)}:{os.environ['PATH']}"
+    return {"PATH": programs, "HOME": str(home), "NO_COLOR": "1", **variables}
+
+
+async def run(agent: str, cwd: Path, environ: Mapping[str, str], *more: str) -> str:
+    """Run an agent on the prompt; gives all that it printed."""
+    argv = RECIPES[agent].argv
+    process = await asyncio.create_subprocess_exec(
+        argv[0],
+        *more,
+        *argv[1:],
+        PROMPT,
+        cwd=cwd,
+        env=dict(environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
+    except TimeoutError:
+        os.killpg(process.pid, 9)
+        out, _ = await process.communicate()
+        raise AssertionError(f"{agent} did not end:\n{out.decode(errors='replace')[-2000:]}") from None
+    return out.decode(errors="replace")

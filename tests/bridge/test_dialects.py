@@ -1,0 +1,243 @@
+"""The dialects, on the payloads that the real agents sent and on anything else that could arrive."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookyard.bridge.dialects import all_dialects, dialect_of
+from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Heard, Ruling, UnreadableError, settle
+from hookyard.errors import NotFoundError
+from hookyard.hooks.points import Point
+
+FILES = {
+    "claude_command.jsonl": "claude-code",
+    "claude_http.jsonl": "claude-code",
+    "claude_permission_request.jsonl": "claude-code",
+    "claude_tool_failure.jsonl": "claude-code",
+    "codex.jsonl": "codex",
+    "copilot.jsonl": "copilot",
+    "copilot_error.jsonl": "copilot",
+    "copilot_reading_claude_settings.jsonl": "claude-code",
+    "gemini.jsonl": "gemini",
+}
+BEFORE_TOOL = {
+    "claude-code": ("PreToolUse", {"tool_name": "Bash", "tool_input": {"command": "ls", "description": "d"}}),
+    "codex": ("PreToolUse", {"tool_name": "Bash", "tool_input": {"command": "ls", "description": "d"}}),
+    "atomcode": ("PreToolUse", {"tool_name": "bash", "tool_input": {"command": "ls", "description": "d"}}),
+    "gemini": ("BeforeTool", {"tool_name": "sh", "tool_input": {"command": "ls", "description": "d"}}),
+    "copilot": ("preToolUse", {"toolName": "bash", "toolArgs": {"command": "ls", "description": "d"}}),
+}
+AGENTS = sorted(BEFORE_TOOL)
+
+
+def recorded(shared: Path, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Native event name and payload of every line."""
+    lines = (shared / "samples" / "agents" / name).read_text().splitlines()
+    payloads = [json.loads(line)["in"] for line in lines]
+    return [(payload.get("_event") or payload.get("hook_event_name") or "?", payload) for payload in payloads]
+
+
+def heard_of(dialect: Dialect, samples: list[tuple[str, dict[str, Any]]]) -> list[Heard]:
+    names = {event.name for event in dialect.events}
+    return [dialect.read(event, payload) for event, payload in samples if event in names]
+
+
+def before_tool(agent: str, **changes: Any) -> Heard:
+    event, native = BEFORE_TOOL[agent]
+    return dialect_of(agent).read(event, {**native, **changes})
+
+
+def out(answer: Answer) -> Any:
+    assert answer.code == 0
+    return json.loads(answer.out) if answer.out else None
+
+
+def test_every_file_is_a_dialect() -> None:
+    assert sorted(all_dialects()) == AGENTS
+    with pytest.raises(NotFoundError, match="claude-code"):
+        dialect_of("emacs")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_recorded_sessions_stand_for_points_in_order(shared: Path, file: str) -> None:
+    dialect = dialect_of(FILES[file])
+    sessions: dict[str | None, list[Heard]] = defaultdict(list)
+    for heard in heard_of(dialect, recorded(shared, file)):
+        assert heard.session_id
+        assert heard.working_dir == "/home/dev/project"
+        assert tuple(firing.point for firing in heard.firings) == next(
+            event.points for event in dialect.events if event.name == heard.event
+        ) or heard.event in {"AfterModel", "MessageDisplay"}
+        sessions[heard.session_id].append(heard)
+    assert sessions
+    for told in sessions.values():
+        points = [firing.point for heard in told for firing in heard.firings]
+        if Point.TOOL_CALL_START in points:
+            at = points.index(Point.TOOL_CALL_START)
+            assert points[at + 1] is Point.PRE_TOOL
+            assert Point.POST_TOOL not in points[:at]
+
+
+def test_a_recorded_tool_call_is_understood_by_every_dialect(shared: Path) -> None:
+    expected = {"claude_command.jsonl": "Bash", "codex.jsonl": "Bash", "gemini.jsonl": "run_shell_command"}
+    for file, tool in {**expected, "copilot.jsonl": "bash"}.items():
+        calls = [heard for heard in heard_of(dialect_of(FILES[file]), recorded(shared, file)) if heard.tool_name]
+        before, after = calls[0], calls[1]
+        assert (before.tool_name, before.tool_args and before.tool_args["command"]) == (tool, "echo hi")
+        own = after.firings[0].own
+        assert "hi" in own["result"]
+        assert own["success"] is True
+
+
+def test_a_failed_tool_call(shared: Path) -> None:
+    heard = heard_of(dialect_of("claude-code"), recorded(shared, "claude_tool_failure.jsonl"))
+    failed = next(h for h in heard if h.event == "PostToolUseFailure")
+    assert failed.firings[0].own["success"] is False
+    assert "No such file" in failed.firings[0].own["result"]
+    assert failed.duration_ms == 37
+
+
+def test_errors(shared: Path) -> None:
+    claude = heard_of(dialect_of("claude-code"), recorded(shared, "claude_http.jsonl"))
+    stop = next(h for h in claude if h.event == "StopFailure")
+    assert [firing.point for firing in stop.firings] == [Point.ERROR, Point.TURN_COMPLETE, Point.POST_TURN]
+    assert stop.firings[0].own["error_type"] == "server_error"
+    copilot = heard_of(dialect_of("copilot"), recorded(shared, "copilot_error.jsonl"))
+    error = next(h for h in copilot if h.event == "errorOccurred").firings[0]
+    assert "mock failure" in error.own["error_message"]
+    assert error.own["phase"] == "model_call"
+
+
+def test_copilot_reading_claudes_settings_is_copilot(shared: Path) -> None:
+    dialect = dialect_of("claude-code")
+    for heard in heard_of(dialect, recorded(shared, "copilot_reading_claude_settings.jsonl")):
+        assert heard.agent == "copilot"
+        if heard.tool_name:
+            assert dialect.answer(heard, Ruling("no")) == Answer(BLOCKED, err="no")
+            assert dialect.answer(heard, Ruling(args={})).code == BLOCKED
+
+
+DENIED: Mapping[str, Any] = {
+    "claude-code": {
+        "hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": "no",
+        }
+    },
+    "gemini": {"decision": "deny", "reason": "no"},
+    "copilot": {"permissionDecision": "deny", "permissionDecisionReason": "no"},
+    "atomcode": {"action": "block", "reason": "no"},
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_deny(agent: str) -> None:
+    said = out(dialect_of(agent).answer(before_tool(agent), Ruling("no")))
+    assert said == DENIED[agent if agent != "codex" else "claude-code"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_nothing_to_say(agent: str) -> None:
+    assert dialect_of(agent).answer(before_tool(agent), Ruling()) == Answer()
+
+
+def test_modify_in_the_words_of_each() -> None:
+    new = {"command": "pwd", "description": "d"}
+    said = {agent: out(dialect_of(agent).answer(before_tool(agent), Ruling(args=new))) for agent in AGENTS}
+    assert said["claude-code"]["hookSpecificOutput"] == {"hookEventName": "PreToolUse", "updatedInput": new}
+    assert said["codex"]["hookSpecificOutput"] == {
+        "hookEventName": "PreToolUse",
+        "updatedInput": new,
+        "permissionDecision": "allow",
+    }
+    assert said["gemini"]["hookSpecificOutput"] == {"hookEventName": "BeforeTool", "tool_input": new}
+    assert said["copilot"] == {"modifiedArgs": new}
+    assert said["atomcode"] == {"action": "modify", "args": new}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_modification_never_passes_over_the_person(agent: str) -> None:
+    dialect, heard = dialect_of(agent), before_tool(agent)
+    ruling = Ruling(args={"command": "pwd", "description": "d"})
+    settled = settle(dialect, heard, ruling)
+    if agent == "claude-code":  # it asks about the changed arguments itself
+        assert settled is ruling
+    else:
+        assert "--allow-modify" in (settled.denied or "")
+    assert settle(dialect, heard, ruling, allow_modify=True) is ruling
+    assert settle(dialect, heard, Ruling("no")) == Ruling("no")
+    if agent != "codex":
+        assert '"allow"' not in dialect.answer(heard, ruling).out
+
+
+def test_codex_may_modify_where_nobody_is_asked() -> None:
+    heard = before_tool("codex", permission_mode="bypassPermissions")
+    assert settle(dialect_of("codex"), heard, Ruling(args={})).args == {}
+
+
+def test_gemini_cannot_take_an_argument_away() -> None:
+    said = out(dialect_of("gemini").answer(before_tool("gemini"), Ruling(args={"command": "pwd"})))
+    assert said["decision"] == "deny"
+    assert "description" in said["reason"]
+
+
+def test_a_blocked_prompt() -> None:
+    names = {"gemini": "BeforeAgent", "copilot": "userPromptSubmitted"}
+    for agent in AGENTS:
+        dialect = dialect_of(agent)
+        heard = dialect.read(names.get(agent, "UserPromptSubmit"), {"prompt": "hello"})
+        assert heard.firings[0].own["content"] == "hello"
+        answer = dialect.answer(heard, Ruling("no"))
+        if agent == "copilot":
+            assert answer == Answer(BLOCKED, err="no")
+        else:
+            assert out(answer) == {"decision": "block", "reason": "no"}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_tool_call_that_cannot_be_read_is_said_so(agent: str) -> None:
+    event, native = BEFORE_TOOL[agent]
+    for key in native:
+        for value in (None, 7, "", [1]):
+            with pytest.raises(UnreadableError):
+                dialect_of(agent).read(event, {**native, key: value})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NAMES = """
+    session_id sessionId cwd prompt tool_name toolName tool_input toolArgs tool_response toolResult tool_use_id call_id
+    error errorContext delta model llm_response llm_request permission_mode duration_ms timestamp
+"""
+KEYS = st.sampled_from(NAMES.split())
+EVENTS = [(agent, event.name) for agent, dialect in all_dialects().items() for event in dialect.events]
+
+
+@given(st.sampled_from(EVENTS), st.dictionaries(KEYS, JSON, max_size=8), st.text(max_size=20))
+def test_no_shape_breaks_a_dialect(named: tuple[str, str], native: dict[str, Any], reason: str) -> None:
+    agent, event = named
+    dialect = dialect_of(agent)
+    try:
+        heard = dialect.read(event, native)
+    except UnreadableError:
+        return
+    json.dumps([dict(firing.own) for firing in heard.firings])
+    for ruling in (Ruling(reason), Ruling(warnings=(reason,)), Ruling(args={"a": 1})):
+        answer = dialect.answer(heard, settle(dialect, heard, ruling, allow_modify=True))
+        assert answer.code in (0, BLOCKED)
+        if answer.out:
+            json.loads(answer.out)
+        if ruling.denied is not None:
+            assert answer == Answer(BLOCKED, err=reason) or {"deny", "block"} & set(answer.out.split('"'))

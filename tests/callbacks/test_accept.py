@@ -1,0 +1,402 @@
+"""The path of an event, on both databases: dedupes, claims, loop guard, backlog, and what is answered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from hookyard.errors import ConflictError, LimitError, NotFoundError
+from hookyard.events.model import AuthorTrust, door_source
+from hookyard.ids import EventId, WorkspaceId
+from hookyard.store import schema
+from tests.callbacks.world import START, World, chain, open_world, task_event
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with open_world(database_url) as made:
+        yield made
+
+
+async def test_a_match_becomes_a_queued_run_with_the_rendered_prompt(world: World) -> None:
+    callback = await world.callback(
+        prompt="{{ taskTitle }} by {{updatedBy}}", timeoutSeconds=60, concurrencyKey="taskId", agent="helper"
+    )
+    (accepted,) = await world.send(task_event())
+    (run,) = await world.runs()
+    assert accepted.runs == (run["id"],)
+    assert accepted.duplicate_of is None
+    assert accepted.batch_id is None
+    assert run["status"] == "queued"
+    assert run["prompt"] == "修复登录Bug by 王五"
+    assert (run["callback_id"], run["callback_version"], run["event_id"]) == (callback.id, 1, accepted.event_id)
+    assert (run["agent"], run["timeout_seconds"]) == ("helper", 60)
+    assert run["concurrency_key"] == f"{callback.id}:task-1"
+    assert run["subject"] == "task-1"
+    assert run["queued_at"] == START
+    assert await world.verdicts(accepted) == ("q", {callback.id: {"run": run["id"]}})
+
+
+async def test_the_examples_of_the_seed(world: World) -> None:
+    conditions = (
+        "ctx.taskStatus === 'blocked'",
+        "ctx.taskTitle.includes('紧急')",
+        "ctx.taskStatus === 'blocked' && ctx.retryCount < 3",
+        "['blocked', 'waiting'].includes(ctx.taskStatus)",
+        "JSON.parse(ctx.changes).status === 'blocked'",
+        "",
+    )
+    for condition in conditions:
+        await world.callback(condition=condition)
+    (blocked,) = await world.send(task_event(taskStatus="blocked"))
+    assert (await world.verdicts(blocked))[0] == "qccqqq"
+    (urgent,) = await world.send(task_event(taskTitle="紧急:修复"))
+    assert (await world.verdicts(urgent))[0] == "cqccqq"
+
+
+async def test_an_event_that_nobody_wants_is_stored(world: World) -> None:
+    await world.callback(events=["task.created"])
+    (accepted,) = await world.send(task_event(source="urn:x", source_id="1", operation="op"))
+    row = await world.event(accepted.event_id)
+    assert (row["verdicts"], row["listener_set"]) == (None, None)
+    assert (row["source"], row["source_id"], row["operation_id"]) == ("urn:x", "1", "op")
+    assert row["author_trust"] == "member"
+    assert await world.runs() == []
+
+
+async def test_a_condition_that_throws_is_not_matched_and_shown(world: World) -> None:
+    broken = await world.callback(condition="ctx.nothing.at.all")
+    good = await world.callback(condition="true")
+    (accepted,) = await world.send(task_event())
+    verdicts, details = await world.verdicts(accepted)
+    assert verdicts == "eq"
+    assert "error" in details[broken.id]
+    shown = await world.callbacks.get(world.workspace, broken.id)
+    assert shown.condition_error is not None
+    assert shown.condition_error["eventId"] == accepted.event_id
+    assert (await world.callbacks.get(world.workspace, good.id)).condition_error is None
+
+
+async def test_only_callbacks_of_the_same_workspace_see_an_event(world: World) -> None:
+    """The seed's FAQ."""
+    other = await world.make_workspace()
+    await world.callback(other)
+    (accepted,) = await world.send(task_event())
+    assert accepted.runs == ()
+    (accepted,) = await world.send(task_event(), workspace=other)
+    assert accepted.duplicate_of is None
+    (run,) = await world.runs()
+    assert run["workspace_id"] == other
+
+
+async def test_an_unknown_workspace(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        await world.send(task_event(), workspace=WorkspaceId("ws_none"))
+
+
+async def test_authors_who_are_no_members_start_only_what_serves_anyone(world: World) -> None:
+    profile = {"name": "open", "config": '{"kind": "dry-run", "authors": "anyone"}', "created_at": 0, "updated_at": 0}
+    await world.db.write(lambda conn: conn.execute(insert(schema.agent_profiles).values(profile)).close())
+    await world.callback()
+    await world.callback(agent="open")
+    await world.callback(agent="open", authors="members")
+    await world.callback(agent={"kind": "dry-run", "authors": "anyone"})
+    await world.callback(authors="anyone")
+    for trust, source in ((AuthorTrust.OUTSIDER, "api"), (AuthorTrust.UNKNOWN, door_source("github"))):
+        (accepted,) = await world.send(task_event(author_trust=trust, source=source, taskTitle=trust.value))
+        assert (await world.verdicts(accepted))[0] == "aqaqa"
+    (accepted,) = await world.send(task_event(author_trust=AuthorTrust.UNKNOWN, taskTitle="by a token"))
+    assert (await world.verdicts(accepted))[0] == "qqqqq"
+    (accepted,) = await world.send(task_event())
+    assert (await world.verdicts(accepted))[0] == "qqqqq"
+
+
+# -- operation dedupe ------------------------------------------------------------------------------------------------
+
+
+async def test_two_events_of_one_operation_run_a_callback_once(world: World) -> None:
+    """The seed's example."""
+    callback = await world.callback(events=["task.updated", "task.status_changed"])
+    first, second = await world.send(
+        task_event("task.updated", "op_1"), task_event("task.status_changed", "op_1"), workspace=world.workspace
+    )
+    assert len(first.runs) == 1
+    assert second.runs == ()
+    assert await world.verdicts(second) == ("o", {callback.id: {"event": first.event_id}})
+    (later,) = await world.send(task_event("task.updated", "op_2"))
+    assert len(later.runs) == 1
+
+
+async def test_the_first_event_whose_condition_holds_takes_the_operation(world: World) -> None:
+    await world.callback(
+        events=["task.updated", "task.status_changed"], condition="ctx.eventName === 'task.status_changed'"
+    )
+    first, second = await world.send(task_event("task.updated", "op_1"), task_event("task.status_changed", "op_1"))
+    assert (first.runs, len(second.runs)) == ((), 1)
+
+
+async def test_an_operation_belongs_to_its_source_and_is_kept_seven_days(world: World) -> None:
+    await world.callback()
+    (first,) = await world.send(task_event(operation="op", source="a", source_id="1"))
+    (other,) = await world.send(task_event(operation="op", source="b", source_id="1"))
+    assert len(first.runs) == len(other.runs) == 1
+    world.clock.at += 7 * 86_400 - 1
+    (again,) = await world.send(task_event(operation="op", source="a", source_id="2"))
+    assert again.runs == ()
+    world.clock.at += 2
+    (after,) = await world.send(task_event(operation="op", source="a", source_id="3"))
+    assert len(after.runs) == 1
+
+
+# -- event dedupe ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_content_within_the_window_is_a_duplicate(world: World) -> None:
+    await world.callback()
+    (first,) = await world.send(task_event(occurred_at=START))
+    world.clock.at += 4.9
+    (second,) = await world.send(task_event(occurred_at=START + 3))
+    assert second.duplicate_of == first.event_id
+    assert second.runs == ()
+    world.clock.at += 0.2  # 5.1 s after the first: the window did not slide
+    (third,) = await world.send(task_event())
+    assert third.duplicate_of is None
+    row = await world.event(first.event_id)
+    assert (row["duplicates"], row["last_duplicate_at"]) == (1, START + 4.9)
+    assert len(await world.runs()) == 2
+    assert await world.count(schema.events) == 2
+
+
+async def test_different_content_ids_or_operations_are_never_duplicates(world: World) -> None:
+    drafts = [
+        task_event(),
+        task_event(taskStatus="blocked"),
+        task_event("task.created"),
+        task_event(operation="op_1"),
+        task_event(operation="op_2"),
+        task_event(source_id="1"),
+        task_event(source_id="2"),
+    ]
+    assert all(one.duplicate_of is None for one in await world.send(*drafts))
+
+
+async def test_the_same_id_is_a_duplicate_for_seven_days_even_without_dedupe(world: World) -> None:
+    world.settings["eventCallback.dedupEnabled"] = False
+    (first,) = await world.send(task_event(source_id="1"))
+    (other_source,) = await world.send(task_event(source="urn:other", source_id="1"))
+    assert other_source.duplicate_of is None
+    world.clock.at += 7 * 86_400 - 1
+    (second,) = await world.send(task_event(source_id="1", taskTitle="else"))
+    assert second.duplicate_of == first.event_id
+    world.clock.at += 2
+    (third,) = await world.send(task_event(source_id="1"))
+    assert third.duplicate_of is None
+
+
+async def test_an_id_of_another_workspace_is_not_the_same(world: World) -> None:
+    other = await world.make_workspace()
+    await world.send(task_event(source_id="1"))
+    (accepted,) = await world.send(task_event(source_id="1"), workspace=other)
+    assert accepted.duplicate_of is None
+
+
+async def test_dedupe_can_be_switched_off_and_its_window_changed(world: World) -> None:
+    world.settings["eventCallback.dedupEnabled"] = False
+    first, second = await world.send(task_event(), task_event())
+    assert first.duplicate_of is second.duplicate_of is None
+    world.settings.update({"eventCallback.dedupEnabled": True, "eventCallback.dedupWindowMs": 100})
+    first, second = await world.send(task_event(), task_event())
+    assert second.duplicate_of == first.event_id
+    world.clock.at += 0.11
+    assert (await world.send(task_event()))[0].duplicate_of is None
+
+
+async def test_a_callback_with_a_dedupe_of_its_own(world: World) -> None:
+    every = await world.callback(dedupe={"enabled": False})
+    usual = await world.callback()
+    rare = await world.callback(dedupe={"windowMs": 60_000})
+    (first,) = await world.send(task_event())
+    assert (await world.verdicts(first))[0] == "qqq"
+    (second,) = await world.send(task_event())
+    assert second.duplicate_of is None
+    verdicts, details = await world.verdicts(second)
+    assert verdicts == "qdd"
+    assert details[usual.id] == details[rare.id] == {"event": first.event_id}
+    world.clock.at += 6
+    (third,) = await world.send(task_event())
+    assert (await world.verdicts(third))[0] == "qqd"
+    await world.callbacks.delete(world.workspace, every.id)
+    (fourth,) = await world.send(task_event())
+    assert fourth.duplicate_of == third.event_id
+
+
+async def test_a_clock_that_is_set_back_does_not_make_everything_a_duplicate(world: World) -> None:
+    await world.send(task_event())
+    world.clock.at -= 3600
+    (accepted,) = await world.send(task_event())
+    assert accepted.duplicate_of is None
+    (again,) = await world.send(task_event())
+    assert again.duplicate_of == accepted.event_id
+    world.clock.at += 7200
+    (later,) = await world.send(task_event())
+    assert later.duplicate_of is None
+
+
+async def test_duplicates_within_one_request(world: World) -> None:
+    first, second, third = await world.send(task_event(), task_event(), task_event(taskStatus="x"))
+    assert (first.duplicate_of, second.duplicate_of, third.duplicate_of) == (None, first.event_id, None)
+
+
+# -- loop guard ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_callback_is_not_started_by_what_it_caused(world: World) -> None:
+    callback = await world.callback()
+    bold = await world.callback(loop={"allowSelf": True})
+    (accepted,) = await world.send(task_event(cause=chain(("run_1", callback.id), ("run_2", bold.id))))
+    verdicts, details = await world.verdicts(accepted)
+    assert verdicts == "lq"
+    assert "caused by a run of this callback" in details[callback.id]["reason"]
+    (run,) = await world.runs()
+    assert callback.id in run["cause"]
+
+
+async def test_no_chain_is_longer_than_three_unless_allowed(world: World) -> None:
+    await world.callback()
+    await world.callback(loop={"maxChain": 4})
+    long = chain(("run_1", "cb_x"), ("run_2", "cb_y"), ("run_3", "cb_z"))
+    (two,) = await world.send(task_event(cause=chain(("run_1", "cb_x"), ("run_2", "cb_y"))))
+    (three,) = await world.send(task_event(cause=long, taskTitle="3"))
+    longer = chain(("run_1", "cb_x"), ("run_2", "cb_y"), ("run_3", "cb_z"), ("run_4", "cb_w"))
+    (four,) = await world.send(task_event(cause=longer, taskTitle="4"))
+    assert [(await world.verdicts(one))[0] for one in (two, three, four)] == ["qq", "lq", "ll"]
+
+
+async def test_thirty_runs_an_hour_for_one_task(world: World) -> None:
+    callback = await world.callback()
+    for number in range(30):
+        (accepted,) = await world.send(task_event(taskTitle=str(number)))
+        assert len(accepted.runs) == 1
+    (stopped,) = await world.send(task_event(taskTitle="30"))
+    verdicts, details = await world.verdicts(stopped)
+    assert verdicts == "l"
+    assert "30 are allowed" in details[callback.id]["reason"]
+    (other_task,) = await world.send(task_event(taskId="task-2"))
+    assert len(other_task.runs) == 1
+    world.clock.at += 3601
+    (later,) = await world.send(task_event(taskTitle="31"))
+    assert len(later.runs) == 1
+
+
+async def test_the_hourly_stop_holds_within_one_request(world: World) -> None:
+    await world.callback(loop={"runsPerHour": 2})
+    accepted = await world.send(*(task_event(taskTitle=str(n)) for n in range(5)))
+    assert [len(one.runs) for one in accepted] == [1, 1, 0, 0, 0]
+
+
+# -- backlog ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_backlog_refuses_only_where_it_is_asked(world: World) -> None:
+    world.settings["eventCallback.maxBacklog"] = 2
+    await world.callback()
+    drafts = [task_event(taskTitle=str(n)) for n in range(4)]
+    for draft in drafts[:2]:
+        await world.accept.accept(world.workspace, (draft,), limited=True)
+    with pytest.raises(LimitError) as refused:
+        await world.accept.accept(world.workspace, (drafts[2],), limited=True)
+    assert refused.value.retry_after
+    assert await world.count(schema.events) == 2
+    (own,) = await world.accept.accept(world.workspace, (drafts[3],))
+    assert len(own.runs) == 1
+    started = update(schema.runs).values(status="running")
+    await world.db.write(lambda conn: conn.execute(started).close())
+    (accepted,) = await world.accept.accept(world.workspace, (drafts[2],), limited=True)
+    assert len(accepted.runs) == 1
+
+
+# -- one transaction -------------------------------------------------------------------------------------------------
+
+
+async def test_the_rows_of_the_operation_are_in_the_same_transaction(world: World) -> None:
+    await world.callback()
+
+    def rename(conn: Connection) -> None:
+        conn.execute(update(schema.workspaces).values(name="B"))
+
+    def refuse(conn: Connection) -> None:
+        rename(conn)
+        raise ConflictError("somebody was quicker")
+
+    with pytest.raises(ConflictError):
+        await world.accept.accept(world.workspace, (task_event(),), apply=refuse)
+    assert await world.count(schema.events) == 0
+    names = select(schema.workspaces.c.name)
+    assert await world.db.read(lambda c: c.execute(names).scalars().all()) == ["A"]
+    await world.accept.accept(world.workspace, (task_event(),), apply=rename)
+    assert await world.count(schema.events) == 1
+    assert await world.db.read(lambda c: c.execute(names).scalars().all()) == ["B"]
+
+
+async def test_many_at_once_with_refusals_among_them(world: World) -> None:
+    await world.callback()
+    other = await world.make_workspace()
+
+    def refuse(conn: Connection) -> None:
+        raise ConflictError("no")
+
+    async def one(number: int) -> object:
+        draft = task_event(taskId=f"task-{number}", operation=f"op-{number // 2}")
+        if number % 10 == 9:
+            return await world.accept.accept(world.workspace, (draft,), apply=refuse)
+        return await world.accept.accept(other if number % 10 == 8 else world.workspace, (draft,))
+
+    outcomes = await asyncio.gather(*(one(n) for n in range(200)), return_exceptions=True)
+    assert sum(isinstance(o, ConflictError) for o in outcomes) == 20
+    assert await world.count(schema.events) == 180
+    # Of each pair of one operation one ran; the pairs 8 and 9 of ten were elsewhere or refused.
+    assert len(await world.runs()) == 80
+
+
+async def test_a_change_of_callbacks_between_judging_and_storing_is_noticed(world: World) -> None:
+    callback = await world.callback()
+    await world.send(task_event())  # the index is in memory now
+    await world.change(callback, condition="false")
+    (accepted,) = await world.send(task_event(taskTitle="2"))
+    assert (await world.verdicts(accepted))[0] == "c"
+    await world.change(await world.callbacks.get(world.workspace, callback.id), enabled=False)
+    (accepted,) = await world.send(task_event(taskTitle="3"))
+    assert (await world.verdicts(accepted))[0] == ""
+
+
+async def test_signals_after_the_commit(world: World) -> None:
+    await world.callback()
+    with world.db.signals.subscribe("runs", f"events:{world.workspace}", f"runs:{world.workspace}") as woken:
+        await world.send(task_event())
+        assert await woken.wait(5) == {"runs", f"events:{world.workspace}", f"runs:{world.workspace}"}
+
+
+async def test_text_that_databases_refuse(world: World) -> None:
+    await world.callback(concurrencyKey="taskTitle")
+    (accepted,) = await world.send(task_event(taskTitle="a\0b\ud800c"))
+    (run,) = await world.runs()
+    assert run["prompt"] == "a\ufffdb\ufffdc"
+    assert accepted.runs == (run["id"],)
+
+
+# -- replay ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_replay_is_a_new_operation(world: World) -> None:
+    await world.callback()
+    draft = task_event(source_id="1", operation="op_1")
+    (first,) = await world.send(draft)
+    stored = draft.accepted(first.event_id, world.workspace, START)
+    again = await world.accept.replay(stored)
+    once_more = await world.accept.replay(stored)
+    assert len(again.runs) == len(once_more.runs) == 1
+    row = await world.event(EventId(again.event_id))
+    assert row["replay_of"] == first.event_id
+    assert row["operation_id"] != "op_1"
+    assert len(await world.runs()) == 3

@@ -1,0 +1,71 @@
+"""What goes wrong around accepting: refused with a reason, nothing half stored, nothing lost, and it goes on after."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine
+
+from hookyard.errors import TemporaryError
+from hookyard.store import schema
+from hookyard.store.engine import database_url
+from tests.callbacks.world import World, open_world, task_event
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(f"sqlite:///{tmp_path / 'hookyard.db'}") as made:
+        await made.callback()
+        yield made
+
+
+async def limit_pages(world: World, more: int) -> None:
+    """Let the file grow by so many pages only."""
+
+    def limit(conn: Connection) -> None:
+        pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages + more}")
+
+    await world.db.write(limit)
+
+
+async def test_disk_full(world: World) -> None:
+    await limit_pages(world, 4)
+    sent = (world.send(task_event(taskId=f"task-{number}", taskTitle="x" * 3000)) for number in range(20))
+    outcomes = [(await asyncio.gather(one, return_exceptions=True))[0] for one in sent]
+    refused = [one for one in outcomes if isinstance(one, TemporaryError)]
+    assert refused
+    assert all("full" in one.what and one.mend for one in refused)
+    accepted = sum(isinstance(one, list) for one in outcomes)
+    assert accepted + len(refused) == 20
+    assert await world.count(schema.events) == await world.count(schema.runs) == accepted
+    await limit_pages(world, 1000)
+    # The refused event is no duplicate of itself: nothing of it was kept.
+    (last,) = await world.send(task_event(taskId="task-19", taskTitle="x" * 3000))
+    assert last.duplicate_of is None
+
+
+async def test_database_locked_for_a_moment(world: World, tmp_path: Path) -> None:
+    """The event waits and is stored; nobody has to send it again."""
+    await world.db.write(lambda conn: conn.exec_driver_sql("PRAGMA busy_timeout = 20").close())
+    engine = create_engine(database_url(f"sqlite:///{tmp_path / 'hookyard.db'}"))
+    with engine.connect() as holder:
+        holder.exec_driver_sql("BEGIN IMMEDIATE")
+        sending = asyncio.create_task(world.send(task_event()))
+        await asyncio.sleep(0.2)
+        assert not sending.done()
+        holder.rollback()
+    (accepted,) = await sending
+    engine.dispose()
+    assert len(accepted.runs) == 1
+
+
+async def test_no_evaluator(world: World) -> None:
+    """Refused with 503, never counted as not matched."""
+    await world.callback(condition="ctx.taskTitle.length > 0")
+    await world.conditions.close()
+    with pytest.raises(TemporaryError):
+        await world.send(task_event())
+    assert await world.count(schema.events) == 0
+    assert await world.count(schema.claims) == 0

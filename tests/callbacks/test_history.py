@@ -1,0 +1,143 @@
+"""Why it ran and why it did not; replays; the time machine."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hookyard.callbacks.candidate import Accepted
+from hookyard.callbacks.history import History
+from hookyard.callbacks.spec import CallbackSpec
+from hookyard.errors import NotFoundError
+from hookyard.events.model import AuthorTrust, door_source
+from tests.callbacks.world import World, chain, open_world, task_event
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with open_world(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def history(world: World) -> History:
+    return History(world.db, world.accept, world.conditions)
+
+
+async def test_every_callback_of_the_workspace_has_a_verdict(world: World, history: History) -> None:
+    ran = await world.callback(name="ran")
+    deaf = await world.callback(name="deaf", events=["task.created"])
+    off = await world.callback(name="off", enabled=False)
+    no = await world.callback(name="no", condition="ctx.taskStatus === 'blocked'")
+    broken = await world.callback(name="broken", condition="ctx.a.b")
+    loop = await world.callback(name="loop")
+    (accepted,) = await world.send(task_event(cause=chain(("run_1", loop.id))))
+    world.clock.at += 1
+    await world.callback(name="made later")
+    await world.callbacks.delete(world.workspace, ran.id)
+    await world.change(off, enabled=True)
+    stored, verdicts = await history.get(world.workspace, accepted.event_id)
+    assert stored.event.id == accepted.event_id
+    assert [(v.callback_id, v.outcome, v.gate) for v in verdicts] == [
+        (ran.id, "run", None),
+        (deaf.id, "stopped", "listening"),
+        (off.id, "stopped", "listening"),
+        (no.id, "stopped", "condition"),
+        (broken.id, "stopped", "condition"),
+        (loop.id, "stopped", "loop"),
+    ]
+    shown = [v.as_dict() for v in verdicts]
+    assert shown[0]["runId"] == accepted.runs[0]
+    assert shown[0]["name"] == "ran"
+    assert "does not listen to task.updated" in shown[1]["reason"]
+    assert shown[2]["reason"] == "it was disabled"
+    assert shown[3]["reason"] == "the condition does not hold"
+    assert shown[4]["reason"] != shown[3]["reason"]
+    assert "caused by a run" in shown[5]["reason"]
+
+
+async def test_an_operation_names_the_event_that_took_it(world: World, history: History) -> None:
+    await world.callback(events=["task.updated", "task.status_changed"])
+    first, second = await world.send(task_event("task.updated", "op"), task_event("task.status_changed", "op"))
+    (verdict,) = (await history.get(world.workspace, second.event_id))[1]
+    assert verdict.gate == "operation"
+    assert first.event_id in str(verdict.reason)
+
+
+async def test_authors(world: World, history: History) -> None:
+    await world.callback()
+    (accepted,) = await world.send(task_event(author_trust=AuthorTrust.OUTSIDER, source=door_source("github")))
+    (verdict,) = (await history.get(world.workspace, accepted.event_id))[1]
+    assert (verdict.gate, verdict.outcome) == ("author", "stopped")
+
+
+async def test_a_merged_event_knows_its_run_in_the_end(world: World, history: History) -> None:
+    world.settings["eventCallback.mergeEnabled"] = True
+    await world.callback()
+    await world.callback(condition="ctx.batchSize > 5")
+    (accepted,) = await world.send(task_event())
+    outcomes = [v.outcome for v in (await history.get(world.workspace, accepted.event_id))[1]]
+    assert outcomes == ["merged", "merged"]
+    world.clock.at += 5
+    await world.merger.step()
+    one, two = (await history.get(world.workspace, accepted.event_id))[1]
+    (run,) = await world.runs()
+    assert (one.outcome, one.run_id, one.batch_id) == ("run", run["id"], accepted.batch_id)
+    assert (two.outcome, two.gate, two.run_id) == ("stopped", "condition", None)
+
+
+async def test_only_of_its_own_workspace(world: World, history: History) -> None:
+    other = await world.make_workspace()
+    (accepted,) = await world.send(task_event())
+    for call in (history.get(other, accepted.event_id), history.replay(other, accepted.event_id)):
+        with pytest.raises(NotFoundError):
+            await call
+    assert await history.list(other) == []
+
+
+async def test_lists(world: World, history: History) -> None:
+    sent = [await world.send(task_event(taskId=f"task-{n % 3}", taskTitle=str(n))) for n in range(9)]
+    ids = [one.event_id for (one,) in sent]
+    newest = await history.list(world.workspace, limit=4)
+    assert [stored.event.id for stored in newest] == ids[:-5:-1]
+    rest = await history.list(world.workspace, before=newest[-1].event.id)
+    assert [stored.event.id for stored in rest] == ids[4::-1]
+    assert [s.event.id for s in await history.list(world.workspace, after=ids[6])] == ids[7:]
+    assert len(await history.list(world.workspace, subject="task-1")) == 3
+    assert await history.list(world.workspace, name="task.created") == []
+
+
+async def test_replay_with_the_callbacks_of_then_or_of_now(world: World, history: History) -> None:
+    callback = await world.callback(prompt="then")
+    gone = await world.callback(prompt="gone")
+    (accepted,) = await world.send(task_event(source_id="1", operation="op"))
+    world.clock.at += 1
+    await world.change(callback, prompt="now")
+    await world.callbacks.delete(world.workspace, gone.id)
+    then = await history.replay(world.workspace, accepted.event_id, callbacks="then")
+    now = await history.replay(world.workspace, accepted.event_id)
+    prompts = {run["id"]: (run["prompt"], run["callback_version"]) for run in await world.runs()}
+    assert [prompts[run] for run in then.runs] == [("then", 1)]
+    assert [prompts[run] for run in now.runs] == [("now", 2)]
+    stored, verdicts = await history.get(world.workspace, then.event_id)
+    assert stored.replay_of == accepted.event_id
+    assert [(v.version, v.outcome) for v in verdicts] == [(1, "run")]
+
+
+async def test_the_time_machine_shows_what_an_edit_would_change(world: World, history: History) -> None:
+    callback = await world.callback(condition="ctx.taskStatus === 'blocked'")
+    sent: list[Accepted] = []
+    for status in ("blocked", "todo", "done", "blocked"):
+        sent += await world.send(task_event(taskStatus=status, taskTitle=str(len(sent))))
+    edited = CallbackSpec.read({**callback.spec.as_dict(), "condition": "ctx.taskStatus === 'done' || ctx.x.y"})
+    looked_at, changes = await history.time_machine(world.workspace, callback.id, edited)
+    assert looked_at == 4
+    assert [(change.event.id, change.before, change.after) for change in changes] == [
+        (sent[3].event_id, True, False),
+        (sent[2].event_id, False, True),
+        (sent[0].event_id, True, False),
+    ]
+    assert changes[0].error
+    assert changes[1].error is None
+    looked_at, changes = await history.time_machine(world.workspace, None, edited, last=2)
+    assert (looked_at, len(changes)) == (2, 1)
+    assert len(await world.runs()) == 2

@@ -1,0 +1,244 @@
+"""Merging, on both databases: windows, early closing, what the merged event carries, crashes between the steps."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import select
+
+from hookyard.callbacks.batches import MAX_EVENTS
+from hookyard.callbacks.merge import LOOK_SECONDS, Merger
+from hookyard.events.catalog import Catalog
+from hookyard.events.model import AuthorTrust
+from hookyard.settings import LiveSettings
+from hookyard.store import schema
+from tests.callbacks.world import START, World, chain, open_world, task_event
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with open_world(database_url) as made:
+        made.settings["eventCallback.mergeEnabled"] = True
+        yield made
+
+
+async def test_events_within_the_window_become_one_run(world: World) -> None:
+    callback = await world.callback(prompt="{{batchSize}} {{taskTitle}}")
+    (first,) = await world.send(task_event(taskTitle="one"))
+    world.clock.at += 4
+    second, third = await world.send(task_event(taskTitle="two"), task_event(taskTitle="three"))
+    assert first.batch_id == second.batch_id == third.batch_id
+    assert first.runs == ()
+    assert await world.verdicts(first) == ("m", {callback.id: {"batch": first.batch_id}})
+    assert await world.merger.step() == pytest.approx(1.0)
+    assert await world.runs() == []
+    world.clock.at += 1.0  # five seconds after the first: the window has not slid
+    await world.merger.step()
+    (run,) = await world.runs()
+    assert run["prompt"] == "3 three"
+    assert (run["event_id"], run["batch_id"]) == (third.event_id, first.batch_id)
+    context = json.loads(run["context"])
+    assert context["batch"] is True
+    assert context["batchSize"] == 3
+    assert [one["taskTitle"] for one in json.loads(context["events"])] == ["one", "two", "three"]
+    assert json.loads(context["events"])[0]["eventName"] == "task.updated"
+    assert await world.merger.step() == LOOK_SECONDS
+    assert len(await world.runs()) == 1
+
+
+async def test_one_event_alone_runs_as_usual(world: World) -> None:
+    await world.callback(prompt="[{{batch}}{{batchSize}}{{events}}] {{taskTitle}}")
+    (only,) = await world.send(task_event())
+    world.clock.at += 5
+    await world.merger.step()
+    (run,) = await world.runs()
+    assert run["prompt"] == "[] 修复登录Bug"
+    assert (run["event_id"], run["batch_id"]) == (only.event_id, None)
+
+
+async def test_an_event_after_the_window_opens_another(world: World) -> None:
+    await world.callback()
+    (first,) = await world.send(task_event(taskTitle="one"))
+    world.clock.at += 5
+    (second,) = await world.send(task_event(taskTitle="two"))  # before anybody has closed the first
+    assert first.batch_id != second.batch_id
+    await world.merger.step()
+    assert [run["event_id"] for run in await world.runs()] == [first.event_id]
+
+
+async def test_a_batch_is_of_one_callback_and_one_type(world: World) -> None:
+    await world.callback(events=["task.updated", "task.created"])
+    await world.callback()
+    await world.callback(merge={"enabled": False})
+    updated, created = await world.send(task_event("task.updated"), task_event("task.created"))
+    assert updated.batch_id != created.batch_id
+    assert (await world.verdicts(updated))[0] == "mmq"
+    assert await world.count(schema.batches) == 3
+
+
+async def test_a_hundred_events_close_early(world: World) -> None:
+    await world.callback()
+    accepted = await world.send(*(task_event(taskTitle=str(n)) for n in range(MAX_EVENTS + 1)))
+    assert len({one.batch_id for one in accepted}) == 2
+    await world.merger.step()
+    (run,) = await world.runs()
+    assert json.loads(run["context"])["batchSize"] == MAX_EVENTS
+
+
+async def test_large_events_close_early(world: World) -> None:
+    await world.callback()
+    large = "x" * 100_000
+    accepted = [await world.send(task_event(taskTitle=f"{n}{large}")) for n in range(4)]
+    batches = [one.batch_id for (one,) in accepted]
+    assert batches[0] == batches[1]
+    assert batches[2] == batches[3] != batches[0]
+    (huge,) = await world.send(task_event(taskTitle="x" * 400_000))
+    assert huge.batch_id not in batches
+    rows = await world.db.read(lambda c: c.execute(select(schema.batches.c.close_reason)).scalars().all())
+    assert sorted(map(str, rows)) == ["bytes", "bytes", "bytes"]
+
+
+async def test_conditions_that_read_the_batch_are_judged_on_the_merged_event(world: World) -> None:
+    many = await world.callback(condition="ctx.batchSize >= 2")
+    each = await world.callback(condition="ctx.taskTitle !== 'one'")
+    broken = await world.callback(condition="ctx.batch.no.such")
+    first, second = await world.send(task_event(taskTitle="one"), task_event(taskTitle="two"))
+    assert [(await world.verdicts(one))[0] for one in (first, second)] == ["mcm", "mmm"]
+    world.clock.at += 5
+    await world.merger.step()
+    assert {run["callback_id"]: run["event_id"] for run in await world.runs()} == {
+        many.id: second.event_id,
+        each.id: second.event_id,
+    }
+    batches = schema.batches
+    outcome = await world.db.read(
+        lambda c: c.execute(select(batches.c.outcome, batches.c.reason).where(batches.c.callback_id == broken.id)).one()
+    )
+    assert outcome[0] == "e"
+    assert outcome[1]
+
+
+async def test_such_a_condition_sees_a_lone_event_without_batch_variables(world: World) -> None:
+    await world.callback(condition="ctx.batch === undefined")
+    await world.callback(condition="ctx.batchSize >= 1")
+    await world.send(task_event())
+    world.clock.at += 5
+    await world.merger.step()
+    assert len(await world.runs()) == 1
+
+
+async def test_without_merging_it_is_judged_at_once(world: World) -> None:
+    world.settings["eventCallback.mergeEnabled"] = False
+    await world.callback(condition="ctx.batch === undefined")
+    (accepted,) = await world.send(task_event())
+    assert len(accepted.runs) == 1
+
+
+async def test_an_edited_callback_closes_its_window_with_the_old_version(world: World) -> None:
+    callback = await world.callback(prompt="old")
+    (first,) = await world.send(task_event(taskTitle="one"))
+    await world.change(callback, prompt="new")
+    (second,) = await world.send(task_event(taskTitle="two"))
+    assert first.batch_id != second.batch_id
+    await world.merger.step()
+    assert [(run["prompt"], run["callback_version"]) for run in await world.runs()] == [("old", 1)]
+    world.clock.at += 5
+    await world.merger.step()
+    assert [run["prompt"] for run in await world.runs()] == ["old", "new"]
+
+
+async def test_a_deleted_callbacks_run_is_skipped_with_the_reason(world: World) -> None:
+    callback = await world.callback()
+    await world.send(task_event())
+    await world.callbacks.delete(world.workspace, callback.id)
+    await world.merger.step()
+    (run,) = await world.runs()
+    assert run["status"] == "skipped"
+    assert "deleted" in run["reason"]
+    assert run["finished_at"] is not None
+
+
+async def test_trust_and_causes_of_the_whole(world: World) -> None:
+    await world.callback(prompt="{{taskTitle}}")
+    await world.send(
+        task_event(taskTitle="one", author_trust=AuthorTrust.UNKNOWN),
+        task_event(taskTitle="two", cause=chain(("run_1", "cb_x"))),
+        task_event(taskTitle="three"),
+    )
+    world.clock.at += 5
+    await world.merger.step()
+    (run,) = await world.runs()
+    assert "untrusted-" in run["prompt"]
+    assert "cb_x" in run["cause"]
+
+
+async def test_a_looping_event_does_not_join(world: World) -> None:
+    callback = await world.callback()
+    (accepted,) = await world.send(task_event(cause=chain(("run_1", callback.id))))
+    assert accepted.batch_id is None
+    assert (await world.verdicts(accepted))[0] == "l"
+
+
+async def test_the_hourly_stop_counts_merged_runs(world: World) -> None:
+    await world.callback(loop={"runsPerHour": 1})
+    for title in ("one", "two"):
+        await world.send(task_event(taskTitle=title))
+        world.clock.at += 5
+        await world.merger.step()
+    assert len(await world.runs()) == 1
+    outcomes = await world.db.read(
+        lambda c: c.execute(select(schema.batches.c.outcome).order_by(schema.batches.c.id)).scalars().all()
+    )
+    assert outcomes == ["q", "l"]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+async def test_the_clock_jumps_while_a_window_is_open(world: World, jump: float) -> None:
+    await world.callback()
+    (first,) = await world.send(task_event(taskTitle="one"))
+    world.clock.at += jump
+    (second,) = await world.send(task_event(taskTitle="two"))
+    assert first.batch_id != second.batch_id
+    await world.merger.step()
+    assert [run["event_id"] for run in await world.runs()] == [first.event_id]
+    world.clock.at += 5
+    await world.merger.step()
+    assert len(await world.runs()) == 2
+
+
+async def test_a_small_step_back_does_not_split_a_batch(world: World) -> None:
+    await world.callback()
+    (first,) = await world.send(task_event(taskTitle="one"))
+    world.clock.at -= 1
+    (second,) = await world.send(task_event(taskTitle="two"))
+    assert first.batch_id == second.batch_id
+
+
+async def test_several_servers_settle_a_batch_once(world: World) -> None:
+    """Also what is left when a server dies between closing and settling: another one settles it."""
+    await world.callback()
+    for number in range(20):
+        await world.send(task_event(taskId=f"task-{number}", taskTitle=str(number)))
+        world.clock.at += 6
+    others = [Merger(world.db, world.clock, world.ids, world.conditions, Catalog, LiveSettings) for _ in range(3)]
+    await asyncio.gather(*(merger.step() for merger in (world.merger, *others)))
+    assert len(await world.runs()) == 20
+    events = [run["event_id"] for run in await world.runs()]
+    assert len(set(events)) == 20
+
+
+async def test_the_task_is_woken_by_a_new_window(world: World) -> None:
+    await world.callback(merge={"windowMs": 1})
+    working = asyncio.create_task(world.merger.run())
+    try:
+        await world.send(task_event())
+        world.clock.at = START + 1
+        with world.db.signals.subscribe("runs") as woken:
+            # The hand-moved clock does not run: a further event tells the task to look again.
+            await world.send(task_event("task.created"), task_event(taskTitle="two"))
+            async with asyncio.timeout(10):
+                while not await world.runs():
+                    await woken.wait(1)
+    finally:
+        working.cancel()

@@ -1,0 +1,150 @@
+"""The commands that talk to a running server, and those that work on its database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, run_command
+from tests.e2e.server import TOKEN, ServerProcess, eventually
+
+
+@pytest.fixture
+def ask(server: ServerProcess) -> Ask:
+    """Runs a command against the server."""
+    return Ask(server)
+
+
+class Ask:
+    """Runs commands with the server's address and token in the environment."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.environment = {"HOOKYARD_URL": server.url, "HOOKYARD_TOKEN": TOKEN, "HOOKYARD_WORKSPACE": "w"}
+
+    def __call__(self, *arguments: str, stdin: bytes | None = None, **changes: str) -> Done:
+        return run_command(*arguments, stdin=stdin, environment={**self.environment, **changes})
+
+
+def test_events_are_sent_from_words_files_and_stdin(server: ServerProcess, ask: Ask, tmp_path: Path) -> None:
+    sent = ask("events", "send", "workspace.member_left", "userId=u", "userName=孙七", "--id", "one")
+    assert (sent.code, sent.err) == (0, "")
+    assert sent.out.startswith("evt_")
+    again = ask("events", "send", "workspace.member_left", "userId=u", "userName=孙七", "--id", "one")
+    assert "is a duplicate of evt_" in again.out
+    event = {"eventName": "conversation.error", "conversationId": "c", "errorMessage": "m", "errorStack": "s"}
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps(event | {"retryCount": 2}))
+    from_file = ask("events", "send", "--file", str(file), "--json")
+    assert json.loads(from_file.out)["runs"] == []
+    number = [f"{name}={value}" for name, value in event.items() if name != "eventName"]
+    typed = ask("events", "send", "conversation.error", *number, "retryCount:=3")
+    assert typed.code == 0, typed.err
+    piped = ask("events", "send", "--file", "-", stdin=json.dumps(event | {"retryCount": 4}).encode())
+    assert piped.code == 0, piped.err
+    tail = ask("events", "tail", "--no-follow", "--last", "3")
+    # Indented below an event stand the callbacks that other tests may have made meanwhile.
+    events = [line for line in tail.out.splitlines() if not line.startswith(" ")]
+    assert [line.split()[1] for line in events] == ["conversation.error"] * 3
+
+
+def test_a_refused_event_is_one_line_with_each_problem(ask: Ask) -> None:
+    done = ask("events", "send", "workspace.member_left", "userId=u", "colour=red")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "userName" in done.err
+    assert "colour" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("events", "send"),
+        ("events", "send", "a.b", "nonsense"),
+        ("events", "send", "a.b", "x:=nonsense"),
+        ("runs", "list", "--status", "sleeping"),
+        ("nothing",),
+        ("serve", "--port", "70000"),
+        ("--model", "x"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: tuple[str, ...]) -> None:
+    done = ask(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+
+
+def test_runs_are_listed_shown_retried(server: ServerProcess, ask: Ask) -> None:
+    callback = {"name": "greets", "events": ["workspace.member_joined"], "prompt": "Greet {{userName}}"}
+    server.api("POST", "/workspaces/w/callbacks", callback)
+    sent = ask("events", "send", "workspace.member_joined", "userId=u", "userName=李四", "--json")
+    (run,) = json.loads(sent.out)["runs"]
+
+    def ended() -> bool:
+        return bool(json.loads(ask("runs", "show", run, "--json").out)["status"] == "succeeded")
+
+    eventually(ended, "the run ends")
+    listed = ask("runs", "list")
+    assert run in listed.out
+    assert "greets" in listed.out
+    assert json.loads(ask("runs", "list", "--json", "--limit", "1").out)[0]["id"] == run
+    shown = ask("runs", "show", run)
+    assert "Greet 李四" in shown.out
+    cancelled = ask("runs", "cancel", run)
+    assert (cancelled.code, cancelled.err.count("\n")) == (1, 1)
+    retried = ask("runs", "retry", run, "--json")
+    assert json.loads(retried.out)["retryOf"] == run
+    missing = ask("runs", "show", "run_nothing")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_a_server_that_is_not_there_is_one_line_with_the_mend(ask: Ask) -> None:
+    done = ask("runs", "list", HOOKYARD_URL="http://127.0.0.1:9")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "hookyard serve" in done.err
+    no_token = ask("runs", "list", HOOKYARD_TOKEN="")
+    assert (no_token.code, "HOOKYARD_TOKEN" in no_token.err) == (1, True)
+    wrong = ask("runs", "list", HOOKYARD_TOKEN="hky_wrong-token-that-nobody-has")
+    assert (wrong.code, wrong.err.count("\n")) == (1, 1)
+    assert "hky_wrong" not in wrong.err
+
+
+def test_a_login_link_is_made_beside_a_running_server(server: ServerProcess) -> None:
+    done = run_command("login-link", "--data", str(server.data), "--port", "8499")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("http://127.0.0.1:8499/login/")
+    unknown = run_command("login-link", "--data", str(server.data), "--login", "nobody")
+    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
+
+
+def test_the_database_is_upgraded_pruned_and_copied_while_a_server_runs(server: ServerProcess, tmp_path: Path) -> None:
+    data = ("--data", str(server.data))
+    assert "already" in run_command("db", "upgrade", *data).out
+    pruned = run_command("db", "prune", *data, "--json")
+    assert (pruned.code, type(json.loads(pruned.out))) == (0, dict)
+    copy = tmp_path / "copy.db"
+    done = run_command("db", "backup", str(copy), *data)
+    assert done.code == 0, done.err
+    with sqlite3.connect(copy) as db:
+        assert db.execute("SELECT count(*) FROM workspaces").fetchone()[0] >= 1
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    again = run_command("db", "backup", str(copy), *data)
+    assert (again.code, again.err.count("\n")) == (1, 1)
+
+
+def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
+    for command in (("db", "prune"), ("db", "backup", str(tmp_path / "copy.db")), ("login-link",)):
+        done = run_command(*command, "--data", str(tmp_path / "nowhere"))
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert "hookyard serve" in done.err
+    assert list(tmp_path.iterdir()) == []
+    fresh = run_command("db", "upgrade", "--data", str(tmp_path / "new"))
+    assert (fresh.code, (tmp_path / "new" / "hookyard.db").exists()) == (0, True)
+
+
+def test_help_names_every_command_and_imports_none(tmp_path: Path) -> None:
+    done = run_command("--help")
+    assert done.code == 0
+    names = ("demo", "serve", "worker", "login-link", "hooks", "bridge", "callbacks", "events", "runs", "db")
+    assert all(f"  {name} " in done.out for name in names)

@@ -1,0 +1,140 @@
+"""`hookyard serve` as a user meets it: the ready line, the login link, the end, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run_command
+from tests.e2e.server import ServerProcess, eventually
+
+
+def one_line(text: str) -> str:
+    """The text, which must be one line."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_the_first_start_prints_a_link_that_opens_a_session_once(tmp_path: Path) -> None:
+    first = run_until_ready(tmp_path)
+    assert re.fullmatch(
+        r"hookyard is ready at http://127\.0\.0\.1:\d+\nsign in .*: http://127\.0\.0\.1:\d+/login/\S+\n", first
+    )
+    again = run_until_ready(tmp_path)
+    assert "/login/" not in again
+
+
+def run_until_ready(data: Path) -> str:
+    """What a server prints on stdout, ended by SIGTERM once it is ready."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
+    command = [sys.executable, "-m", "hookyard.cli", "serve", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, bufsize=0, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.terminate()
+        rest, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log.decode()
+    assert b"Traceback" not in log, log.decode()
+    return (first + rest).decode()
+
+
+def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_command("serve", "--port", str(port), "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert f"127.0.0.1:{port}" in one_line(done.err)
+    assert "--port" in done.err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (("--host", "no.such.host.invalid"), {}, ("no.such.host.invalid", "127.0.0.1")),
+        (("--host", "203.0.113.7"), {}, ("203.0.113.7", "--host")),
+        ((), {"HOOKYARD_DATABASE_URL": "mysql://nowhere/x"}, ("HOOKYARD_DATABASE_URL", "postgresql://")),
+        ((), {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}, ("127.0.0.1:1",)),
+        ((), {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS": "soon"}, ("eventCallback.dedupWindowMs", "whole number")),
+        ((), {"HOOKYARD_PORT": "eighty"}, ("HOOKYARD_PORT", "65535")),
+        ((), {"HOOKYARD_ALLOW_PRIVATE_HOSTS": "10.0.0.0/99"}, ("HOOKYARD_ALLOW_PRIVATE_HOSTS",)),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_with_the_mend(
+    home: Path, arguments: tuple[str, ...], environment: dict[str, str], words: tuple[str, ...]
+) -> None:
+    given = () if "HOOKYARD_PORT" in environment else ("--port", "0")
+    done = run_command("serve", *given, "--data", str(home), *arguments, environment=environment)
+    assert (done.code, done.out) == (1, "")
+    assert all(word in one_line(done.err) for word in words), done.err
+    assert "hunter2" not in done.err
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file, not a folder")
+    for data in (tmp_path / "file" / "data", Path("/proc/self/hookyard")):
+        done = run_command("serve", "--port", "0", "--data", str(data))
+        assert (done.code, done.out) == (1, "")
+        assert str(data) in one_line(done.err)
+        assert "--data" in done.err
+
+
+def test_a_broken_settings_file_is_one_line_with_its_place(home: Path) -> None:
+    home.mkdir()
+    (home / "hookyard.toml").write_text("port = = 1\n")
+    done = run_command("serve", "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert "hookyard.toml" in one_line(done.err)
+    assert "line 1" in done.err
+
+
+def test_a_database_of_a_newer_hookyard_is_left_alone(home: Path) -> None:
+    home.mkdir()
+    with sqlite3.connect(home / "hookyard.db") as db:
+        db.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        db.execute("INSERT INTO alembic_version VALUES ('9999')")
+    done = run_command("serve", "--port", "0", "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert "another hookyard" in one_line(done.err)
+
+
+def test_a_file_that_is_no_database_is_one_line(home: Path) -> None:
+    home.mkdir()
+    (home / "hookyard.db").write_bytes(b"this is no database at all" * 100)
+    done = run_command("serve", "--port", "0", "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert "hookyard.db" in one_line(done.err)
+
+
+def test_a_broken_hooks_file_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "hooks.toml").write_text('[[webhooks]]\nname = "a"\ntrigger = "pre_tool\n')
+    server = ServerProcess(data)
+    try:
+        server.start()
+        server.api("POST", "/workspaces", {"name": "W", "id": "w"})
+        callback = {"name": "c", "events": ["task.created"], "prompt": "{{taskTitle}}"}
+        server.api("POST", "/workspaces/w/callbacks", callback)
+        server.api("POST", "/workspaces/w/tasks", {"title": "still here"})
+        eventually(lambda: server.everything("/workspaces/w/runs")[0]["status"] != "queued", "the run is not held up")
+        eventually(lambda: "hooks.toml" in server.log.read_text(), "the log names the file")
+    finally:
+        server.kill()
+
+
+def test_windows_is_refused_plainly(home: Path) -> None:
+    code = "import sys; from hookyard.cli.main import main; sys.platform = 'win32'; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "WSL" in one_line(done.stderr.decode())

@@ -1,0 +1,58 @@
+"""Fixtures that every folder of tests may use."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the contract, the designs and the samples; in CI it must be there."""
+    for candidate in (os.environ.get("HOOKYARD_SHARED"), ROOT.parent / "shared", ROOT.parent.parent / "shared"):
+        if candidate and (Path(candidate) / "contract").is_dir():
+            return Path(candidate)
+    if os.environ.get("CI"):
+        pytest.fail("the shared folder is not beside the project, though this is CI")
+    pytest.skip("the shared folder with contract and samples is not beside the project")
+
+
+@contextmanager
+def _new_database(kind: str, folder: Path) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'hookyard.db'}"
+        return
+    server = os.environ.get("HOOKYARD_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
+    try:
+        connection = psycopg.connect(server, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError:
+        if os.environ.get("CI"):
+            pytest.fail("no PostgreSQL to be reached, though this is CI")
+        pytest.skip("no PostgreSQL to be reached; set HOOKYARD_TEST_POSTGRES")
+    name = f"hookyard_{secrets.token_hex(6)}"
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield server.rpartition("/")[0] + "/" + name
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new, empty database; the test runs on both kinds."""
+    with _new_database(str(request.param), tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(tmp_path: Path) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database, for what only several servers can show."""
+    with _new_database("postgresql", tmp_path) as url:
+        yield url

@@ -1,0 +1,294 @@
+"""Worker processes killed with SIGKILL in the middle of runs: none lost, none completed twice, attempts counted."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from hookyard.agents.base import AgentResult, Assignment, Recorder
+from hookyard.agents.processes import started
+from hookyard.clock import SystemClock
+from hookyard.ids import WorkerId
+from hookyard.runs import recovery
+from hookyard.runs.admission import Limits, NoTokens, admit
+from hookyard.runs.control import cancel
+from hookyard.runs.liveness import FileLocks, Leases
+from hookyard.runs.quota import Quotas
+from hookyard.store.schema import attempts, run_entries, runs, spend, workers
+from tests.runs.scene import Scene
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@asynccontextmanager
+async def worker_process(scene: Scene, folder: Path, seconds: float) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker in a process of its own, ready; killed at the end if it still lives."""
+    url = scene.database.url.render_as_string(hide_password=False)
+    command = (sys.executable, "-m", "tests.runs.worker_process", url, str(folder), str(seconds))
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def notes(folder: Path) -> list[list[str]]:
+    path = folder / "notes"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def ended_in_database(scene: Scene) -> int:
+    return scene.statuses().get("succeeded", 0)
+
+
+async def test_nothing_is_lost_and_nothing_ends_twice_when_workers_are_killed(scene: Scene, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    total = 40
+    scene.queue(scene.callback(), number=total)
+    kills = 0
+    while ended_in_database(scene) < total:
+        async with worker_process(scene, tmp_path, 0.15) as process:
+            goal = min(total, ended_in_database(scene) + 12)
+            await scene.until(lambda: ended_in_database(scene) >= goal, 60)  # noqa: B023 - used in this round only
+            await asyncio.sleep(chance.random() * 0.15)
+            process.kill()
+            kills += 1
+    assert kills >= 3
+    rows = scene.all(select(runs))
+    assert Counter(row.status for row in rows) == {"succeeded": total}
+    numbered = scene.all(select(attempts.c.run_id, attempts.c.number, attempts.c.outcome).order_by(attempts.c.number))
+    for row in rows:
+        outcomes = [outcome for run, _, outcome in numbered if run == row.id]
+        assert outcomes == ["lost"] * (row.attempt - 1) + ["succeeded"]
+        assert row.answer == f"attempt {row.attempt}"
+    # Every attempt that began is one that was counted, and none of them twice.
+    began = [(run, int(number)) for what, run, number, _ in notes(tmp_path) if what == "began"]
+    assert len(began) == len(set(began))
+    assert set(began) <= {(run, number) for run, number, _ in numbered}
+    assert any(row.attempt > 1 for row in rows)
+
+
+async def test_a_new_worker_on_the_same_file_takes_over_at_once(tmp_path: Path, sqlite_scene: Scene) -> None:
+    scene = sqlite_scene
+    scene.queue(scene.callback(), number=3)
+    async with worker_process(scene, tmp_path, 60) as process:
+        await scene.until(lambda: len(notes(tmp_path)) == 3)
+        process.kill()
+        await process.wait()
+    began = time.monotonic()
+    async with scene.working():
+        await scene.until(lambda: scene.statuses() == {"succeeded": 3}, 10)
+    assert time.monotonic() - began < 2.0
+
+
+async def test_a_living_worker_keeps_its_runs(tmp_path: Path, scene: Scene) -> None:
+    scene.queue(scene.callback(), number=3)
+    async with worker_process(scene, tmp_path, 6):
+        await scene.until(lambda: len(notes(tmp_path)) == 3)
+        async with scene.working() as second:
+            await asyncio.sleep(recovery.HEARTBEAT_SECONDS + 0.5)  # the second one has looked
+            assert second.executing == ()
+            assert scene.statuses() == {"running": 3}
+            assert len(scene.all(select(workers))) == 2
+            await scene.until(lambda: scene.statuses() == {"succeeded": 3})
+    assert len(notes(tmp_path)) == 6
+
+
+async def test_a_worker_that_hangs_past_its_lease_loses_its_runs_and_its_late_result(
+    tmp_path: Path, postgresql_scene: Scene
+) -> None:
+    scene = postgresql_scene
+    (run,) = scene.queue(scene.callback())
+    async with worker_process(scene, tmp_path, 1) as process:
+        await scene.until(lambda: len(notes(tmp_path)) == 1)
+        os.kill(process.pid, signal.SIGSTOP)
+        impatient = Leases(SystemClock(), lease_seconds=recovery.HEARTBEAT_SECONDS)
+        async with scene.working(liveness=impatient):
+            row = await scene.ended(run, 30)
+        assert (row.status, row.attempt, row.answer) == ("succeeded", 2, "do it")
+        os.kill(process.pid, signal.SIGCONT)
+        await scene.until(lambda: len(scene.all(select(workers))) == 1, 30)  # it has written itself down anew
+    assert scene.run(run).answer == "do it"
+    assert {entry.attempt for entry in scene.all(select(run_entries))} <= {1, 2}
+
+
+async def test_cancelling_ends_the_child_before_the_place_is_free(scene: Scene, tmp_path: Path) -> None:
+    children: list[int] = []
+
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        async with started(["sleep", "300"], working_dir=tmp_path, environment=dict(os.environ)) as child:
+            children.append(child.pid)
+            await child.wait()
+        return AgentResult("not reached")
+
+    async with scene.working(work):
+        (run,) = scene.queue(scene.callback())
+        await scene.until(lambda: bool(children))
+        os.kill(children[0], 0)
+        await scene.database.write(lambda conn: cancel(conn, "ws_a", run, by="Ann", now=1.0))  # type: ignore[arg-type]
+        row = await scene.ended(run)
+        with pytest.raises(ProcessLookupError):
+            os.kill(children[0], 0)
+    assert row.status == "cancelled"
+
+
+# -- what becomes of a lost run --------------------------------------------------------------------------------------
+
+
+def lose(scene: Scene, callback: str, attempt: int = 1, **columns: Any) -> str:
+    """A run that a worker which is gone was executing."""
+    row = scene.row(callback, status="running", attempt=attempt, worker_id="wrk_gone", **columns)
+    started = {"run_id": row["id"], "number": attempt, "worker_id": "wrk_gone", "started_at": 0.0}
+    scene.database.write_sync(lambda conn: conn.execute(insert(runs).values(row)))
+    scene.database.write_sync(lambda conn: conn.execute(insert(attempts).values(started)))
+    return str(row["id"])
+
+
+def recover(scene: Scene, max_attempts: int = 3) -> recovery.Recovered | None:
+    gone = recovery.Other(WorkerId("wrk_gone"), None)
+    return scene.database.write_sync(lambda conn: recovery.take_over(conn, gone, max_attempts, 10.0, NoTokens()))
+
+
+def test_a_lost_run_is_queued_again_before_all_that_came_after_it(scene: Scene) -> None:
+    callback = scene.callback()
+    lost = lose(scene, callback)
+    (younger,) = scene.queue(callback)
+    assert recover(scene) == recovery.Recovered(queued=1)
+    assert recover(scene) == recovery.Recovered()
+    limits = Limits(10, 10)
+    claims = scene.database.write_sync(lambda conn: admit(conn, WorkerId("w"), limits, 11.0, NoTokens())).claims
+    assert [(claim.run_id, claim.attempt) for claim in claims] == [(lost, 2), (younger, 1)]
+
+
+def test_a_run_that_was_lost_too_often_fails(scene: Scene) -> None:
+    lost = lose(scene, scene.callback(), attempt=3)
+    assert recover(scene) == recovery.Recovered(ended=1)
+    row = scene.run(lost)
+    assert (row.status, row.error) == ("failed", "its worker ended unexpectedly, in attempt 3 of at most 3")
+
+
+def test_a_callback_may_rather_have_its_runs_fail(scene: Scene) -> None:
+    lost = lose(scene, scene.callback(after_crash="fail"))
+    recover(scene)
+    assert scene.run(lost).status == "failed"
+    assert [(a.number, a.outcome) for a in scene.all(select(attempts))] == [(1, "lost")]
+
+
+def test_a_lost_run_that_somebody_had_cancelled_is_cancelled(scene: Scene) -> None:
+    lost = lose(scene, scene.callback(), cancel_requested_at=1.0, cancel_requested_by="Ann")
+    recover(scene)
+    assert (scene.run(lost).status, scene.run(lost).reason) == ("cancelled", "cancelled by Ann")
+
+
+def test_a_lost_attempt_gives_its_reservation_back_and_its_tokens_count_at_the_end(scene: Scene) -> None:
+    callback = scene.callback()
+    scene.queue(callback)
+    limits = Limits(10, 10, Quotas(tokens_a_day=100_000))
+    gone = WorkerId("wrk_gone")
+    (claim,) = scene.database.write_sync(lambda conn: admit(conn, gone, limits, 5.0, NoTokens())).claims
+    scene.database.write_sync(lambda conn: conn.execute(update(runs).values(input_tokens=300, output_tokens=20)))
+    assert recover(scene) == recovery.Recovered(queued=1)
+    assert scene.all(select(spend.c.tokens, spend.c.reserved)) == [(0, 0)]
+    again = scene.database.write_sync(lambda conn: admit(conn, gone, limits, 6.0, NoTokens())).claims
+    assert (again[0].attempt, again[0].spent.input_tokens, again[0].spent.output_tokens) == (2, 300, 20)
+    assert recover(scene, max_attempts=2) == recovery.Recovered(ended=1)
+    assert scene.all(select(spend.c.tokens, spend.c.reserved)) == [(320, 0)]
+    assert claim.token_limit == 25_000
+
+
+def test_a_worker_whose_heart_beats_again_is_left_alone(scene: Scene) -> None:
+    me = WorkerId("wrk_slow")
+    scene.database.write_sync(lambda conn: recovery.register(conn, me, 1.0, {}))
+    seen = recovery.Other(me, 1.0)
+    assert scene.database.write_sync(lambda conn: recovery.beat(conn, me, 2.0))
+    assert scene.database.write_sync(lambda conn: recovery.take_over(conn, seen, 3, 3.0, NoTokens())) is None
+    assert len(scene.all(select(workers))) == 1
+
+
+def test_a_heartbeat_changes_even_when_the_clock_stands_still_or_goes_back(scene: Scene) -> None:
+    me = WorkerId("wrk_me")
+    scene.database.write_sync(lambda conn: recovery.register(conn, me, 100.0, {}))
+    values = {100.0}
+    for now in (100.0, 100.0, 50.0, 50.0):
+        assert scene.database.write_sync(lambda conn, now=now: recovery.beat(conn, me, now))  # type: ignore[misc]
+        values.add(scene.all(select(workers.c.heartbeat_at))[0][0])
+    assert len(values) == 5
+
+
+def test_runs_of_a_disabled_callback_are_skipped_without_waiting_for_a_place(scene: Scene) -> None:
+    disabled, kept = scene.callback(enabled=False), scene.callback()
+    (gone,), (stays,) = scene.queue(disabled), scene.queue(kept)
+    assert scene.database.write_sync(lambda conn: recovery.skip_unwanted(conn, 1.0)) == 1
+    assert (scene.run(gone).status, scene.run(stays).status) == ("skipped", "queued")
+
+
+# -- who is alive ----------------------------------------------------------------------------------------------------
+
+
+class ClockInHand:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.wall = 1000.0
+        self.steady = 0.0
+
+    def now(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+
+def test_a_lease_is_measured_on_the_observers_own_steady_clock() -> None:
+    clock = ClockInHand()
+    leases = Leases(clock, lease_seconds=10)
+    other = WorkerId("wrk_other")
+    assert not leases.is_dead(other, heartbeat_at=5.0)
+    clock.wall += 1e9  # somebody sets the clock
+    clock.steady += 9
+    assert not leases.is_dead(other, heartbeat_at=5.0)
+    assert not leases.is_dead(other, heartbeat_at=4.0)  # its own clock went back, but it lives
+    clock.steady += 9
+    assert not leases.is_dead(other, heartbeat_at=4.0)
+    clock.steady += 2
+    assert leases.is_dead(other, heartbeat_at=4.0)
+
+
+async def test_a_file_lock_tells_at_once_that_its_holder_has_died(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; from hookyard.runs.liveness import FileLocks\n"
+        "FileLocks(pathlib.Path(sys.argv[1])).hold('wrk_1'); print('held', flush=True); sys.stdin.read()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readline(), 30)
+    locks = FileLocks(tmp_path)
+    assert not locks.is_dead(WorkerId("wrk_1"), 0.0)
+    process.kill()
+    await process.wait()
+    assert locks.is_dead(WorkerId("wrk_1"), 0.0)
+    assert locks.is_dead(WorkerId("wrk_never"), 0.0)
+    assert names_in(tmp_path) == []

@@ -1,0 +1,178 @@
+"""What is kept of a run, as it happens: order, bounds, fences, signals."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from hookyard.agents.base import Usage
+from hookyard.errors import TemporaryError
+from hookyard.hooks.decision import Decision, Result, Verdict
+from hookyard.hooks.points import Point
+from hookyard.ids import WorkerId
+from hookyard.runs import timeline as module
+from hookyard.runs.admission import Limits, NoTokens, admit
+from hookyard.runs.claim import Claim
+from hookyard.runs.timeline import Timeline, add_usage, shorten, snippet_of, store_progress
+from hookyard.store.schema import run_entries, runs
+from tests.runs.scene import Scene
+
+
+def a_claim(scene: Scene) -> Claim:
+    scene.queue(scene.callback())
+    limits = Limits(100, 100)
+    (claim,) = scene.database.write_sync(lambda conn: admit(conn, WorkerId("w"), limits, 1.0, NoTokens())).claims
+    return claim
+
+
+def entries(scene: Scene) -> list[tuple[int, int, str, Any]]:
+    found = scene.all(select(run_entries).order_by(run_entries.c.seq))
+    return [(entry.seq, entry.attempt, entry.kind, json.loads(entry.data)) for entry in found]
+
+
+async def closed(scene: Scene, timeline: Timeline, claim: Claim) -> None:
+    """Close it and store what is left, as the end of a run does."""
+    progress = await timeline.close()
+    await scene.database.write(lambda conn: store_progress(conn, claim, progress, timeline.total))
+
+
+async def test_everything_is_kept_in_order(scene: Scene) -> None:
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    timeline.message("user", "do it")
+    timeline.tool_call("c1", "bash", '{"command": "ls"}')
+    verdict = Verdict("guard", Result.DENY, "not here", "dlv_1", 1, 3.5, before="a", after=None)
+    timeline.decision(Point.PRE_TOOL, Decision(Result.DENY, "not here", None, (verdict,)), "c1")
+    timeline.tool_result("c1", "denied: not here", success=False, duration_ms=0.0, ran=False)
+    timeline.note("nothing else")
+    await closed(scene, timeline, claim)
+    assert [(seq, kind) for seq, _, kind, _ in entries(scene)] == [
+        (0, "message"),
+        (1, "tool_call"),
+        (2, "decision"),
+        (3, "tool_result"),
+        (4, "note"),
+    ]
+    decision = entries(scene)[2][3]
+    assert (decision["point"], decision["event"], decision["result"]) == ("pre_tool", "pre_tool_execution", "deny")
+    assert decision["verdicts"][0]["webhook"] == "guard"
+    row = scene.run(claim.run_id)
+    assert (row.tool_calls, row.denied, row.modified) == (1, 1, 0)
+
+
+async def test_entries_are_seen_while_the_run_goes_on(scene: Scene) -> None:
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    with scene.database.signals.subscribe(f"run:{claim.run_id}") as told:
+        timeline.message("assistant", "half   way\nthere")
+        timeline.usage(Usage(input_tokens=7, output_tokens=2))
+        assert await told.wait(10)
+    row = scene.run(claim.run_id)
+    assert (row.snippet, row.input_tokens, row.output_tokens) == ("half way there", 7, 2)
+    assert len(entries(scene)) == 1
+    timeline.note("more")
+    await closed(scene, timeline, claim)
+    assert [seq for seq, *_ in entries(scene)] == [0, 1]
+
+
+async def test_a_late_attempt_writes_nothing(scene: Scene) -> None:
+    claim = a_claim(scene)
+    late = Timeline(claim, scene.database, scene.clock)
+    scene.database.write_sync(lambda conn: conn.execute(update(runs).values(attempt=2)))
+    late.message("assistant", "I am still here")
+    async with asyncio.timeout(10):
+        while not late._over:  # noqa: ASYNC110 - it tells nobody that it fell silent
+            await asyncio.sleep(0.01)
+    late.note("and here")
+    assert not await late.close()
+    assert entries(scene) == []
+    assert scene.run(claim.run_id).snippet is None
+
+
+async def test_a_write_is_not_lost_when_the_run_ends_meanwhile(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.0)
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    for number in range(200):
+        timeline.note(str(number))
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    await closed(scene, timeline, claim)
+    assert [data["text"] for *_, data in entries(scene)] == [str(number) for number in range(200)]
+
+
+async def test_what_could_not_be_written_is_written_with_the_rest(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.0)
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    real, failed = scene.database.write, asyncio.Event()
+
+    async def away(function: Any) -> Any:
+        failed.set()
+        raise TemporaryError("the database is away")
+
+    monkeypatch.setattr(scene.database, "write", away)
+    timeline.tool_call("1", "bash", "{}")
+    await failed.wait()
+    monkeypatch.setattr(scene.database, "write", real)
+    timeline.note("second")
+    await closed(scene, timeline, claim)
+    assert [kind for _, _, kind, _ in entries(scene)] == ["tool_call", "note"]
+    assert scene.run(claim.run_id).tool_calls == 1
+
+
+async def test_the_number_of_entries_is_bounded_and_the_rest_counted(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 10)
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    for number in range(50):
+        timeline.note(str(number))
+    await closed(scene, timeline, claim)
+    assert len(entries(scene)) == 11
+    assert entries(scene)[-1][3]["text"].startswith("40 further entries were left out")
+
+
+async def test_the_characters_of_a_run_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CHARS", 1000)
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    for _ in range(50):
+        timeline.message("assistant", "x" * 300)
+    await closed(scene, timeline, claim)
+    assert len(entries(scene)) == 5
+
+
+def test_a_long_text_loses_its_middle_and_says_how_much() -> None:
+    text = shorten("a" * 1000 + "b" * 1000, 200)
+    assert text.startswith("a" * 100)
+    assert text.endswith("b" * 100)
+    assert "1800 characters left out" in text
+
+
+def test_what_a_database_cannot_keep_is_replaced() -> None:
+    assert shorten("a\0b\ud800c") == "a\ufffdb?c"
+
+
+def test_a_snippet_is_the_last_words_on_one_line() -> None:
+    assert snippet_of("  one\n two ") == "one two"
+    assert snippet_of("word " * 1000 + "end").endswith("word end")
+    assert len(snippet_of("word " * 1000)) <= module.SNIPPET_CHARS
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (Usage(), Usage(1, 2, 1, 0.5), Usage(1, 2, 1, 0.5)),
+        (Usage(1, 2, 1, 0.5), Usage(1, 2, 1, 0.25), Usage(2, 4, 2, 0.75)),
+        (Usage(1, 2, 1, None), Usage(1, 2, 1, 0.25), Usage(2, 4, 2, None)),
+        (Usage(1, 2, 1, 0.5), Usage(1, 2, 1, None), Usage(2, 4, 2, None)),
+    ],
+)
+def test_the_usage_of_two_attempts_together(before: Usage, now: Usage, expected: Usage) -> None:
+    assert add_usage(before, now) == expected

@@ -1,0 +1,97 @@
+"""A whole worker on a real database and the real engine."""
+
+import asyncio
+
+from sqlalchemy import select
+
+from hookyard.agents.base import AgentResult, Assignment, Recorder
+from hookyard.runs.control import cancel
+from hookyard.runs.recovery import HEARTBEAT_SECONDS
+from hookyard.store.schema import attempts, run_entries, runs, workers
+from tests.runs.scene import Scene
+
+
+async def test_a_queued_run_is_executed_and_its_result_stored(scene: Scene) -> None:
+    callback = scene.callback()
+    async with scene.working():
+        (run,) = scene.queue(callback, prompt="say hello")
+        row = await scene.ended(run)
+    assert (row.status, row.answer, row.attempt, row.error) == ("succeeded", "say hello", 1, None)
+    assert row.queued_at <= row.started_at <= row.finished_at
+    assert [(a.number, a.outcome) for a in scene.all(select(attempts))] == [(1, "succeeded")]
+    assert [e.kind for e in scene.all(select(run_entries))] == ["message"]
+
+
+async def test_no_more_runs_at_once_than_the_settings_allow(scene: Scene) -> None:
+    scene.settings = {"eventCallback.maxQueueSize": 3, "worker.maxRuns": 16}
+    at_once: list[int] = []
+    now = 0
+
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        nonlocal now
+        now += 1
+        at_once.append(now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        return AgentResult("done")
+
+    callback = scene.callback()
+    scene.queue(callback, number=12)
+    async with scene.working(work):
+        await scene.until(lambda: scene.statuses() == {"succeeded": 12})
+    assert max(at_once) == 3
+
+
+async def test_a_running_run_is_cancelled_with_its_agent(scene: Scene) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)  # as an agent that ends its children
+            assert scene.run(run).status == "running"  # the place is held until then
+            ended.set()
+        return AgentResult("too late")
+
+    callback = scene.callback()
+    async with scene.working(work):
+        (run,) = scene.queue(callback)
+        await began.wait()
+        await scene.database.write(lambda conn: cancel(conn, "ws_a", run, by="Ann", now=1.0))  # type: ignore[arg-type]
+        row = await scene.ended(run)
+    assert ended.is_set()
+    assert (row.status, row.reason) == ("cancelled", "cancelled by Ann")
+
+
+async def test_a_stopped_worker_gives_its_runs_back(scene: Scene) -> None:
+    began = asyncio.Event()
+
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        if assignment.attempt == 1:
+            began.set()
+            await asyncio.sleep(60)
+        return AgentResult(f"attempt {assignment.attempt}")
+
+    callback = scene.callback()
+    (run,) = scene.queue(callback)
+    async with scene.working(work):
+        await began.wait()
+    assert scene.run(run).status == "queued"
+    assert scene.all(select(workers)) == []
+    async with scene.working(work):
+        row = await scene.ended(run)
+    assert (row.status, row.answer) == ("succeeded", "attempt 2")
+    assert [(a.number, a.outcome) for a in scene.all(select(attempts))] == [(1, "lost"), (2, "succeeded")]
+
+
+async def test_a_run_that_the_engine_lost_is_started_again(scene: Scene) -> None:
+    callback = scene.callback()
+    async with scene.working() as worker:
+        row = scene.row(callback, status="running", attempt=1, worker_id=worker.worker_id)
+        await scene.database.write(lambda conn: conn.execute(runs.insert().values(row)))
+        attempt = {"run_id": row["id"], "number": 1, "worker_id": worker.worker_id, "started_at": 0.0}
+        await scene.database.write(lambda conn: conn.execute(attempts.insert().values(attempt)))
+        ended = await scene.ended(row["id"], seconds=4 * HEARTBEAT_SECONDS)
+    assert (ended.status, ended.attempt) == ("succeeded", 2)

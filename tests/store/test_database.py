@@ -1,0 +1,226 @@
+"""The writer with group commit, on both databases."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from hookyard.errors import InvalidError, PermanentError, TemporaryError
+from hookyard.store.database import Database, after_commit, announce
+from hookyard.store.engine import database_url as parse_url
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    with Database(database_url, patience_seconds=1.0) as database:
+        database.write_sync(sql("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+        yield database
+
+
+def sql(statement: str) -> Callable[[Connection], None]:
+    def run(conn: Connection) -> None:
+        conn.exec_driver_sql(statement)
+
+    return run
+
+
+def insert(number: int) -> "Inserter":
+    return Inserter(number)
+
+
+class Inserter:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, conn: Connection) -> int:
+        conn.execute(text("INSERT INTO t VALUES (:id, 'x')"), {"id": self.number})
+        return self.number
+
+
+def rows(conn: Connection) -> list[int]:
+    return list(conn.execute(text("SELECT id FROM t ORDER BY id")).scalars())
+
+
+async def test_what_is_answered_is_committed(db: Database) -> None:
+    assert await asyncio.gather(*(db.write(insert(n)) for n in range(50))) == list(range(50))
+    assert await db.read(rows) == list(range(50))
+
+
+async def test_waiting_writes_share_a_transaction(db: Database) -> None:
+    held, free = threading.Event(), threading.Event()
+
+    def hold(conn: Connection) -> None:
+        held.set()
+        assert free.wait(10)
+
+    first = asyncio.create_task(db.write(hold))
+    await asyncio.to_thread(held.wait, 10)
+    commits: list[int] = []
+
+    def count(conn: Connection) -> None:
+        transaction = conn.get_transaction()
+        commits.append(id(transaction))
+
+    others = [asyncio.create_task(db.write(count)) for _ in range(20)]
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(first, *others)
+    assert len(commits) == 20
+    assert len(set(commits)) == 1
+
+
+async def test_a_refused_write_changes_nothing_and_the_others_commit(db: Database) -> None:
+    def refused(conn: Connection) -> None:
+        insert(1000)(conn)
+        announce(conn, "wrong")
+        raise InvalidError("no")
+
+    with db.signals.subscribe("wrong", "right") as woken:
+
+        def right(conn: Connection) -> None:
+            announce(conn, "right")
+
+        outcomes = await asyncio.gather(
+            *(db.write(insert(n)) for n in range(10)),
+            db.write(refused),
+            db.write(right),
+            db.write(insert(5)),  # the key is taken
+            return_exceptions=True,
+        )
+        assert outcomes[:10] == list(range(10))
+        assert isinstance(outcomes[10], InvalidError)
+        assert isinstance(outcomes[12], Exception)
+        assert await woken.wait(5) == {"right"}
+    assert await db.read(rows) == list(range(10))
+
+
+async def test_items_of_one_handler_are_handed_over_together(db: Database) -> None:
+    sizes: list[int] = []
+
+    def handler(conn: Connection, items: Sequence[int]) -> list[int | Exception]:
+        sizes.append(len(items))
+        conn.execute(text("INSERT INTO t VALUES (:id, 'x')"), [{"id": item} for item in items if item % 7])
+        return [item if item % 7 else InvalidError(f"{item}") for item in items]
+
+    outcomes = await asyncio.gather(*(db.write_grouped(handler, n) for n in range(100)), return_exceptions=True)
+    assert [isinstance(o, InvalidError) for o in outcomes] == [n % 7 == 0 for n in range(100)]
+    assert await db.read(rows) == [n for n in range(100) if n % 7]
+    assert sum(sizes) == 100
+    assert len(sizes) < 100
+
+
+async def test_a_handler_that_fails_for_one_item_is_run_for_each(db: Database) -> None:
+    def handler(conn: Connection, items: Sequence[int]) -> list[int | Exception]:
+        conn.execute(text("INSERT INTO t VALUES (:id, 'x')"), [{"id": item} for item in items])
+        if 3 in items:
+            raise InvalidError("three")
+        return list(items)
+
+    outcomes = await asyncio.gather(*(db.write_grouped(handler, n) for n in range(6)), return_exceptions=True)
+    assert isinstance(outcomes[3], InvalidError)
+    assert await db.read(rows) == [0, 1, 2, 4, 5]
+
+
+async def test_hooks_run_after_the_commit_only(db: Database) -> None:
+    seen: list[list[int]] = []
+
+    def with_hook(conn: Connection) -> None:
+        insert(1)(conn)
+        after_commit(conn, lambda: seen.append(db.read_sync(rows)))
+
+    def refused(conn: Connection) -> None:
+        after_commit(conn, lambda: seen.append([]))
+        raise InvalidError("no")
+
+    await db.write(with_hook)
+    with pytest.raises(InvalidError):
+        await db.write(refused)
+    assert seen == [[1]]
+
+
+async def test_readers_cannot_write(db: Database) -> None:
+    with pytest.raises(Exception, match=r"readonly|read-only|cannot be written"):
+        await db.read(insert(1))
+
+
+def test_a_thread_without_a_loop(db: Database) -> None:
+    assert db.write_sync(insert(1)) == 1
+    assert db.read_sync(rows) == [1]
+
+
+def test_after_closing_writes_are_refused(db: Database) -> None:
+    db.close()
+    with pytest.raises(TemporaryError, match="shutting down"):
+        db.write_sync(insert(1))
+
+
+async def test_locked_by_another_program(database_url: str) -> None:
+    """Nothing is lost and nothing is stored twice: the write waits, and is refused when the wait is too long."""
+    with Database(database_url, patience_seconds=0.2) as db:
+        await db.write(sql("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+        other = create_engine(parse_url(database_url))
+        if db.sqlite:
+            await db.write(sql("PRAGMA busy_timeout = 20"))
+        else:
+            await db.write(sql("SET SESSION lock_timeout = 20"))
+        with other.connect() as holder:
+            if db.sqlite:
+                holder.exec_driver_sql("BEGIN EXCLUSIVE")
+            else:
+                holder.exec_driver_sql("LOCK TABLE t")
+            with pytest.raises(TemporaryError, match="locked") as refused:
+                await db.write(insert(1))
+            assert refused.value.mend
+            assert refused.value.retry_after
+        other.dispose()
+        await db.write(insert(1))
+        assert await db.read(rows) == [1]
+
+
+async def test_disk_full(tmp_path: object) -> None:
+    with Database(f"sqlite:///{tmp_path}/full.db") as db:
+
+        def prepare(conn: Connection) -> None:
+            conn.execute(text("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+            pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+            conn.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+
+        await db.write(prepare)
+
+        def large(conn: Connection) -> None:
+            conn.execute(text("INSERT INTO t VALUES (1, :x)"), {"x": "x" * 100_000})
+
+        outcomes = await asyncio.gather(*(db.write(large) for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(o, TemporaryError) and "full" in o.what and o.mend for o in outcomes)
+        await db.write(insert(2))
+        assert await db.read(rows) == [2]
+
+
+def test_a_folder_that_cannot_be_made() -> None:
+    with pytest.raises(PermanentError, match="data folder") as refused:
+        Database("sqlite:////proc/nowhere/hookyard.db")
+    assert refused.value.mend
+
+
+async def test_no_server() -> None:
+    with Database("postgresql://root:secret@127.0.0.1:1/none", patience_seconds=0.1) as db:
+        with pytest.raises(TemporaryError, match="cannot be reached") as refused:
+            await db.write(rows)
+        assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "nonsense", ""])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(InvalidError):
+        parse_url(url)
+
+
+async def test_a_process_that_is_cancelled_waits_for_nothing(db: Database) -> None:
+    task = asyncio.create_task(db.write(insert(1)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await db.write(insert(2)) == 2

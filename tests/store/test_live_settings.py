@@ -1,0 +1,68 @@
+"""Settings that change while servers run."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from hookyard.clock import SystemClock
+from hookyard.errors import ConflictError, InvalidError, NotFoundError
+from hookyard.settings import LiveSettings
+from hookyard.store import migrations
+from hookyard.store.database import Database
+from hookyard.store.live_settings import LiveSettingsStore
+
+WINDOW = "eventCallback.dedupWindowMs"
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    with Database(database_url) as database:
+        migrations.upgrade(database)
+        yield database
+
+
+async def test_the_seeds_defaults(db: Database) -> None:
+    current = await LiveSettingsStore(db, SystemClock(), LiveSettings()).load()
+    assert current.flag("eventCallback.dedupEnabled") is True
+    assert current.number(WINDOW) == 5000
+    assert current.flag("eventCallback.mergeEnabled") is False
+    assert current.number("eventCallback.mergeWindowMs") == 5000
+    assert current.number("eventCallback.maxQueueSize") == 100
+
+
+async def test_a_change_reaches_another_server_within_two_seconds(db: Database, database_url: str) -> None:
+    here = LiveSettingsStore(db, SystemClock(), LiveSettings())
+    with Database(database_url) as other:
+        other.listen()
+        there = LiveSettingsStore(other, SystemClock(), LiveSettings())
+        following = asyncio.create_task(there.follow())
+        try:
+            changed = await here.change({WINDOW: 100}, by="usr_1")
+            assert changed.number(WINDOW) == here.current.number(WINDOW) == 100
+            async with asyncio.timeout(2):
+                while there.current.number(WINDOW) != 100:  # noqa: ASYNC110 - another server tells nobody here
+                    await asyncio.sleep(0.02)
+        finally:
+            following.cancel()
+    assert (await here.change({WINDOW: None}, by="usr_1")).number(WINDOW) == 5000
+
+
+async def test_all_changes_or_none(db: Database) -> None:
+    store = LiveSettingsStore(db, SystemClock(), LiveSettings())
+    with pytest.raises(InvalidError) as refused:
+        await store.change({"eventCallback.mergeEnabled": True, WINDOW: -1, "worker.maxRuns": "many"}, by="usr_1")
+    assert [problem.field for problem in refused.value.problems] == [WINDOW, "worker.maxRuns"]
+    with pytest.raises(NotFoundError):
+        await store.change({"eventCallback.mergeEnabled": True, "no.such": 1}, by="usr_1")
+    assert (await store.load()).flag("eventCallback.mergeEnabled") is False
+
+
+async def test_what_the_environment_fixes_stays(db: Database) -> None:
+    free = LiveSettingsStore(db, SystemClock(), LiveSettings())
+    await free.change({WINDOW: 100}, by="usr_1")
+    fixed = LiveSettings({**LiveSettings().values, WINDOW: 7}, {WINDOW: "HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS"})
+    store = LiveSettingsStore(db, SystemClock(), fixed)
+    assert (await store.load()).number(WINDOW) == 7
+    with pytest.raises(ConflictError, match="HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS"):
+        await store.change({WINDOW: 100}, by="usr_1")

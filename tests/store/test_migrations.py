@@ -1,0 +1,94 @@
+"""Migrations make the tables of the schema, on both databases."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from hookyard.errors import PermanentError
+from hookyard.store import migrations
+from hookyard.store.database import Database
+from hookyard.store.schema import metadata
+
+
+def differences(conn: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(conn), metadata))
+
+
+def at_once(db: Database) -> None:
+    """As a new database gets its tables."""
+    assert migrations.upgrade(db) is True
+
+
+def step_by_step(db: Database) -> None:
+    """As an old one does."""
+    db.write_sync(migrations.migrate)
+
+
+both_ways = pytest.mark.parametrize("make", [at_once, step_by_step])
+
+
+@both_ways
+def test_migrations_and_schema_agree(database_url: str, make: Callable[[Database], None]) -> None:
+    with Database(database_url) as db:
+        assert db.read_sync(migrations.current) is None
+        make(db)
+        assert db.read_sync(migrations.current) == migrations.HEAD
+        assert db.read_sync(differences) == []
+        assert migrations.upgrade(db) is False
+
+
+@both_ways
+def test_partial_indexes_are_the_same_on_both(database_url: str, make: Callable[[Database], None]) -> None:
+    """Alembic does not compare the conditions of indexes."""
+    with Database(database_url) as db:
+        make(db)
+        query = (
+            "SELECT sql FROM sqlite_master WHERE name = 'uq_batches_open'"
+            if db.sqlite
+            else "SELECT indexdef FROM pg_indexes WHERE indexname = 'uq_batches_open'"
+        )
+        definition = db.read_sync(lambda conn: str(conn.execute(text(query)).scalar_one()))
+        assert "UNIQUE" in definition
+        assert "closed_at IS NULL" in definition
+
+
+def test_head_is_the_newest_file() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert script.get_current_head() == migrations.HEAD
+
+
+def test_two_servers_that_start_at_once(database_url: str) -> None:
+    outcomes: list[object] = []
+
+    def start() -> None:
+        try:
+            with Database(database_url) as db:
+                outcomes.append(migrations.upgrade(db))
+        except Exception as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, outcomes)) == ["False", "False", "False", "True"]
+
+
+def test_a_database_of_a_newer_hookyard(database_url: str) -> None:
+    with Database(database_url) as db:
+        migrations.upgrade(db)
+
+        def newer(conn: Connection) -> None:
+            conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+        db.write_sync(newer)
+        with pytest.raises(PermanentError, match="another hookyard") as refused:
+            migrations.upgrade(db)
+        assert refused.value.mend

@@ -1,0 +1,270 @@
+"""The doors of services: signatures, mirrored tasks, comments posted back."""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+from sqlalchemy import select
+
+from hookyard.clock import SystemClock
+from hookyard.hooks.egress import Egress
+from hookyard.hooks.guard import Guard
+from hookyard.store import schema
+from hookyard.workspace.post_back import PostBack
+from tests.web.conftest import Answer, Server
+
+SECRET = "a secret that GitHub has too"
+SOURCES = "/api/v1/workspaces/w/sources"
+
+
+def payload(action: str, *, status: str = "open", at: str = "2026-01-15T09:00:00Z", **more: Any) -> dict[str, Any]:
+    """An `issues` delivery of the shape that GitHub sends, as far as it is read."""
+    user = {"id": 7, "login": "li-si"}
+    issue = {
+        "html_url": "https://github.com/owner/repo/issues/12",
+        "number": 12,
+        "title": "修复登录Bug",
+        "state": status,
+        "labels": [{"name": "bug"}],
+        "assignee": None,
+        "user": user,
+        "author_association": "MEMBER",
+        "created_at": "2026-01-15T08:00:00Z",
+        "updated_at": at,
+    }
+    repository = {"full_name": "owner/repo", "html_url": "https://github.com/owner/repo"}
+    return {"action": action, "issue": issue, "repository": repository, "sender": user} | more
+
+
+def commented(text: str, author: str = "li-si") -> dict[str, Any]:
+    """An `issue_comment` delivery."""
+    user = {"id": 8, "login": author}
+    comment = {
+        "id": 99,
+        "body": text,
+        "user": user,
+        "author_association": "MEMBER",
+        "created_at": "2026-01-15T10:00:00Z",
+        "html_url": "https://github.com/owner/repo/issues/12#issuecomment-99",
+    }
+    return payload("created", comment=comment, sender=user)
+
+
+async def deliver(
+    server: Server,
+    body: dict[str, Any],
+    *,
+    event: str = "issues",
+    delivery: str = "1",
+    secret: str = SECRET,
+    workspace: str = "w",
+) -> Answer:
+    """Send a delivery as GitHub does."""
+    raw = json.dumps(body).encode()
+    headers = {
+        "content-type": "application/json",
+        "x-github-event": event,
+        "x-github-delivery": delivery,
+        "x-hub-signature-256": "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest(),
+    }
+    return await server.nobody.request("POST", f"/in/github/{workspace}", data=raw, headers=headers)
+
+
+@pytest.fixture
+async def github(server: Server) -> Server:
+    """A server whose workspace `w` takes GitHub's webhooks."""
+    made = await server.admin.request("PUT", f"{SOURCES}/github", {"secret": SECRET})
+    assert made.status == 200, made.text
+    return server
+
+
+async def test_a_delivery_gives_its_events_and_the_mirrored_task(github: Server) -> None:
+    opened = await deliver(github, payload("opened"))
+    assert opened.status == 202, opened.text
+    closed = await deliver(github, payload("closed", status="closed", at="2026-01-15T09:30:00Z"), delivery="2")
+    assert len(closed.json()["results"]) == 2
+    assert await github.events() == ["task.created", "task.updated", "task.status_changed"]
+    task = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()
+    assert (task["taskId"], task["title"], task["status"], task["labels"]) == (
+        "owner/repo#12",
+        "修复登录Bug",
+        "closed",
+        ["bug"],
+    )
+    assert task["url"] == "https://github.com/owner/repo/issues/12"
+    same = (await github.member.get(f"/api/v1/workspaces/w/tasks/{task['taskDBId']}")).json()
+    assert same == task
+    comment = await github.member.post("/api/v1/workspaces/w/tasks/owner/repo%2312/comments", {"content": "seen"})
+    assert comment.status == 201
+
+
+async def test_a_repeated_delivery_changes_nothing(github: Server) -> None:
+    for _ in range(3):
+        assert (await deliver(github, commented("hello"), event="issue_comment", delivery="same")).status == 202
+    assert await github.events() == ["task.commented"]
+    comments = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312/comments")).json()["items"]
+    assert [comment["content"] for comment in comments] == ["hello"]
+
+
+async def test_an_older_delivery_never_undoes_a_newer(github: Server) -> None:
+    await deliver(github, payload("closed", status="closed", at="2026-01-15T11:00:00Z"), delivery="new")
+    await deliver(github, payload("reopened", status="open", at="2026-01-15T10:00:00Z"), delivery="old")
+    task = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()
+    assert task["status"] == "closed"
+
+
+async def test_two_workspaces_mirror_the_same_issue(github: Server) -> None:
+    theirs = SOURCES.replace("/w/", "/x/")
+    await github.admin.request("PUT", f"{theirs}/github", {"secret": "another secret"})
+    assert (await deliver(github, payload("opened"))).status == 202
+    assert (await deliver(github, payload("opened"), workspace="x", secret="another secret")).status == 202
+    one = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()
+    other = (await github.stranger.get("/api/v1/workspaces/x/tasks/owner/repo%2312")).json()
+    assert one["taskDBId"] == other["taskDBId"]
+
+
+async def test_whoever_cannot_sign_learns_nothing(github: Server) -> None:
+    wrong = await deliver(github, payload("opened"), secret="wrong")
+    foreign = await deliver(github, payload("opened"), workspace="x")
+    nowhere = await deliver(github, payload("opened"), workspace="nowhere")
+    assert {answer.status for answer in (wrong, foreign, nowhere)} == {401}
+    assert wrong.text == foreign.text == nowhere.text
+    assert (await github.nobody.request("POST", "/in/nothing/w", data=b"{}")).status == 404
+    assert (await github.nobody.request("POST", "/in/github/w", data=b"{}")).status == 401
+    assert await github.events() == []
+
+
+async def test_what_means_nothing_here_is_204(github: Server) -> None:
+    assert (await deliver(github, {"zen": "Keep it simple."}, event="ping")).status == 204
+    assert (await deliver(github, payload("pinned"), delivery="2")).status == 204
+    assert await github.events() == []
+
+
+async def test_a_signed_delivery_that_cannot_be_read_is_refused(github: Server) -> None:
+    answer = await deliver(github, {"action": "opened"})
+    assert answer.status == 422
+
+
+async def test_secrets_go_in_and_never_come_out(github: Server) -> None:
+    body = {"credential": "ghp_SECRETCREDENTIAL", "identities": ["Hookyard-Bot"]}
+    made = await github.admin.request("PUT", f"{SOURCES}/github", body)
+    assert made.json()["hasCredential"] is True
+    listed = await github.admin.get(SOURCES)
+    assert listed.json()["items"] == [made.json()]
+    assert SECRET not in listed.text
+    assert "SECRETCREDENTIAL" not in listed.text
+    stored = await github.services.db.read(lambda conn: str(conn.execute(select(schema.sources)).all()))
+    assert SECRET not in stored
+    assert "SECRETCREDENTIAL" not in stored
+    assert (await deliver(github, commented("mine", "hookyard-bot"), event="issue_comment")).status == 204
+    assert (await deliver(github, payload("opened"), delivery="2")).status == 202
+    assert (await github.admin.request("DELETE", f"{SOURCES}/github")).status == 204
+    assert (await deliver(github, payload("opened"), delivery="3")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("github", {}, "secret"),
+        ("github", {"secret": ""}, "secret"),
+        ("github", {"secret": "s", "credential": "c"}, "identities"),
+        ("jira", {"secret": "s", "credential": "c", "identities": ["me"]}, "url"),
+        ("gitlab", {"secret": "s", "url": "ftp://x"}, "url"),
+        ("github", {"secret": 1}, "secret"),
+    ],
+)
+async def test_a_source_that_is_not_complete_is_refused(
+    server: Server, kind: str, body: dict[str, Any], field: str
+) -> None:
+    answer = await server.admin.request("PUT", f"{SOURCES}/{kind}", body)
+    assert (answer.status, answer.json()["problems"][0]["field"]) == (422, field)
+    assert (await server.admin.get(SOURCES)).json()["items"] == []
+    assert (await server.admin.request("PUT", f"{SOURCES}/nothing", {"secret": "s"})).status == 404
+
+
+class Receiver:
+    """Stands where the service's API is: keeps what is posted and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, str | None, dict[str, Any]]] = []
+        self.statuses = [201]
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Take one request."""
+        self.posted.append((request.path, request.headers.get("private-token"), await request.json()))
+        return web.Response(status=self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0])
+
+
+async def test_a_comment_is_posted_back_once_and_tried_again_when_it_must(server: Server) -> None:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", receiver.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    home = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    body = {"secret": "token", "credential": "glpat-CREDENTIAL", "identities": ["hookyard"], "url": home}
+    assert (await server.admin.request("PUT", f"{SOURCES}/gitlab", body)).status == 200
+    issue = {
+        "object_kind": "issue",
+        "user": {"id": 1, "name": "Li", "username": "li"},
+        "project": {"path_with_namespace": "group/project", "web_url": f"{home}/group/project"},
+        "object_attributes": {
+            "iid": 3,
+            "title": "t",
+            "state": "opened",
+            "action": "open",
+            "url": f"{home}/group/project/-/issues/3",
+        },
+    }
+    opened = await server.nobody.request(
+        "POST", "/in/gitlab/w", data=json.dumps(issue).encode(), headers={"x-gitlab-token": "token"}
+    )
+    assert opened.status == 202, opened.text
+    (task,) = (await server.member.get("/api/v1/workspaces/w/tasks")).json()["items"]
+    made = await server.member.post(f"/api/v1/workspaces/w/tasks/{task['taskDBId']}/comments", {"content": "done"})
+    assert made.status == 201
+    clock = Later()
+    egress = Egress(Guard.for_server((ipaddress.ip_network("127.0.0.0/8"),)))
+    post_back = PostBack(server.services.db, server.services.sources, egress.send, clock)
+    receiver.statuses = [503, 201]
+    assert await post_back.post_due() == 1
+    assert await post_back.post_due() == 0
+    clock.ahead += 30
+    assert sum(await asyncio.gather(post_back.post_due(), post_back.post_due())) == 1
+    clock.ahead += 10_000
+    assert await post_back.post_due() == 0
+    assert (
+        receiver.posted
+        == [("/api/v4/projects/group/project/issues/3/notes", "glpat-CREDENTIAL", {"body": "done\n\n— name of u1"})] * 2
+    )
+    refused = await server.member.post(f"/api/v1/workspaces/w/tasks/{task['taskDBId']}/comments", {"content": "no"})
+    receiver.statuses = [403]
+    assert await post_back.post_due() == 1
+    clock.ahead += 10_000
+    assert await post_back.post_due() == 0
+    table = schema.outgoing_comments.c
+    query = select(table.state, table.error).where(table.comment_id == refused.json()["id"])
+    assert await server.services.db.read(lambda conn: tuple(conn.execute(query).one())) == (
+        "dead",
+        "the service answered 403",
+    )
+    await egress.aclose()
+    await runner.cleanup()
+
+
+class Later(SystemClock):
+    """The machine's clock, some time ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 1.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return super().now() + self.ahead
