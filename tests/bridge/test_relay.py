@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import signal
 import socket
 import stat
@@ -300,6 +301,20 @@ async def test_a_killed_relay_is_replaced(bridged: Bridged, receiver: Receiver) 
     bridged.end_relay(signal.SIGKILL)
     assert (bridged.folder / "relay.sock").exists()
     assert (await bridged.hook("claude-code", "PreToolUse", PRE)).said is None
+
+
+async def test_a_relay_killed_before_it_reads_is_asked_again(bridged: Bridged, receiver: Receiver) -> None:
+    bridged.gate(receiver.url())
+    await bridged.hook("claude-code", "PreToolUse", PRE)
+    bridged.end_relay()
+    with socket.socket(socket.AF_UNIX) as dying:  # one that still listens, and will never accept
+        with contextlib.chdir(bridged.folder):  # a socket's path may be short only
+            dying.bind("relay.sock")
+        dying.listen()
+        asked = asyncio.create_task(bridged.hook("claude-code", "PreToolUse", PRE))
+        await asyncio.to_thread(select.select, [dying], [], [], 20)
+    assert (await asked).said is None
+    assert len(receiver.requests) == 2
 
 
 async def test_it_ends_when_idle(bridged: Bridged) -> None:

@@ -36,7 +36,10 @@ def main(arguments: list[str]) -> int:
         sent = b"".join([part.encode("utf-8", "surrogateescape") + b"\0" for part in head])
         sent += _read_all(0, LARGEST_EVENT)
         posix.chdir(folder)  # the path of a socket may be 107 bytes long, that of a folder longer
-        code, out, err = _ask(sent, "s" in mode)
+        try:
+            code, out, err = _ask(sent, "s" in mode)
+        except ConnectionResetError:  # a relay that was just being killed: it has not read what it was told
+            code, out, err = _ask(sent, "s" in mode)
         setitimer(ITIMER_REAL, 0.0)
         _write(2, err)
         _write(1, out)
