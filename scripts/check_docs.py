@@ -1,6 +1,6 @@
 """Check the documentation: links lead somewhere, both languages have every page, every package and command is named.
 
-Run by `.ci/run`. Snippets and generated tables are checked by the tests in `tests/docs`.
+Run by `.ci/run`. Snippets and generated tables are checked by tests (`test_documentation.py`, `test_docs.py`).
 """
 
 from __future__ import annotations

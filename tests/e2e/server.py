@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 TOKEN = "e2e-administrator-" + secrets.token_hex(12)
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class ServerProcess:
