@@ -52,7 +52,8 @@ async def test_the_five_requests_do_what_is_said(server: Server, language: str, 
     (verdict,) = event["callbacks"]
     assert event["eventName"] == "task.created"
     assert (verdict["callbackId"], verdict["runId"]) == (callback["id"], run["id"])
-    assert task["taskId"] in run["prompt"]
+    whole = await server.admin.get(f"/api/v1/workspaces/shop/runs/{run['id']}")
+    assert task["taskId"] in whole.json()["prompt"]
 
 
 @LANGUAGE

@@ -130,6 +130,9 @@ async def started(
     except OSError as error:
         os.close(write_end)
         raise AgentError(f"{argv[0]} could not be started: {error.strerror}") from error
+    except ValueError as error:  # no argument can hold a NUL or half a surrogate pair
+        os.close(write_end)
+        raise AgentError(f"{argv[0]} could not be started: {error}", mend="take that character out") from error
     except BaseException:
         os.close(write_end)
         raise
