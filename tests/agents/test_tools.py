@@ -209,9 +209,8 @@ async def test_bash(tools: dict[str, Tool], folder: Path) -> None:
     assert str(caught.value) == "out\n\n[stderr]\nerr\n\n[exit code 4]"
     with pytest.raises(ToolError, match=r"ended after 0\.2 s"):
         await call(tools, "bash", command="echo begun; sleep 60", timeout_seconds=0.2)
-    for odd in ("echo \0", "echo \ud800"):
-        with pytest.raises(ToolError, match="take that character out"):
-            await call(tools, "bash", command=odd)
+    with pytest.raises(ToolError, match="take that character out"):
+        await call(tools, "bash", command="echo \0")
     assert len(await call(tools, "bash", command="head -c 10000000 /dev/zero | tr '\\0' x")) < 70_000
 
 

@@ -130,7 +130,7 @@ async def started(
     except OSError as error:
         os.close(write_end)
         raise AgentError(f"{argv[0]} could not be started: {error.strerror}") from error
-    except ValueError as error:  # no argument can hold a NUL or half a surrogate pair
+    except ValueError as error:  # no argument can hold a NUL
         os.close(write_end)
         raise AgentError(f"{argv[0]} could not be started: {error}", mend="take that character out") from error
     except BaseException:
