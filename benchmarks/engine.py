@@ -11,46 +11,22 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 
 from benchmarks.dbos_queue import open_notes
+from benchmarks.process import LIMIT, RUNS, cpu_seconds, idle_percent, resident_mb
 from hookyard.store.engine import database_url
 
-LIMIT = 100
-RUNS = 1500
-IDLE_SECONDS = 8.0
-
 Runner = Callable[[int], Awaitable[None]]
-
-
-def cpu_seconds() -> float:
-    """Processor time of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def resident_mb() -> float:
-    """Resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
-
-
-async def idle_percent() -> float:
-    """Processor time while nothing happens, percent of a core."""
-    await asyncio.sleep(2)
-    before = cpu_seconds()
-    await asyncio.sleep(IDLE_SECONDS)
-    return (cpu_seconds() - before) / IDLE_SECONDS * 100
 
 
 class Bodies:
@@ -225,7 +201,7 @@ async def latency(start: Runner, number: int) -> float:
 
 async def with_worker(url: str, queue: str) -> dict[str, float]:
     """All of hookyard's worker on an engine: admission, timeline, result."""
-    from benchmarks.runs import Bench
+    from benchmarks.worker import Bench  # here: the bare engines' memory is measured without hookyard
 
     bench = Bench(url, queue)
     await bench.worker.start()
