@@ -119,7 +119,8 @@ async def _run(content: CallbackFile) -> dict[int, list[str]]:
             try:
                 wrong = await run_case(content, case, conditions, Catalog())
             except HookyardError as error:
-                wrong = ["; ".join(p.message for p in getattr(error, "problems", ())) or str(error)]
+                places = [f"{p.field}: {p.message}" if p.field else p.message for p in getattr(error, "problems", ())]
+                wrong = ["; ".join(places) or str(error)]
             if wrong:
                 failures[number] = wrong
     finally:
