@@ -86,7 +86,7 @@ class Senders:
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(300)
+            thread.join(60 * KILLS)
             assert not thread.is_alive()
 
     def _send(self) -> None:
@@ -123,7 +123,7 @@ def marked(mark: str) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(60 + 36 * KILLS)
 def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
     make_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         server.start(port)
     senders.join()
 
-    runs = eventually(lambda: _all_finished(server), "every run is finished", 120)
+    runs = eventually(lambda: _all_finished(server), "every run is finished", 24 * KILLS)
     assert len(senders.accepted) == 2 * OPERATIONS + CREATIONS
     stored = {item["id"] for item in server.everything("/workspaces/w/events")}
     assert set(senders.accepted.values()) <= stored, "an accepted event is gone"
