@@ -55,8 +55,8 @@ class Place:
 
     def api(self, method: str, path: str, body: object = None, by: str = "") -> Any:
         """A request in the workspace that has to succeed, by a person if one is named."""
-        headers = {"X_Hookyard_Actor": quote(by)} if by else {}
-        status, answer = self.server.request(method, f"/api/v1/workspaces/{self.id}{path}", body, **headers)
+        at = f"/api/v1/workspaces/{self.id}{path}"
+        status, answer = self.server.request(method, at, body, X_Hookyard_Actor=quote(by))
         assert status < 400, (status, answer)
         return answer
 
