@@ -60,6 +60,13 @@ async def test_output_input_and_code(tmp_path: Path) -> None:
     assert (finished.stdout, finished.stderr, finished.code, finished.timed_out) == ("in", "bad\n", 3, False)
 
 
+async def test_the_input_is_whole_from_the_first_moment(tmp_path: Path) -> None:
+    """A worker that is killed has left nothing half-written: a child never takes half a prompt for all of it."""
+    look = "import os, stat; s = os.fstat(0); print(stat.S_ISREG(s.st_mode), s.st_size)"
+    finished = await run([sys.executable, "-c", look], working_dir=tmp_path, environment={}, stdin=b"x" * 1_000_000)
+    assert finished.stdout == "True 1000000\n"
+
+
 async def test_ended_by_a_signal(tmp_path: Path) -> None:
     finished = await run(["sh", "-c", "kill -SEGV $$"], working_dir=tmp_path, environment=ENVIRONMENT)
     assert finished.code == 128 + signal.SIGSEGV

@@ -2,7 +2,7 @@
 split or doubled, no child is left.
 
 The long form, whose result stands in docs/faults.md:
-`HOOKYARD_TEST_KILLS=50 uv run pytest -n 0 tests/e2e/test_kill.py`.
+`HOOKYARD_TEST_KILLS=50 uv run pytest -n 0 -s tests/e2e/test_kill.py`.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Senders:
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.accepted: dict[str, str] = {}
+        self.repeated = 0
         self._waiting = everything()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
@@ -86,7 +87,7 @@ class Senders:
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(300)
+            thread.join(60 * KILLS)
             assert not thread.is_alive()
 
     def _send(self) -> None:
@@ -105,6 +106,7 @@ class Senders:
                 assert status in (200, 202), (status, answer)
                 with self._lock:
                     self.accepted[sent["id"]] = answer.get("duplicateOf") or answer["id"]
+                    self.repeated += "duplicateOf" in answer
                 break
             # Slowly enough that there is load until the last kill.
             time.sleep(0.25)
@@ -123,13 +125,15 @@ def marked(mark: str) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(60 + 36 * KILLS)
 def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
     make_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     journal, mark = tmp_path / "journal", f"mark-{uuid.uuid4().hex}"
-    # A run may be hit by more kills than it has attempts by default.
-    server = make_server({"JOURNAL": str(journal), "E2E_MARK": mark, "HOOKYARD_RUNS_MAXATTEMPTS": "20"})
+    # A run may be hit by more kills than it has attempts by default; and when too many begin at once, a slow machine
+    # lets none end between two kills.
+    limits = {"HOOKYARD_RUNS_MAXATTEMPTS": "20", "HOOKYARD_WORKER_MAXRUNS": "6"}
+    server = make_server({"JOURNAL": str(journal), "E2E_MARK": mark, **limits})
     server.start()
     port = int(server.url.rpartition(":")[2])
     server.api("POST", "/workspaces", {"id": "w", "name": "W"})
@@ -158,7 +162,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         server.start(port)
     senders.join()
 
-    runs = eventually(lambda: _all_finished(server), "every run is finished", 120)
+    runs = eventually(lambda: _all_finished(server), "every run is finished", 24 * KILLS)
     assert len(senders.accepted) == 2 * OPERATIONS + CREATIONS
     stored = {item["id"] for item in server.everything("/workspaces/w/events")}
     assert set(senders.accepted.values()) <= stored, "an accepted event is gone"
@@ -174,6 +178,13 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
     assert any(count > 1 for count in attempts.values()), "the kills hit no run: the test has shown nothing"
     assert server.stop() == 0
     eventually(lambda: not marked(mark), "no process is left", 10)
+    hit = sum(len(run["attempts"]) > 1 for run in runs)
+    print(
+        f"\nseed {SEED}: {KILLS} kills, {len(senders.accepted)} events accepted ({senders.repeated} of them sent again"
+        f" after a lost answer), {len(runs)} runs in {sum(len(run['attempts']) for run in runs)} attempts, {hit} runs"
+        f" hit by a kill, {len(by_name['merged'])} of them batches or single creations;"
+        " 0 events lost, 0 operations run twice, 0 batches split or doubled, 0 processes left"
+    )
 
 
 def _lines(journal: Path) -> int:

@@ -70,7 +70,7 @@ class Acp:
                 self._command,
                 working_dir=assignment.working_dir,
                 environment=assignment.environment,
-                with_input=True,
+                stdin=asyncio.subprocess.PIPE,
                 line_bytes=LINE_BYTES,
             ) as process:
                 errors = Bounded(STDERR_CHARS)

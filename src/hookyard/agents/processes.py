@@ -11,9 +11,10 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ async def started(
     *,
     working_dir: Path,
     environment: Mapping[str, str],
-    with_input: bool = False,
+    stdin: int = DEVNULL,
     grace_seconds: float = GRACE_SECONDS,
     line_bytes: int = _CHUNK,
 ) -> AsyncIterator[Process]:
@@ -103,7 +104,7 @@ async def started(
         argv: Program and arguments; no shell reads them.
         working_dir: Where it runs.
         environment: All of its variables.
-        with_input: It has a pipe for its input as well; otherwise there is none.
+        stdin: Its input: none, `PIPE`, or an open file.
         grace_seconds: Between asking it to end and ending it by force.
         line_bytes: The longest line that can be read from its output as one.
 
@@ -118,7 +119,7 @@ async def started(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-S", "-E", "-I", str(_KEEPER), str(read_end), str(grace_seconds), program, *argv[1:]),
-            stdin=PIPE if with_input else DEVNULL,
+            stdin=stdin,
             stdout=PIPE,
             stderr=PIPE,
             cwd=working_dir,
@@ -179,19 +180,16 @@ async def run(
     lines = Lines(on_line) if on_line is not None else None
     timed_out = False
     code = None
-    async with started(
-        argv,
-        working_dir=working_dir,
-        environment=environment,
-        with_input=stdin is not None,
-        grace_seconds=grace_seconds,
-    ) as process:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await _all(_feed(process, stdin), _drain(process.stdout, out, lines), _drain(process.stderr, err, None))
-                code = await process.wait()
-        except TimeoutError:
-            timed_out = True
+    with _input(stdin) as given:
+        async with started(
+            argv, working_dir=working_dir, environment=environment, stdin=given, grace_seconds=grace_seconds
+        ) as process:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await _all(_drain(process.stdout, out, lines), _drain(process.stderr, err, None))
+                    code = await process.wait()
+            except TimeoutError:
+                timed_out = True
     if code is None:
         code = process.returncode if process.returncode is not None else -1
     return Finished(code, out.text(), err.text(), timed_out, (clock.monotonic() - began) * 1000)
@@ -249,13 +247,26 @@ def _program(name: str, working_dir: Path, environment: Mapping[str, str]) -> st
     return found
 
 
-async def _feed(process: Process, stdin: bytes | None) -> None:
-    if stdin is None or process.stdin is None:
+@contextmanager
+def _input(content: bytes | None) -> Iterator[int]:
+    """A file with a child's whole input.
+
+    Not a pipe: when the worker is killed before it has written all, a child would take what is there for everything,
+    and begin to work on half a prompt, or none, before its keeper has ended it.
+    """
+    if content is None:
+        yield DEVNULL
         return
-    with suppress(BrokenPipeError, ConnectionResetError):  # it did not care to read it all
-        process.stdin.write(stdin)
-        await process.stdin.drain()
-    process.stdin.close()
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+            file.seek(0)
+        except OSError as error:
+            raise AgentError(f"its input could not be written: {error.strerror}", mend="make room in TMPDIR") from error
+        yield file.fileno()
 
 
 async def _drain(stream: asyncio.StreamReader | None, kept: Bounded, lines: Lines | None) -> None:
