@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -66,6 +67,8 @@ class Setting:
         elif isinstance(self.default, int | float):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise self._refuse(f"{value!r} is not a number")
+            if not math.isfinite(value):
+                raise self._refuse(f"{value} is not a finite number")
             if isinstance(self.default, int) and value != int(value):
                 raise self._refuse(f"{value!r} is not a whole number")
             if self.minimum is not None and value < self.minimum:

@@ -43,6 +43,14 @@ def rows(conn: Connection) -> list[int]:
     return list(conn.execute(text("SELECT id FROM t ORDER BY id")).scalars())
 
 
+def hold_until(held: threading.Event, free: threading.Event) -> Callable[[Connection], None]:
+    def hold(conn: Connection) -> None:
+        held.set()
+        assert free.wait(10)
+
+    return hold
+
+
 async def test_what_is_answered_is_committed(db: Database) -> None:
     assert await asyncio.gather(*(db.write(insert(n)) for n in range(50))) == list(range(50))
     assert await db.read(rows) == list(range(50))
@@ -50,12 +58,7 @@ async def test_what_is_answered_is_committed(db: Database) -> None:
 
 async def test_waiting_writes_share_a_transaction(db: Database) -> None:
     held, free = threading.Event(), threading.Event()
-
-    def hold(conn: Connection) -> None:
-        held.set()
-        assert free.wait(10)
-
-    first = asyncio.create_task(db.write(hold))
+    first = asyncio.create_task(db.write(hold_until(held, free)))
     await asyncio.to_thread(held.wait, 10)
     commits: list[int] = []
 
@@ -224,3 +227,43 @@ async def test_a_process_that_is_cancelled_waits_for_nothing(db: Database) -> No
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await db.write(insert(2)) == 2
+
+
+def fail_half_way(conn: Connection) -> None:
+    found = conn.execute(text("SELECT id FROM t"))
+    assert found.fetchone() is not None
+    raise ValueError("a row that cannot be used")
+
+
+async def test_a_read_that_fails_half_way_leaves_no_old_snapshot_behind(database_url: str) -> None:
+    with Database(database_url, readers=1) as db:
+        await db.write(sql("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+        await asyncio.gather(*(db.write(insert(n)) for n in range(3)))
+        # Whoever keeps the error keeps the half-read result with it.
+        with pytest.raises(ValueError, match="cannot be used") as kept:
+            await db.read(fail_half_way)
+        await db.write(insert(3))
+        assert await db.read(rows) == [0, 1, 2, 3]
+        assert kept.value.__traceback__ is not None
+
+
+@pytest.mark.parametrize("beside", [0, 5])
+async def test_a_write_that_fails_half_way_does_not_lock_out_the_next(database_url: str, beside: int) -> None:
+    with Database(database_url, patience_seconds=1.0) as db, Database(database_url) as other:
+        await db.write(sql("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+        await asyncio.gather(*(db.write(insert(n)) for n in range(3)))
+        held, free = threading.Event(), threading.Event()
+        first = asyncio.create_task(db.write(hold_until(held, free)))
+        await asyncio.to_thread(held.wait, 10)
+        failing = asyncio.create_task(db.write(fail_half_way))
+        others = [asyncio.create_task(db.write(insert(10 + n))) for n in range(beside)]
+        await asyncio.sleep(0)  # they wait together, and make one group
+        free.set()
+        await first
+        with pytest.raises(ValueError, match="cannot be used") as kept:
+            await failing
+        assert await asyncio.gather(*others) == [10 + n for n in range(beside)]
+        await other.write(insert(3))
+        await db.write(insert(4))
+        assert await db.read(rows) == [0, 1, 2, 3, 4, *range(10, 10 + beside)]
+        assert kept.value.__traceback__ is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from hookyard.store.secrets import SecretBox
 from tests.web.conftest import Server
 
 CALLBACK: dict[str, Any] = {"name": "Blocked", "events": ["task.status_changed"], "prompt": "Look at {{taskTitle}}"}
+
+CALLBACK_PARTS = {"events": ["task.created"]}
 
 
 async def test_a_created_thing_answers_with_itself(server: Server) -> None:
@@ -86,7 +89,18 @@ async def test_lists_are_paged_without_gaps_or_repetitions(server: Server) -> No
 
 
 @pytest.mark.parametrize(
-    "query", ["cursor=nonsense", "cursor=W10", "cursor=WzEsMl0", "limit=0", "limit=501", "limit=x"]
+    "query",
+    [
+        "cursor=nonsense",
+        "cursor=W10",
+        "cursor=WzEsMl0",
+        "cursor=WzEuMCwiXHVkODAwIl0",  # [1.0,"\ud800"]
+        "cursor=W05hTiwieCJd",  # [NaN,"x"]
+        "cursor=" + "W1tb" * 240,  # brackets, nested too deep
+        "limit=0",
+        "limit=501",
+        "limit=x",
+    ],
 )
 async def test_a_bad_page_is_refused_with_its_field(server: Server, query: str) -> None:
     answer = await server.member.get(f"/api/v1/workspaces/w/tasks?{query}")
@@ -115,14 +129,73 @@ async def test_a_bad_body_is_refused_with_its_field_and_changes_nothing(
     assert await server.events() == []
 
 
-@pytest.mark.parametrize("data", [b'{"title":', b"[]", b'"x"', b"\xff", b"null", b"{" * 20_000])
-async def test_a_body_that_is_no_object_is_refused(server: Server, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"title":', "no JSON at character 9: Expecting value"),
+        (b"[]", "is no JSON object; send one"),
+        (b'"x"', "is no JSON object; send one"),
+        (b"\xff", "is no UTF-8; send a JSON object"),
+        (b"null", "is no JSON object; send one"),
+        (b'{"a":' * 20_000, "is nested too deep; send a JSON object"),
+    ],
+)
+async def test_a_body_that_is_no_object_is_refused(server: Server, data: bytes, message: str) -> None:
     answer = await server.member.request(
         "POST", "/api/v1/workspaces/w/tasks", data=data, headers={"content-type": "application/json"}
     )
-    assert answer.status in (400, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert "Traceback" not in answer.text
+    assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json"), answer.text
+    (problem,) = answer.json()["problems"]
+    assert (problem["field"], problem["message"]) == ("body", message)
+
+
+async def test_a_body_that_is_not_called_json_is_refused_with_the_mend(server: Server) -> None:
+    answer = await server.member.request(
+        "POST",
+        "/api/v1/workspaces/w/tasks",
+        data=b'{"title": "a"}',
+        headers={"content-type": "application/x-www-form-urlencoded"},  # what curl -d sends by itself
+    )
+    assert answer.status == 422
+    assert "Content-Type: application/json" in answer.json()["problems"][0]["message"]
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/workspaces", {"name": HALF}),
+        ("POST", "/workspaces", {"name": "a", HALF: 1}),
+        ("POST", "/workspaces/w/members", {"userId": HALF, "userName": "a"}),
+        ("POST", "/workspaces/w/tokens", {"name": HALF, "scope": "ingest"}),
+        ("POST", "/workspaces/w/callbacks", CALLBACK | {"agent": {"kind": "command", "argv": [HALF]}}),
+        ("POST", "/workspaces/w/callbacks", CALLBACK | {"agent": {HALF: "command"}}),
+        ("POST", "/workspaces/w/callbacks", CALLBACK | {"agent": {"kind": "dry-run", "timeoutSeconds": math.inf}}),
+        ("POST", "/workspaces/w/callbacks", CALLBACK | {"agent": HALF}),
+        ("POST", "/workspaces/w/callbacks/check", CALLBACK_PARTS | {"eventId": HALF}),
+        ("POST", "/agent-profiles", {"name": "p", "kind": "command", "argv": [HALF]}),
+        ("POST", "/agent-profiles", {"name": "p", "kind": "dry-run", HALF: 1}),
+        ("POST", "/event-types", {"name": "a.b", "variables": [{"name": "v", "type": "string", "example": HALF}]}),
+        ("POST", "/event-types", {"name": "a.b", "variables": [{"name": "v", "type": "number", "example": math.nan}]}),
+        ("PUT", "/workspaces/w/sources/github", {"secret": HALF}),
+        ("PUT", "/workspaces/w/webhooks/h", {"trigger": "pre_tool", "url": f"https://a.example/{HALF}"}),
+        ("PUT", "/workspaces/w/webhooks/h", {HALF: "pre_tool"}),
+        ("PATCH", "/settings", {HALF: 1}),
+        ("PATCH", "/settings", {"eventCallback.maxQueueSize": math.inf}),
+        ("PATCH", "/settings", {"eventCallback.maxQueueSize": math.nan}),
+    ],
+)
+async def test_what_no_database_can_keep_is_refused_and_spoils_nothing(
+    server: Server, method: str, path: str, body: dict[str, Any]
+) -> None:
+    answer = await server.admin.request(method, f"/api/v1{path}", body)
+    assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json"), answer.text
+    assert (await server.admin.get("/api/v1/settings")).status == 200
+    assert (await server.admin.get("/api/v1/agent-profiles")).json()["items"] == []
+    assert (await server.admin.get("/api/v1/workspaces/w/callbacks")).json()["items"] == []
+    assert (await server.member.post("/api/v1/workspaces/w/tasks", {"title": "a"})).status == 201
 
 
 async def test_a_callback_is_checked_versioned_compared_and_restored(server: Server) -> None:

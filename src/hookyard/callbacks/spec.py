@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
@@ -19,6 +19,21 @@ MAX_CONDITION = 16 * 1024
 """Characters of a condition."""
 
 _DAY_MS = 86_400_000
+
+
+def _storable(given: dict[str, Any]) -> dict[str, Any]:
+    """Let only pass what can be written as JSON and read again: Python's own parser takes more."""
+    try:
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("has half of a character (a lone surrogate); send whole characters") from None
+    except ValueError:
+        raise ValueError("has a number that JSON does not know; send a finite one") from None
+    return given
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+"""An object with fields that others check, as a request carries it."""
 
 
 class _Part(BaseModel):
@@ -78,7 +93,7 @@ class CallbackSpec(_Part):
     events: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
     prompt: str
     condition: Annotated[str, Field(max_length=MAX_CONDITION)] = ""
-    agent: str | dict[str, Any] = ""
+    agent: str | JsonObject = ""
     timeout_seconds: Annotated[float | None, Field(gt=0, le=86_400, allow_inf_nan=False)] = None
     dedupe: WindowOverride = WindowOverride()
     merge: WindowOverride = WindowOverride()

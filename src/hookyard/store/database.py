@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from hookyard.errors import TemporaryError
+from hookyard.errors import HookyardError, TemporaryError
 from hookyard.store.engine import database_url, is_contention, is_sqlite, make_engine, translate
 from hookyard.store.listener import Listener, send_topics
 from hookyard.store.signals import Signals
@@ -193,8 +193,14 @@ class Database:
     def read_sync(self, function: Callable[[Connection], T]) -> T:
         """`read` in the calling thread."""
         try:
-            with self._reader.connect() as conn, conn.begin():
-                return function(conn)
+            with self._reader.connect() as conn:
+                try:
+                    with conn.begin():
+                        return function(conn)
+                except Exception as error:
+                    if _unexpected(error):
+                        conn.invalidate()
+                    raise
         except DBAPIError as error:
             raise translate(error, self.where) or error from error
 
@@ -285,11 +291,11 @@ class Database:
                 outcomes = run(conn, group)
                 if effects.topics and not self.sqlite:
                     send_topics(conn, effects.topics, self._sender)
-        except BaseException:
-            self._give_back()
+        except BaseException as error:
+            self._give_back(spoiled=_unexpected(error))
             raise
-        if not self.sqlite:
-            self._give_back()
+        if not self.sqlite or any(map(_unexpected, outcomes)):
+            self._give_back(spoiled=self.sqlite)
         self._tell(effects)
         return outcomes
 
@@ -300,8 +306,10 @@ class Database:
             self._writing = self._writer.connect()
         return self._writing
 
-    def _give_back(self) -> None:
+    def _give_back(self, *, spoiled: bool = False) -> None:
         if self._writing is not None:
+            if spoiled:
+                self._writing.invalidate()
             self._writing.close()
             self._writing = None
 
@@ -326,6 +334,13 @@ class Database:
         if self._seen_version is not None and version != self._seen_version:
             self.signals.notify_all()
         self._seen_version = version
+
+
+def _unexpected(outcome: object) -> bool:
+    """Whether a connection must not be used again after this: an error that is not ours may have left a result half
+    read, and on SQLite its statement holds the snapshot (and keeps the write lock away) for as long as somebody keeps
+    the error's traceback."""
+    return isinstance(outcome, BaseException) and not isinstance(outcome, HookyardError)
 
 
 def _run_together(conn: Connection, group: Sequence[_Job]) -> list[Any]:

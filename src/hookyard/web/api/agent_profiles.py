@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 
 from hookyard.agents.profiles import Profile
+from hookyard.callbacks.spec import JsonObject
 from hookyard.clock import iso
 from hookyard.errors import InvalidError, Problem
 from hookyard.web.agent_profiles import KeptProfile
@@ -22,7 +23,7 @@ from hookyard.workspace.tokens import Scope
 router = APIRouter(tags=["agent profiles"])
 
 ProfileBody = Annotated[
-    dict[str, Any],
+    JsonObject,
     Body(description="A profile", json_schema_extra={"properties": Profile.model_json_schema()["properties"]}),
 ]
 

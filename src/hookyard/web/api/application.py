@@ -11,10 +11,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hookyard.errors import InvalidError, Problem
+from hookyard.events.catalog import MAX_NAME
 from hookyard.web import problems
 from hookyard.web.api import (
     agent_profiles,
@@ -34,6 +36,8 @@ from hookyard.web.api.ingest_docs import INGEST_PATHS
 from hookyard.web.services import Services
 
 BASE = "/api/v1"
+
+_REFUSED = "the request was refused; nothing was changed"
 
 _PARTS = (
     workspaces,
@@ -60,7 +64,11 @@ def make_api(services: Services) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        exception_handlers={**problems.HANDLERS, RequestValidationError: on_invalid_request},
+        exception_handlers={
+            **problems.HANDLERS,
+            RequestValidationError: on_invalid_request,
+            HTTPException: on_http_exception,
+        },
         default_response_class=problems.JsonResponse,
     )
     api.state.services = services
@@ -78,14 +86,23 @@ def make_api(services: Services) -> FastAPI:
     return api
 
 
-async def on_invalid_request(_request: Request, error: Exception) -> Response:
+async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Exception handler of bodies and parameters that are not as the route wants them."""
     assert isinstance(error, RequestValidationError)
-    found = tuple(_problem(one) for one in error.errors()[:100])
-    return problems.of_error(InvalidError("the request was refused; nothing was changed", problems=found))
+    found = tuple(_problem(one, request) for one in error.errors()[:100])
+    return problems.of_error(InvalidError(_REFUSED, problems=found))
 
 
-def _problem(one: dict[str, Any]) -> Problem:
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Exception handler of the framework's own refusals. Of a body that Python's JSON parser gives up on (no UTF-8,
+    nested too deep) the framework says less than we do of any other."""
+    if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
+        reason = "is no UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "is nested too deep"
+        return problems.of_error(InvalidError(_REFUSED, problems=(Problem("body", f"{reason}; send a JSON object"),)))
+    return await problems.on_http_exception(request, error)
+
+
+def _problem(one: dict[str, Any], request: Request) -> Problem:
     place: Sequence[str | int] = one["loc"]
     if one["type"] == "json_invalid":
         return Problem("body", f"no JSON at character {place[-1]}: {one['ctx']['error']}")
@@ -95,6 +112,15 @@ def _problem(one: dict[str, Any]) -> Problem:
             message = "there is no such field"
         case "missing":
             message = "is missing"
+        case "string_unicode":
+            message = "has half of a character (a lone surrogate); send whole characters"
+        case "value_error":
+            message = str(one["ctx"]["error"])
+        case "model_attributes_type" | "model_type" | "dict_type" if field == "body":
+            sent = request.headers.get("content-type", "")
+            as_json = "" if sent.startswith("application/json") else " with Content-Type: application/json"
+            message = f"is no JSON object; send one{as_json}"
         case _:
             message = str(one["msg"])
-    return Problem(field, message)
+    # A name of the client's own choice may hold what an answer cannot.
+    return Problem(field[:MAX_NAME].encode(errors="replace").decode(), message)

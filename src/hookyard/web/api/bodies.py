@@ -8,8 +8,18 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from hookyard.events.envelope import MAX_BODY_BYTES
+
 
 class Body(BaseModel):
     """A JSON object in a request: an unknown field or a wrong type is refused, never guessed at."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+    # The bound is the body's own; that there is one makes pydantic look whether a text is whole (no lone surrogate).
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        str_max_length=MAX_BODY_BYTES,
+    )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
+from pydantic_core import from_json
 
 from hookyard.errors import InvalidError, Problem
 
@@ -41,7 +42,8 @@ def unpack(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
     if cursor is None:
         return None
     try:
-        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        # Stricter than `json`: no lone surrogates and no infinities, which a database would choke on.
+        key = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), allow_inf_nan=False)
     except (binascii.Error, ValueError):
         key = None
     if (

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from hookyard.callbacks.spec import JsonObject
 from hookyard.settings import LIVE, LiveSettings
 from hookyard.web.api.access import Administrator, ServicesDep
 
@@ -23,7 +24,7 @@ async def change_settings(
     services: ServicesDep,
     admin: Administrator,
     body: Annotated[
-        dict[str, Any],
+        JsonObject,
         Body(description="New values by dotted name, null = the default; all are taken or none."),
     ],
 ) -> dict[str, Any]:

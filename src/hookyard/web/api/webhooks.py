@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
+from hookyard.callbacks.spec import JsonObject
 from hookyard.clock import iso
 from hookyard.errors import InvalidError, Problem
 from hookyard.web.api.access import AdminAccess, ServicesDep
@@ -15,7 +16,7 @@ from hookyard.web.webhooks import KeptWebhook
 router = APIRouter(tags=["webhooks"])
 
 WebhookBody = Annotated[
-    dict[str, Any],
+    JsonObject,
     Body(description="The keys of a hooks.toml entry. url, headers and secret are never shown; left out, they stay."),
 ]
 
