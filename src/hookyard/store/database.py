@@ -337,10 +337,10 @@ class Database:
 
 
 def _unexpected(outcome: object) -> bool:
-    """Whether a connection must not be used again after this: an error that is not ours may have left a result half
-    read, and on SQLite its statement holds the snapshot (and keeps the write lock away) for as long as somebody keeps
-    the error's traceback."""
-    return isinstance(outcome, BaseException) and not isinstance(outcome, HookyardError)
+    """Whether a connection must not be used again after this: an error of neither ours nor the database's may have left
+    a result half read, and on SQLite its statement holds the snapshot (and keeps the write lock away) for as long as
+    somebody keeps the error's traceback."""
+    return isinstance(outcome, BaseException) and not isinstance(outcome, HookyardError | DBAPIError)
 
 
 def _run_together(conn: Connection, group: Sequence[_Job]) -> list[Any]:
