@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hookyard.cli.hooks import hooks
+from hookyard.errors import InvalidError
 from tests.hooks.receiver import entry
 
 URL = "https://hooks.slack.com/services/T/B/s3cretvalue"
@@ -90,6 +91,13 @@ def test_list_shows_what_acts_and_nothing_secret(user: User) -> None:
     assert "s3cretvalue" not in output + json.dumps(shown)
 
 
+def test_list_says_why_an_entry_only_denies(user: User) -> None:
+    user.write(entry("gate", "pre_tool", URL, on_failure="deny", retries=-1))
+    assert f"gate: the webhook fails closed and its configuration has an error: {user.home}/hooks.toml:6: gate: " in (
+        user.run("list").output
+    )
+
+
 def test_check_tells_every_fault_and_fails(user: User) -> None:
     user.write(entry("a", "pre_tool", URL) + "timeout = 3\n")
     result = user.run("check")
@@ -128,6 +136,13 @@ class TestTrust:
         assert "https://evil.example/…" in user.run("list").output
         user.run("trust", "--revoke")
         assert "No webhooks" in user.run("list").output
+
+    def test_nothing_that_it_shows_steers_the_terminal(self, user: User) -> None:
+        file = user.project / ".hookyard" / "hooks.toml"
+        file.write_text(entry("ci", "post_tool\x1b[8m", "https://evil.example/\x1b[2K\u202e"))
+        assert "ci: post_tool [8m -> https://evil.example/ [2K\n" in user.run("trust", "--yes").output
+        file.write_text(entry("ci", "post_tool", URL) + "# \x9b2J\u202e hidden\n")
+        assert "+# 2J hidden\n" in user.run("trust", "--yes").output
 
     def test_what_does_not_parse_is_not_trusted(self, user: User) -> None:
         (user.project / ".hookyard" / "hooks.toml").write_text("[[webhooks]\n")
@@ -183,6 +198,12 @@ class TestTest:
         result = user.run("test", "dead", "--json")
         assert result.exit_code == 1
         assert json.loads(result.output)["delivery"]["attempts"][0]["error"] == "connection refused"
+
+
+def test_a_webhook_with_a_fault_is_not_tried_and_says_which(user: User) -> None:
+    user.write(entry("gate", "pre_tool", URL, on_failure="deny", retries=-1))
+    with pytest.raises(InvalidError, match=r"hooks.toml:6: the webhook 'gate' cannot be used: retries: must be from 0"):
+        user.run("test", "gate")
 
 
 async def test_an_unknown_name_is_one_line_with_the_mend(user: User) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,12 +96,18 @@ CASES = [
     ("headers = { X = 1 }", "headers.X: must be a text in quotes, not a number"),
     ('headers = { Content-Length = "1" }', "headers.Content-Length: is set by the HTTP client; remove it"),
     ('headers = { X = "${NOT_SET}" }', "headers.X: the environment variable NOT_SET is not set"),
+    ('secret = "${MY-TOKEN}"', "secret: what follows ${ is not a variable; write ${NAME} with letters, digits and _"),
+    (
+        'headers = { X = "Bearer ${TOKEN" }',
+        "headers.X: what follows ${ is not a variable; write ${NAME} with letters, digits and _",
+    ),
+    ('"a\\u001b[2Jb" = 1', "a[2Jb: unknown key 'a\\x1b[2Jb'"),
     ('matcher = "bash||x"', "matcher: has an empty pattern; give tool-name globs separated by |"),
     ('secret = ""', "secret: must be a text or a list of texts, none of them empty"),
     ('secret = "whsec_!!"', "secret: what follows whsec_ is not base64"),
     ('redact = ["("]', "redact: '(' is not a pattern: missing ): ("),
     ("redact = 3", "redact: must be a list of patterns, none of them empty"),
-    ("priority = 1.5", "priority: must be a whole number, not a number"),
+    ("priority = 1.5", "priority: must be a whole number, not one with a fraction"),
     ('on_failure = "dney"', "on_failure: 'dney' is not known; did you mean 'deny'?"),
     ("description = 2020-01-01", "description: must be a text in quotes, not a date or time"),
 ]
@@ -290,6 +298,24 @@ class TestNoGateIsLost:
         home.write('[[webhooks]\nname = "a"\n')
         assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
 
+    @pytest.mark.parametrize(
+        "encoded",
+        [
+            lambda text: f"# 网关\n{text}".encode("gbk"),
+            lambda text: text.encode("utf-16"),
+            lambda text: text.encode() + b"#" * 1024 * 1024,
+        ],
+        ids=["GBK", "UTF-16", "too large"],
+    )
+    async def test_nor_does_one_that_no_one_can_read_lose_a_gate(
+        self, home: Home, encoded: Callable[[str], bytes]
+    ) -> None:
+        file = home.path / "hooks.toml"
+        file.write_bytes(encoded(entry("gate", "pre_tool", URL, on_failure="deny")))
+        assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+        file.write_bytes(encoded(entry("audit", "pre_tool", URL)))
+        assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
+
     async def test_what_is_kept_is_the_user_s_alone(self, home: Home) -> None:
         home.write(entry("gate", "pre_tool", URL, on_failure="deny"))
         home.hooks()
@@ -310,6 +336,12 @@ class TestNoGateIsLost:
 async def test_a_file_that_cannot_be_read_is_told_with_its_line(home: Home, content: bytes, complaint: str) -> None:
     (home.path / "hooks.toml").write_bytes(content)
     assert complaints(home) == [complaint]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/dev/zero"), os.mkfifo, Path.mkdir])
+async def test_what_is_no_file_is_not_read(home: Home, make: Callable[[Path], None]) -> None:
+    make(home.path / "hooks.toml")
+    assert complaints(home) == ["hooks.toml: is not a regular file"]
 
 
 async def test_a_byte_order_mark_is_no_fault(home: Home) -> None:

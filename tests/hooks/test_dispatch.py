@@ -123,12 +123,12 @@ async def test_a_warning_is_told_and_the_step_goes_on(home: Home, receiver: Rece
 
 
 async def test_only_the_tools_of_the_matcher(home: Home, receiver: Receiver) -> None:
-    hooks = home.one(receiver.url(), trigger="*", matcher="bash|edit_*")
-    for tool in ("bash", "edit_file", "read_file", None):
+    hooks = home.one(receiver.url(), trigger="*", matcher="bash|Edit_*")
+    for tool in ("bash", "Bash", "edit_file", "read_file", "BashOutput", None):
         await hooks.fire("pre_tool", tool_name=tool, tool_args="{}")
     await hooks.fire("session_start")
     called = [request.body["hook_context"].get("tool_name", "-") for request in receiver.at()]
-    assert called == ["bash", "edit_file", "-", "-"]
+    assert called == ["bash", "Bash", "edit_file", "-", "-"]
     assert hooks.listens("pre_tool", "bash")
     assert not hooks.listens("pre_tool", "read_file")
 

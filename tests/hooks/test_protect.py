@@ -31,7 +31,10 @@ DENIED: list[tuple[str, dict[str, Any]]] = [
     ("bash", {"command": "cat x; sed -i s/deny/allow/ '.hookyard/hooks.toml'"}),
     ("bash", {"command": "cat .hookyard/hooks.toml > /tmp/x"}),
     ("shell", {"command": ["bash", "-lc", "mv .hookyard/hooks.toml /tmp"]}),
+    ("bash", {"command": "rm -f ${HOME}/.hookyard/hooks.toml"}),
+    ("bash", {"command": "rm -f $HOOKYARD_TEST_HOME/hooks.toml"}),
     ("bash", {"command": "hookyard hooks trust --yes"}),
+    ("bash", {"command": "uv run hookyard bridge uninstall claude-code"}),
     ("bash", {"command": "python -m hookyard hooks --project . trust"}),
 ]
 
@@ -43,13 +46,20 @@ ALLOWED: list[tuple[str, dict[str, Any]]] = [
     ("write_file", {"path": "notes.md", "content": "see /home/ada/.hookyard/hooks.toml"}),
     ("bash", {"command": "git commit -m 'use hooks'"}),
     ("bash", {"command": "hookyard hooks list"}),
+    ("bash", {"command": "hookyard bridge status"}),
     ("write_file", {"path": "webhook.py", "content": "hooks"}),
 ]
 
 
 @pytest.mark.parametrize(("tool", "args"), DENIED, ids=str)
-def test_what_is_denied(tool: str, args: dict[str, Any]) -> None:
+def test_what_is_denied(tool: str, args: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKYARD_TEST_HOME", "/home/ada/.hookyard")
     assert PROTECTION.refusal(tool, json.dumps(args), "/home/ada/p")
+
+
+def test_escapes_hide_nothing() -> None:
+    args = r'{"path": "/home/ada/.\u0068ookyard/h\u006foks.toml"}'
+    assert PROTECTION.refusal("write_file", args, None)
 
 
 @pytest.mark.parametrize(("tool", "args"), ALLOWED, ids=str)

@@ -18,13 +18,14 @@ from typing import Any
 import click
 
 from hookyard.cli import hooks_sent
-from hookyard.errors import NotFoundError
+from hookyard.errors import HookyardError, InvalidError, NotFoundError
 from hookyard.hooks.breaker import Endpoint
 from hookyard.hooks.config import Configuration, entries_of
 from hookyard.hooks.decision import Verdict
 from hookyard.hooks.entry_keys import variables_of
 from hookyard.hooks.facade import Hooks, point_named
 from hookyard.hooks.files import FileState, Role, Source, read
+from hookyard.hooks.formats.fitting import one_line, visible
 from hookyard.hooks.points import Point
 from hookyard.hooks.record import Delivery
 from hookyard.hooks.trust import Standing, Trust
@@ -66,7 +67,9 @@ def list_(project: Path, as_json: bool) -> None:
         rows.append((shown["name"], shown["trigger"], shown["mode"], shown["url"], str(gate.place)))
     _table(rows)
     for gate in configuration.gates:
-        if isinstance(gate, Webhook) and (state := _switched_off(gate, off)):
+        if isinstance(gate, ClosedGate):
+            click.echo(f"{gate.name}: {one_line(gate.reason)}")
+        elif state := _switched_off(gate, off):
             click.echo(f"{gate.name}: {state}")
 
 
@@ -153,13 +156,14 @@ def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
         return
     click.echo(f"{source.path}:")
     for entry in entries_of(text, source):
-        click.echo(f"  {entry.label}: {entry.values.get('trigger', '*')} -> {entry.values.get('url', 'no url')}")
+        trigger, url = entry.values.get("trigger", "*"), entry.values.get("url", "no url")
+        click.echo(f"  {entry.label}: {one_line(f'{trigger} -> {url}')}")
         variables = variables_of(entry.values)
         if variables:
             click.echo(f"    reads the variables {', '.join(variables)}")
     if before is not None:
         changes = difflib.unified_diff(before.splitlines(), text.splitlines(), "trusted", "now", lineterm="", n=1)
-        click.echo("\n".join(f"  {line}" for line in changes))
+        click.echo(visible("\n".join(f"  {line}" for line in changes)))
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to ask; look at the above and give --yes")
@@ -191,16 +195,22 @@ async def _tried(name: str, point: str | None, project: Path) -> tuple[Verdict, 
     async with Hooks.load(project, warn=lines.append) as loaded:
         found = [webhook for webhook in loaded.configuration.webhooks if webhook.name == name]
         if not found:
-            names = [gate.name for gate in loaded.configuration.gates]
-            near = difflib.get_close_matches(name, names, n=1)
-            raise NotFoundError(
-                f"no webhook {name!r} acts here",
-                mend=f"did you mean {near[0]!r}?"
-                if near
-                else "hookyard hooks list shows them, hooks check their faults",
-            )
+            raise _not_found(name, loaded.configuration)
         wanted = point_named(point) if point else min(found[0].points, key=list(Point).index)
         return await loaded.try_webhook(found[0], wanted, str(project))
+
+
+def _not_found(name: str, configuration: Configuration) -> HookyardError:
+    """Why no webhook of a name can be tried."""
+    for problem in configuration.problems:
+        if problem.hook == name and problem.severity == "error":
+            fault = f"{problem.key}: {problem.message}" if problem.key else problem.message
+            return InvalidError(f"the webhook {name!r} cannot be used: {fault}", where=str(problem.place))
+    near = difflib.get_close_matches(name, [webhook.name for webhook in configuration.webhooks], n=1)
+    return NotFoundError(
+        f"no webhook {name!r} acts here",
+        mend=f"did you mean {near[0]!r}?" if near else "hookyard hooks list shows them, hooks check their faults",
+    )
 
 
 def _show_try(verdict: Verdict, delivery: Delivery) -> None:

@@ -223,7 +223,16 @@ def _complaint(reply: Reply, judgement: Judgement, number: int) -> tuple[str, st
         return judgement.reason, f"{judgement.reason} at attempt {number}"
     first = ""
     if reply.content_type == "text/plain":
-        first = reply.body[:4096].decode("utf-8", "replace").strip().partition("\n")[0]
+        first = _decoded(reply).strip().partition("\n")[0]
     text = one_line(first) or one_line(reply.reason)
     tail = f": {text}" if text else ""
     return f"HTTP {reply.status}{tail}", f"HTTP {reply.status} at attempt {number}{tail}"
+
+
+def _decoded(reply: Reply) -> str:
+    """The beginning of a plain-text answer, in the character set that it declares."""
+    begin = reply.body[:4096]
+    try:
+        return begin.decode(reply.charset or "utf-8", "replace")
+    except (LookupError, ValueError):  # an unknown set, or none of texts, such as `hex`
+        return begin.decode("utf-8", "replace")

@@ -122,7 +122,7 @@ def check(entry: Entry, environ: Mapping[str, str]) -> Checked:
     def complain(key: str, message: str, severity: str = "error") -> None:
         line = entry.place.line if entry.lines is None else entry.lines.of(key)
         place = Place(entry.place.file, line, entry.place.project)
-        problems.append(ConfigProblem(place, entry.label, key, message, severity))
+        problems.append(ConfigProblem(place, entry.label, _CONTROL.sub("", key), message, severity))
 
     for key, fault in entry.faults:
         complain(key, fault)

@@ -19,6 +19,7 @@ from hookyard.hooks.webhook import Mode, OnFailure
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NO_VARIABLE = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "trailer", "te"})
 WORDS = [word for spec in POINTS.values() for word in spec.words]
@@ -65,9 +66,11 @@ def expanded(value: Any, environ: Mapping[str, str], part: str = "") -> Any:
         part: Which of a table's keys it stands under.
 
     Raises:
-        FaultError: A variable is not set.
+        FaultError: A variable is not set, or what stands there cannot be the name of one.
     """
     if isinstance(value, str):
+        if _NO_VARIABLE.search(value):  # as it stands it would be sent, or signed with, and look as if it worked
+            raise FaultError("what follows ${ is not a variable; write ${NAME} with letters, digits and _", part)
         missing = [name for name in _VARIABLE.findall(value) if name not in environ]
         if missing:
             raise FaultError(f"the environment variable {missing[0]} is not set", part)
@@ -146,7 +149,8 @@ def _seconds(value: object) -> float:
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def shape(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise FaultError(f"must be a whole number, not {_kind(value)}")
+            kind = "one with a fraction" if isinstance(value, float) else _kind(value)
+            raise FaultError(f"must be a whole number, not {kind}")
         if not least <= value <= most:
             raise FaultError(f"must be from {least} to {most}")
         return value

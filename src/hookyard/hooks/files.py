@@ -1,14 +1,14 @@
 """The hooks files: where they are, and which version of each one's text acts.
 
 Called by `config`. A file that no longer parses acts in its last good version, and one of a project as it was when it
-was
-last trusted. What the text says is not this module's business.
+was last trusted. What the text says is not this module's business.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,7 +120,7 @@ def acting(source: Source, remembered: Remembered, trust: Trust | None) -> Actin
     if kept and kept.text is not None and parse_fault(kept.text) is None:
         note = Remark("its last good version is used until it is mended", severity="warning")
         return Acting(FileState.LAST_GOOD, kept.text, (fault, note))
-    if kept or (text is not None and _DENY_TEXT.search(text)):
+    if kept or _DENY_TEXT.search(text or ""):
         note = Remark("it held a gate that fails closed: tool calls are denied until it is mended", fault.line)
         return Acting(FileState.CLOSED, None, (fault, note))
     return Acting(FileState.BROKEN, None, (fault,))
@@ -142,22 +142,33 @@ def read(path: Path) -> tuple[str | None, Remark | None]:
     """The text of a hooks file, and why it cannot be used.
 
     Returns:
-        The text, None when there is no file or it is no text; and the fault, None when the text parses.
+        The text, as far as it can be made out, None when there is no file or it cannot be read; and the fault, None
+        when the text parses.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            return None, Remark("is larger than 1 MiB")
-        content = path.read_bytes()
+        # A device or a pipe, to which a repository's file may link, would never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None, Remark("is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None, None
     except OSError as error:
         return None, Remark(f"cannot be read: {os.strerror(error.errno or 0)}")
+    if len(content) > LARGEST_FILE:
+        return _made_out(content), Remark("is larger than 1 MiB")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        return None, Remark(f"is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8", line)
+        fault = Remark(f"is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8", line)
+        return _made_out(content), fault
     return text, parse_fault(text)
+
+
+def _made_out(content: bytes) -> str:
+    """What can be made out of a file that is not used, to see whether it names a gate; of UTF-16 too."""
+    return content.replace(b"\0", b"").decode("utf-8", "replace")
 
 
 def parse_fault(text: str) -> Remark | None:

@@ -1,8 +1,7 @@
 """Keeps a governed agent from rewriting what governs it: tool calls that write to hook files are denied by default.
 
 Asked by `facade` before the webhooks of a tool call. This holds for an agent that cooperates: one that has a shell as
-the
-same user can always find a way that no look at its arguments finds.
+the same user can always find a way that no look at its arguments finds.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ _READERS = re.compile(
 _READING_COMMANDS = {"cat", "less", "more", "head", "tail", "grep", "rg", "ls", "stat", "wc", "file", "diff"}
 _SHELL_SYNTAX = re.compile(r"[<>|&;`$()\n]")
 _TRUST = re.compile(r"\bhookyard\b.{0,80}\bhooks\b.{0,80}\btrust\b", re.DOTALL)
+_UNHOOK = re.compile(r"\bhookyard\b.{0,80}\bbridge\b.{0,80}\buninstall\b", re.DOTALL)
 _COMMAND_KEYS = {"command", "cmd", "script", "code", "argv", "args", "input"}
 
 
@@ -45,8 +45,8 @@ class Protection:
             tool_args: Its arguments as a JSON text.
             working_dir: What its relative paths are relative to.
         """
-        # Nearly every call ends here: nothing in it looks like one of our files.
-        if "hook" not in tool_args and "outbox.db" not in tool_args:
+        # Nearly every call ends here: nothing in it looks like one of our files, nor could by way of an escape.
+        if "hook" not in tool_args and "outbox.db" not in tool_args and "\\u00" not in tool_args:
             return None
         if tool_name is not None and _READERS.search(tool_name):
             return None
@@ -67,6 +67,8 @@ class Protection:
     def _in_command(self, command: str, base: Path) -> str | None:
         if _TRUST.search(command):
             return "only a person may trust a project's webhooks"
+        if _UNHOOK.search(command):
+            return "only a person may take the hooks out of an agent"
         words = re.split(r"[\s'\"=<>|&;`()]+", command)
         named = next((word for word in words if "hook" in word and self._covers(self._absolute(word, base))), None)
         if named is None:
@@ -76,11 +78,10 @@ class Protection:
         return f"{named} governs this agent; a person has to change it"
 
     def _absolute(self, text: str, base: Path) -> Path:
-        if text.startswith("~/"):
-            return self.home / text[2:]
-        if text.startswith("$HOME/"):
-            return self.home / text[6:]
-        return base / text
+        for home in ("~/", "$HOME/", "${HOME}/"):
+            if text.startswith(home):
+                return self.home / text.removeprefix(home)
+        return base / os.path.expandvars(text)
 
     def _covers(self, path: Path) -> bool:
         """Whether a path is one of ours, also by way of `..` or a link."""

@@ -147,7 +147,8 @@ class _Detector:
     kind: str
     expression: re.Pattern[str]
     groups: tuple[int, ...]
-    is_keyword: bool = False
+    is_named: bool = False
+    """A name or a place says that it is one, not its own shape: placeholders and code are left out."""
 
 
 _OWN = {
@@ -155,9 +156,32 @@ _OWN = {
     "OpenAI Token": r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}",
     "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
     "GitHub Token": r"github_pat_[A-Za-z0-9_]{22,}",
+    "Slack Token": r"\bxapp-\d-[A-Za-z0-9]+-\d+-[a-f0-9]{32,}",
     "Hugging Face Token": r"\bhf_[A-Za-z0-9]{30,}",
     "Groq API Key": r"\bgsk_[A-Za-z0-9]{40,}",
+    "xAI API Key": r"\bxai-[A-Za-z0-9]{40,}",
+    # DeepSeek, DashScope, Moonshot, SiliconFlow, OpenRouter and others write theirs alike.
+    "API key of a model provider": r"\bsk-(?:or-v1-)?[A-Za-z0-9]{32,}",
     "AccessKey of Alibaba Cloud": r"\bLTAI[A-Za-z0-9]{12,26}\b",
+    "SecretId of Tencent Cloud": r"\bAKID[A-Za-z0-9]{32}\b",
+    "DigitalOcean Token": r"\bdo[opr]_v1_[a-f0-9]{64}",
+    "HashiCorp Vault Token": r"\bhv[bs]\.[A-Za-z0-9_-]{24,}",
+    "NPM Token": r"\bnpm_[A-Za-z0-9]{36}\b",
+    "age Secret Key": r"\bAGE-SECRET-KEY-1[A-Z0-9]{58}",
+    "Webhook Secret": r"\bwhsec_[A-Za-z0-9+/=]{24,}",
+    "hookyard Token": r"\bhky_[A-Za-z0-9_-]{20,}",
+}
+# What is secret is the first group.
+_OWN_IN_PLACES = {
+    "Address of a chat robot": (
+        r"(?:dingtalk\.(?:com|io)/robot/send\?access_token=|qyapi\.weixin\.qq\.com/cgi-bin/webhook/send\?key="
+        r"|/open-apis/bot/v2/hook/|discord(?:app)?\.com/api/webhooks/\d{15,20}/)([A-Za-z0-9_-]{20,})"
+    ),
+    "Authorization header": (
+        r"(?i)\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer|basic|token)\s+([!-~]{16,500})"
+    ),
+    "Password of a command": r"\bcurl\b[^\n|;&]{0,200}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,100}:([^\s\"']{6,200})",
+    "Password or key": r"(?:密码|口令|密钥|令牌)[\"']?\s{0,4}(?:是|为|[:：=])\s{0,4}[\"'“「]?([!-~]{6,200})",
 }
 _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----(?:[^-]{0,20000}-----END [A-Z0-9 ]{0,40}-----)?"
@@ -167,9 +191,13 @@ _WORD = re.compile(r"[^\s&|;,)}\]]+")
 # What an expression for the beginning of a token leaves of it.
 _TAIL = re.compile(r"[A-Za-z0-9_+/=-]*")
 _NO_SECRET = re.compile(
-    r"(?i)^(?:true|false|null|none|undefined|string|str|bytes|required|optional|changeme|example|your[_-].*|my[_-].*"
-    r"|x{3,}|\*{3,}|\.{3,}|<.*>?|\$.*|\{.*|%.*|os\.|env|process\.|getenv|self\.|args\.|config\.|settings\.|\(.*|\[.*)"
+    r"(?i)(?:(?:true|false|null|none|undefined|string|str|bytes|required|optional|changeme|example)\W*$|your[_-]|my[_-]"
+    r"|x{3,}|\*{3,}|\.{3,}|[<$%{(\[]|os\.|env\b|process\.|getenv|self\.|args\.|config\.|settings\.)"
 )
+# The name of a thing: "Signing secret", `confirm_password`, `form.api_key`.
+_NAME = re.compile(r"(?i)[a-z_.:\s-]*(?:pass(?:wor[dt]|wd)?|pwd|secret|token|key|credential)[a-z_.:,;\s-]*")
+_IDENTIFIER = re.compile(r"[A-Za-z]+(?:[_.\[][A-Za-z\[]*)+[:,;]*")
+_DIGIT = re.compile(r"\d")
 
 
 @cache
@@ -179,6 +207,7 @@ def _detectors() -> tuple[_Detector, ...]:
     from detect_secrets.plugins.base import RegexBasedDetector
 
     made = [_Detector(kind, re.compile(text), ()) for kind, text in _OWN.items()]
+    made += [_Detector(kind, re.compile(text), (1,), is_named=True) for kind, text in _OWN_IN_PLACES.items()]
     for module in pkgutil.iter_modules(plugins.__path__):
         if module.name in ("ip_public", "high_entropy_strings", "private_key", "base", "keyword"):
             continue  # addresses are no secrets, entropy guesses too much, private keys are found whole above
@@ -188,7 +217,7 @@ def _detectors() -> tuple[_Detector, ...]:
                 expressions: Iterable[re.Pattern[str]] = value.denylist  # type: ignore[assignment]
                 # In an address only the password is the secret; elsewhere groups only choose between prefixes.
                 groups = (1,) if kind == "Basic Auth Credentials" else ()
-                made += [_Detector(kind, expression, groups) for expression in expressions]
+                made += [_Detector(kind, expression, groups, is_named=bool(groups)) for expression in expressions]
     for table in (keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP, keyword.CONFIG_DENYLIST_REGEX_TO_GROUP):
         made += [_Detector("Password or key", expression, (group,), True) for expression, group in table.items()]
     return tuple(made)
@@ -199,21 +228,26 @@ def _in_line(line: str, offset: int, detectors: Iterable[_Detector]) -> Iterable
         for match in detector.expression.finditer(line):
             group = next((g for g in detector.groups if match[g]), 0)
             start, end = match.span(group)
-            if detector.is_keyword:
+            if detector.is_named:
                 quoted = start > 0 and line[start - 1] in "\"'`"
                 word = None if quoted else _WORD.match(line, start, end)
                 end = word.end() if word else end
-                if not _may_be_secret(line[start:end]):
+                if not _may_be_secret(line[start:end], quoted=quoted):
                     continue
             elif not detector.groups:
                 end = _TAIL.match(line, end).end()  # type: ignore[union-attr]
             yield Found(offset + start, offset + end, detector.kind)
 
 
-def _may_be_secret(value: str) -> bool:
-    """What follows `password:` is a value, not a placeholder, a type or an expression."""
+def _may_be_secret(value: str, *, quoted: bool) -> bool:
+    """What follows `password:` is a value, not a placeholder, a type, an expression, a name or a sentence."""
     from detect_secrets.filters import heuristic
 
+    if _DIGIT.search(value) is None:
+        is_prose = " " in value.strip() or not value.isascii()
+        is_code = not quoted and _IDENTIFIER.fullmatch(value)
+        if is_prose or is_code or _NAME.fullmatch(value):
+            return False
     return (
         len(value) >= 6
         and _NO_SECRET.match(value) is None

@@ -207,13 +207,15 @@ class ClosedGate:
 
 
 def matches(matcher: str, point: Point, tool_name: str | None) -> bool:
-    """Whether a tool's name fits one of the globs; true away from the tool points.
+    """Whether a tool's name fits one of the globs, whatever the case; true away from the tool points.
 
-    A tool whose name is not known fits every matcher: a gate may not be passed by leaving the name out.
+    A tool whose name is not known fits every matcher: a gate may not be passed by leaving the name out. Case does not
+    count since agents write the same tool differently (`bash`, `Bash`).
     """
     if tool_name is None or not POINTS[point].for_tools:
         return True
-    return any(fnmatch.fnmatchcase(tool_name, glob.strip()) for glob in matcher.split("|"))
+    name = tool_name.lower()
+    return any(fnmatch.fnmatchcase(name, glob.strip()) for glob in matcher.lower().split("|"))
 
 
 def words_of(trigger: str) -> list[str]:
