@@ -10,8 +10,8 @@ from sqlalchemy import select
 from starlette.routing import Mount, Route
 
 from hookyard.store import schema
-from hookyard.web.pages import routes
 from hookyard.web.pages.render import POLICY
+from hookyard.web.pages.table import routes
 from tests.pages.asking import ask, token
 from tests.pages.conftest import every_path
 from tests.pages.world import World

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import OperationalError
 
 from hookyard.callbacks import letters
@@ -26,7 +24,7 @@ from hookyard.errors import NotFoundError, TemporaryError
 from hookyard.ids import BatchId, Ids, RunId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import after_commit, announce
-from hookyard.store.rows import insert_rows, mark
+from hookyard.store.rows import insert_or_update, insert_rows, mark
 
 Outcome = list[Accepted] | Exception
 
@@ -124,8 +122,7 @@ class Gates:
                 sets[listeners.id] = (listeners.id, event.workspace_id, listeners.row, event.received_at)
         if not sets:
             return
-        insert = pg_insert if conn.dialect.name == "postgresql" else sqlite_insert
-        statement = insert(schema.listener_sets)
+        statement = insert_or_update(conn, schema.listener_sets)
         renewed = statement.on_conflict_do_update(
             index_elements=["id"], set_={"created_at": statement.excluded.created_at}
         )

@@ -34,7 +34,7 @@ def upgrade(data: Path | None) -> None:
     """Bring the database to this version of hookyard; servers do it themselves when they start."""
     from hookyard.store import migrations
     from hookyard.store.database import Database
-    from hookyard.wiring import prepare_folder
+    from hookyard.wiring.ground import prepare_folder
 
     settings = Settings.load(data=data)
     prepare_folder(settings.data)

@@ -12,7 +12,7 @@ import errno
 import gc
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool
     settings = Settings.load(data=data)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     logs.configure()
+    gc.disable()  # until `_calm_collector`: starting makes next to no garbage, and looking for it took a tenth of it
     import uvloop
 
     uvloop.run(_serve(settings, work=not no_worker))
@@ -53,13 +54,20 @@ async def _serve(settings: Settings, *, work: bool) -> None:
 
     with listening(settings.host, settings.port) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
-        async with wiring.running(settings, work=work) as app:
+        serving = asyncio.Event()
+        async with wiring.running(settings, work=work, serving=serving) as app:
             secret = await app.first_link()
             link = None if secret is None else login_url(settings, secret)
-            await _until_told(app, listener, settings, link)
+
+            def ready() -> None:
+                _calm_collector()
+                announce(settings, link)
+                serving.set()
+
+            await _until_told(app, listener, ready)
 
 
-async def _until_told(app: App, listener: socket.socket, settings: Settings, link: str | None) -> None:
+async def _until_told(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -69,8 +77,7 @@ async def _until_told(app: App, listener: socket.socket, settings: Settings, lin
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             """Start, and say so."""
             await super().startup(sockets)
-            _calm_collector()
-            announce(settings, link)
+            ready()
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -99,10 +106,11 @@ async def _until_told(app: App, listener: socket.socket, settings: Settings, lin
 
 
 def _calm_collector() -> None:
-    """Leave what was made while starting out of garbage collections: it stays until the end, and walking through half a
-    million objects every few seconds took a quarter of the writer's time."""
+    """Collect garbage from now on, but leave out what was made while starting: it stays until the end, and walking
+    through half a million objects every few seconds took a quarter of the writer's time."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def announce(settings: Settings, link: str | None) -> None:

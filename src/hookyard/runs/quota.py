@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hookyard.settings import LiveSettings
+from hookyard.store.rows import insert_or_update
 from hookyard.store.schema import runs, spend
 
 HOUR_SECONDS = 3600.0
@@ -117,10 +117,9 @@ def add(
     """Add to what a workspace has spent and reserved on a day; less than nothing takes a reservation back."""
     if not tokens and not reserved and not cost_usd:
         return
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     row = {"workspace_id": workspace_id, "day": day, "tokens": tokens, "reserved": reserved, "cost_usd": cost_usd}
     conn.execute(
-        dialect.insert(spend)
+        insert_or_update(conn, spend)
         .values(row)
         .on_conflict_do_update(
             index_elements=["workspace_id", "day"],

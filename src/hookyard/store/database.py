@@ -20,15 +20,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from hookyard.errors import HookyardError, TemporaryError
 from hookyard.store.engine import database_url, is_contention, is_sqlite, make_engine, translate
-from hookyard.store.listener import Listener, send_topics
 from hookyard.store.signals import Signals
+
+if TYPE_CHECKING:
+    from hookyard.store.listener import Listener
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -130,6 +132,8 @@ class Database:
     def listen(self) -> None:
         """Hear what other processes announce, from now on."""
         if not self.sqlite and self._listener is None:
+            from hookyard.store.listener import Listener  # and psycopg, which SQLite does without
+
             self._listener = Listener(self.url, self.signals, self._sender)
             self._listener.start()
         self._start()
@@ -290,6 +294,8 @@ class Database:
             with conn.begin():
                 outcomes = run(conn, group)
                 if effects.topics and not self.sqlite:
+                    from hookyard.store.listener import send_topics
+
                     send_topics(conn, effects.topics, self._sender)
         except BaseException as error:
             self._give_back(spoiled=_unexpected(error))

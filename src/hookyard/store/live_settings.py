@@ -12,13 +12,13 @@ import json
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, HookyardError, InvalidError, NotFoundError, Problem
 from hookyard.settings import LIVE, LiveSettings, SettingValue
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
+from hookyard.store.rows import insert_or_update
 
 LOOK_SECONDS = 1.0
 
@@ -77,12 +77,11 @@ class LiveSettingsStore:
         now = self._clock.now()
 
         def store(conn: Connection) -> None:
-            dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
             for name, value in checked.items():
                 conn.execute(schema.settings.delete().where(schema.settings.c.name == name))
                 if value is not None:
                     row = {"name": name, "value": json.dumps(value), "updated_at": now, "updated_by": by}
-                    insert = dialect.insert(schema.settings).values(row)
+                    insert = insert_or_update(conn, schema.settings).values(row)
                     conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_=row))
             announce(conn, TOPIC)
 

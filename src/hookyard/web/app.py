@@ -7,20 +7,20 @@ the pages'.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from hookyard.events.envelope import MAX_BODY_BYTES
 from hookyard.web import doors, health, metrics, problems
-from hookyard.web.api.late import LateApi
 from hookyard.web.body_limit import BodyLimit
 from hookyard.web.ingest import Ingest
+from hookyard.web.late import Late
 from hookyard.web.services import Services
 
 Respond = Callable[[Request, Exception], Awaitable[Response]]
@@ -28,12 +28,12 @@ Respond = Callable[[Request, Exception], Awaitable[Response]]
 _NO_PAGES = ("/api/", "/in/", "/healthz", "/readyz", "/metrics")
 
 
-def make_app(services: Services, *, pages: Sequence[BaseRoute] = (), page_error: Respond | None = None) -> ASGIApp:
+def make_app(services: Services, *, pages: ASGIApp | None = None, page_error: Respond | None = None) -> ASGIApp:
     """The whole server as an ASGI application.
 
     Args:
         services: The parts that routes need.
-        pages: The routes of the pages.
+        pages: What serves every address that has no door here.
         page_error: Answers an error of a page; without it as a problem document, like all others.
     """
     app = Starlette(
@@ -42,15 +42,22 @@ def make_app(services: Services, *, pages: Sequence[BaseRoute] = (), page_error:
             Route("/readyz", health.ready),
             Route("/metrics", metrics.scrape),
             Route(doors.PATH, doors.receive, methods=["POST"]),
-            Route("/api/{rest:path}", LateApi(services)),
-            *pages,
+            Route("/api/{rest:path}", Late(lambda: _api(services))),
         ],
         middleware=[Middleware(BodyLimit, limit=MAX_BODY_BYTES)],
         exception_handlers={kind: _handler(answer, page_error) for kind, answer in problems.HANDLERS.items()},
     )
     app.state.services = services
+    if pages is not None:
+        app.router.default = pages
     # POST /api/v1/workspaces/{workspace}/events never reaches the routes above.
     return Ingest(services, app)
+
+
+def _api(services: Services) -> ASGIApp:
+    from hookyard.web.api.application import make_api
+
+    return make_api(services)
 
 
 def _handler(answer: Respond, page_error: Respond | None) -> Respond:

@@ -1,12 +1,13 @@
 """Everything that a route may need, in one object at `request.app.state.services`.
 
-Filled by `wiring`, the only file that knows the concrete parts; read by the doors, the API and the pages.
+Filled by `wiring`, the only room that knows the concrete parts; read by the doors, the API and the pages.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hookyard.callbacks.accept import Accept
 from hookyard.callbacks.condition import Conditions
@@ -20,10 +21,9 @@ from hookyard.runs.model_keys import ModelKeys
 from hookyard.settings import Settings
 from hookyard.store.database import Database
 from hookyard.store.live_settings import LiveSettingsStore
-from hookyard.web.agent_profiles import AgentProfiles
+from hookyard.store.secrets import SecretBox
 from hookyard.web.auth import Auth
 from hookyard.web.metrics import IngestCounts, Metrics
-from hookyard.web.webhooks import WorkspaceWebhooks
 from hookyard.workspace.accounts import Accounts
 from hookyard.workspace.comments import Comments
 from hookyard.workspace.members import Members
@@ -31,6 +31,10 @@ from hookyard.workspace.sources import Sources
 from hookyard.workspace.tasks import Tasks
 from hookyard.workspace.tokens import Tokens
 from hookyard.workspace.workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from hookyard.web.agent_profiles import AgentProfiles
+    from hookyard.web.webhooks import WorkspaceWebhooks
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Services:
         db: The database.
         clock: The time.
         ids: Makes ids.
+        box: Encrypts the secrets that are kept there.
         live: What administrators change at run time.
         auth: Who asks.
         accounts: Who can sign in.
@@ -55,8 +60,6 @@ class Services:
         callbacks: Callbacks and their versions.
         history: Accepted events, their traces and replays.
         preview: Tries a callback on a stored event.
-        agent_profiles: Agents that callbacks may name.
-        webhooks: Webhooks of a workspace's runs.
         accept: Where events go.
         model_keys: Keys of model providers.
         conditions: Judges conditions, for the editor's preview.
@@ -67,6 +70,7 @@ class Services:
     db: Database
     clock: Clock
     ids: Ids
+    box: SecretBox
     live: LiveSettingsStore
     auth: Auth
     accounts: Accounts
@@ -80,12 +84,26 @@ class Services:
     callbacks: Callbacks
     history: History
     preview: Preview
-    agent_profiles: AgentProfiles
-    webhooks: WorkspaceWebhooks
     accept: Accept
     model_keys: ModelKeys
     conditions: Conditions
     counts: IngestCounts = field(default_factory=IngestCounts)
+
+    # These two know agents and hooks, which a server does without until somebody asks for them.
+
+    @cached_property
+    def agent_profiles(self) -> AgentProfiles:
+        """Agents that callbacks may name."""
+        from hookyard.web.agent_profiles import AgentProfiles
+
+        return AgentProfiles(self.db, self.clock)
+
+    @cached_property
+    def webhooks(self) -> WorkspaceWebhooks:
+        """Webhooks of a workspace's runs."""
+        from hookyard.web.webhooks import WorkspaceWebhooks
+
+        return WorkspaceWebhooks(self.db, self.box, self.clock)
 
     @cached_property
     def metrics(self) -> Metrics:

@@ -1,6 +1,6 @@
 """The API as one FastAPI application with one OpenAPI document, the ingest door included.
 
-Made by `web.api.late` on the first request.
+Made by `web.app` on the first request (`web.late`).
 """
 
 from __future__ import annotations

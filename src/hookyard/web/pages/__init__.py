@@ -1,10 +1,36 @@
-"""The pages: what a person sees. `routes` gives the whole table to `web.app`, which mounts it.
+"""The pages: what a person sees. `wiring` hands `make_pages` to `web.app`, which serves them where no door is.
 
 Reads through `pages.queries`, changes through the services of `web.services`. Pages know nothing of tokens and of the
-API; both stand on the same services.
+API; both stand on the same services. Nothing of them is imported before the first request for one (`web.late`).
 """
 
-from hookyard.web.pages.errors import respond
-from hookyard.web.pages.table import routes
+from __future__ import annotations
 
-__all__ = ["respond", "routes"]
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+__all__ = ["make_pages", "respond"]
+
+
+def make_pages() -> ASGIApp:
+    """All pages as one application; imports them."""
+    from hookyard.web.pages.table import routes
+
+    return Router(routes())
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The page that says what went wrong."""
+    answer = await asyncio.to_thread(_error_page)
+    return await answer(request, error)
+
+
+def _error_page() -> Callable[[Request, Exception], Awaitable[Response]]:
+    from hookyard.web.pages import errors
+
+    return errors.respond

@@ -1,0 +1,128 @@
+"""The only room that names concrete parts: `Settings` in, a running `App` out.
+
+Called by `cli.serve` and `cli.worker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from hookyard.callbacks.history import History
+from hookyard.callbacks.model import Callbacks
+from hookyard.callbacks.preview import Preview
+from hookyard.runs.model_keys import ModelKeys
+from hookyard.settings import Settings
+from hookyard.web import otlp
+from hookyard.web.app import make_app
+from hookyard.web.auth import Auth
+from hookyard.web.late import Late
+from hookyard.web.pages import make_pages, respond
+from hookyard.web.services import Services
+from hookyard.wiring.ground import Ground, grounded, in_background
+from hookyard.workspace.accounts import Accounts, User
+from hookyard.workspace.members import Members
+from hookyard.workspace.workspaces import Workspaces
+
+__all__ = ["App", "running", "working"]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A running server.
+
+    Attributes:
+        asgi: What an HTTP server serves.
+        services: Its parts.
+        newcomer: The administrator that this start has made, None on every later one.
+    """
+
+    asgi: ASGIApp
+    services: Services
+    newcomer: User | None
+
+    async def first_link(self) -> str | None:
+        """The secret of the one-time login link of a first start, None later."""
+        return None if self.newcomer is None else await self.services.accounts.login_link(self.newcomer.id)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, work: bool = True, serving: asyncio.Event | None = None) -> AsyncIterator[App]:
+    """A server with everything that works in its background; closed in the opposite order at the end.
+
+    Args:
+        settings: Where things are.
+        work: Execute runs in this process too.
+        serving: Set when requests are answered; the worker waits for it, so that nobody waits for the worker. None:
+            it begins at once.
+
+    Raises:
+        HookyardError: It cannot start; says what is in its way.
+    """
+    async with AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(grounded(settings))
+        accounts = Accounts(ground.db, ground.clock, ground.ids)
+        administrator, made = await accounts.first_start()
+        services = _services(ground, accounts, administrator)
+        if work:
+            await stack.enter_async_context(in_background(lambda: _work(ground, serving)))
+        if otlp.wanted():
+            await stack.enter_async_context(in_background(services.metrics.export))
+        asgi = make_app(services, pages=Late(make_pages), page_error=respond)
+        yield App(asgi, services, administrator if made else None)
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """A worker without a server.
+
+    Raises:
+        HookyardError: It cannot start; says what is in its way.
+    """
+    from hookyard.wiring.worker import worker_on
+
+    async with grounded(settings) as ground, worker_on(ground):
+        yield
+
+
+def _services(ground: Ground, accounts: Accounts, administrator: User) -> Services:
+    db, clock, ids = ground.db, ground.clock, ground.ids
+    workspaces = Workspaces(db, clock, ids)
+    return Services(
+        settings=ground.settings,
+        db=db,
+        clock=clock,
+        ids=ids,
+        box=ground.box,
+        live=ground.live,
+        auth=Auth(ground.tokens, workspaces, clock, administrator, ground.settings.admin_token),
+        accounts=accounts,
+        tokens=ground.tokens,
+        workspaces=workspaces,
+        members=Members(db, ground.accept, clock, ids),
+        tasks=ground.tasks,
+        comments=ground.comments,
+        sources=ground.sources,
+        event_types=ground.event_types,
+        callbacks=Callbacks(db, clock, ids, ground.conditions, lambda: ground.event_types.current),
+        history=History(db, ground.accept, ground.conditions),
+        preview=Preview(ground.conditions, lambda: ground.event_types.current),
+        accept=ground.accept,
+        model_keys=ModelKeys(db, ground.box, clock),
+        conditions=ground.conditions,
+    )
+
+
+async def _work(ground: Ground, serving: asyncio.Event | None) -> None:
+    """Be a worker until cancelled."""
+    if serving is not None:
+        await serving.wait()
+    # In a thread, so that requests are answered meanwhile.
+    worker = await asyncio.to_thread(importlib.import_module, "hookyard.wiring.worker")
+    async with worker.worker_on(ground):
+        await asyncio.Event().wait()

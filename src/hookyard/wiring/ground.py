@@ -1,0 +1,146 @@
+"""What a server and a worker both stand on: the database at its newest version, the evaluators, the path of an event.
+
+Opened by `wiring.running` and `wiring.working`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hookyard.callbacks.accept import Accept
+from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.event_types import EventTypes
+from hookyard.callbacks.merge import Merger
+from hookyard.callbacks.model import ConditionErrors
+from hookyard.clock import Clock, SystemClock
+from hookyard.errors import PermanentError
+from hookyard.ids import Ids
+from hookyard.settings import Settings
+from hookyard.store import migrations
+from hookyard.store.database import Database
+from hookyard.store.live_settings import LiveSettingsStore
+from hookyard.store.retention import Retention
+from hookyard.store.secrets import SecretBox
+from hookyard.web import otlp
+from hookyard.web.traces import Traces
+from hookyard.workspace.comments import Comments
+from hookyard.workspace.sources import Sources
+from hookyard.workspace.tasks import Tasks
+from hookyard.workspace.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+_RESTART_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The parts."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    db: Database
+    box: SecretBox
+    live: LiveSettingsStore
+    event_types: EventTypes
+    conditions: Conditions
+    accept: Accept
+    traces: Traces | None
+    tokens: Tokens
+    tasks: Tasks
+    comments: Comments
+    sources: Sources
+
+
+@asynccontextmanager
+async def grounded(settings: Settings) -> AsyncIterator[Ground]:
+    """The parts, at work in the background; closed in the opposite order at the end.
+
+    Raises:
+        HookyardError: What is in the way.
+    """
+    prepare_folder(settings.data)
+    clock = SystemClock()
+    ids = Ids(clock)
+    fixed = settings.live()
+    async with AsyncExitStack() as stack:
+        db = stack.enter_context(Database(settings.database_url))
+        migrations.upgrade(db)
+        db.listen()
+        live = LiveSettingsStore(db, clock, fixed)
+        await live.load()
+        event_types = EventTypes(db, clock)
+        await event_types.load()
+        conditions = Conditions(clock)
+        stack.push_async_callback(conditions.close)
+        await conditions.start()
+        traces = await Traces.to_collector(db, clock) if otlp.wanted() else None
+        if traces is not None:
+            stack.push_async_callback(traces.close)
+        stored = None if traces is None else traces.stored
+        accept = Accept(db, clock, ids, conditions, lambda: live.current, ConditionErrors(db, clock), stored)
+        box = SecretBox.open(settings.secret_key, settings.data)
+        merger = Merger(db, clock, ids, conditions, lambda: event_types.current, lambda: live.current)
+        retention = Retention(db, clock, lambda: live.current)
+        await stack.enter_async_context(in_background(live.follow, event_types.follow, merger.run, retention.run))
+        yield Ground(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            db=db,
+            box=box,
+            live=live,
+            event_types=event_types,
+            conditions=conditions,
+            accept=accept,
+            traces=traces,
+            tokens=Tokens(db, clock, ids),
+            tasks=Tasks(db, accept, clock, ids),
+            comments=Comments(db, accept, clock, ids),
+            sources=Sources(db, box, accept, clock, ids),
+        )
+
+
+@asynccontextmanager
+async def in_background(*works: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Endless works beside what happens inside; one that fails is logged and begun again."""
+    tasks = [asyncio.create_task(_again_and_again(work)) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed and is begun again", getattr(work, "__qualname__", work))
+        await asyncio.sleep(_RESTART_SECONDS)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the data folder if it is not there, and make sure that it can be written.
+
+    Raises:
+        PermanentError: It cannot.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PermanentError(
+            f"the data folder cannot be written: {error.strerror}", where=str(folder), mend="give another with --data"
+        ) from None
