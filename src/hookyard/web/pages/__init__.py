@@ -19,8 +19,11 @@ __all__ = ["make_pages", "respond"]
 
 def make_pages() -> ASGIApp:
     """All pages as one application; imports them."""
+    from hookyard.web.pages.render import environment
     from hookyard.web.pages.table import routes
 
+    for template in ("base.html", "bare.html", "parts.html"):
+        environment().get_template(template)  # compiled now, in this thread: every page stands on them
     return Router(routes())
 
 
