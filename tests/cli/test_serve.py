@@ -32,10 +32,16 @@ def test_the_first_start_prints_a_link_that_opens_a_session_once(tmp_path: Path)
     assert "/login/" not in again
 
 
-def run_until_ready(data: Path) -> str:
-    """What a server prints on stdout, ended by SIGTERM once it is ready."""
+def run_until_ready(data: Path, *arguments: str) -> str:
+    """What a server prints on stdout, ended by SIGTERM once it is ready.
+
+    Args:
+        data: Its folder.
+        arguments: What Python is started with instead of `hookyard serve`.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
-    command = [sys.executable, "-m", "hookyard.cli", "serve", "--port", "0", "--data", str(data)]
+    usual = ("-m", "hookyard.cli", "serve", "--port", "0", "--data", str(data))
+    command = [sys.executable, *(arguments or usual)]
     with subprocess.Popen(command, bufsize=0, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -44,6 +50,25 @@ def run_until_ready(data: Path) -> str:
     assert process.returncode == 0, log.decode()
     assert b"Traceback" not in log, log.decode()
     return (first + rest).decode()
+
+
+_WHEN_READY = """
+import sys
+from hookyard.cli import serve
+serve.announce = lambda settings, link: print("LOADED", *sys.modules, flush=True)
+sys.argv = ["hookyard", "serve", "--port", "0", "--data", sys.argv[1]]
+from hookyard.cli.main import main
+main()
+"""
+
+
+def test_a_server_is_ready_before_it_has_what_only_some_will_ask_for(tmp_path: Path) -> None:
+    run_until_ready(tmp_path)  # makes the database
+    loaded = set(run_until_ready(tmp_path, "-c", _WHEN_READY, str(tmp_path)).split())
+    assert {"hookyard.web.app", "hookyard.web.pages"} <= loaded
+    late = {"aiohttp", "alembic", "fastapi", "jinja2", "psycopg", "pydantic_ai", "yaml"}
+    parts = ("web.pages.table", "web.api.application", "wiring.worker", "hooks.facade")
+    assert not loaded & (late | {f"hookyard.{part}" for part in parts})
 
 
 def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Table
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.dialects import postgresql, sqlite
 
 AT_ONCE = 100
 """Rows of one statement: the databases allow some ten thousand parameters."""
@@ -27,15 +24,9 @@ def mark(conn: Connection) -> str:
     return "?" if conn.dialect.name == "sqlite" else "%s"
 
 
-def insert_or_update(conn: Connection, table: Table) -> SqliteInsert | PostgresInsert:
-    """An INSERT that takes `on_conflict_…`: each database has its own, and the other's takes long to be imported."""
-    if conn.dialect.name == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table)
+def insert_or_update(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that takes `on_conflict_…`; each database has its own."""
+    return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def insert_rows(conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
