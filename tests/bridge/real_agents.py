@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -123,3 +124,42 @@ async def run(agent: str, cwd: Path, environ: Mapping[str, str], *more: str) -> 
         out, _ = await process.communicate()
         raise AssertionError(f"{agent} did not end:\n{out.decode(errors='replace')[-2000:]}") from None
     return out.decode(errors="replace")
+
+
+HELD_OPEN = {
+    # Its process may end before the hook of its last event has run, but waits for more on this kind of input.
+    "claude-code": (
+        ("claude", "-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
+        {"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": PROMPT}]}},
+    ),
+}
+
+
+async def run_until(agent: str, cwd: Path, environ: Mapping[str, str], happened: asyncio.Event) -> None:
+    """Run an agent on the prompt until something has happened, and end it then."""
+    argv, told = HELD_OPEN.get(agent, ((*RECIPES[agent].argv, PROMPT), None))
+    output = cwd.parent / "said"
+    with output.open("wb") as said:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env=dict(environ),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    try:
+        if told is None:
+            process.stdin.close()
+        else:
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await happened.wait()
+    except TimeoutError:
+        raise AssertionError(f"it did not happen:\n{output.read_text(errors='replace')[-2000:]}") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        await process.wait()

@@ -33,7 +33,8 @@ def cell(dialect: Dialect, point: Point, language: str) -> str:
     """What an agent does at a point, as the tests found it."""
     _, seen, deny, modify, instead, translated, _ = WORDS[language]
     row = MATRIX.get(dialect.name, {})
-    if POINTS[point].event not in row.get("seen", []):
+    failed = ["on_error"] if row.get("error") else []  # a run of its own: the others do not fail
+    if POINTS[point].event not in [*row.get("seen", []), *failed]:
         return translated if any(point in event.points for event in dialect.events) else "–"
     found = [seen]
     if point in TOOL:

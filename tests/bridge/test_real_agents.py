@@ -6,6 +6,7 @@ HOOKYARD_WRITE_MATRIX=1 the file is written instead.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from hookyard.bridge.dialects import dialect_of
 from hookyard.bridge.install import Bridge, Done
+from hookyard.hooks.points import Point
 from tests.agents.conftest import MockModel, mock_model
 from tests.bridge import real_agents
 from tests.bridge.conftest import Bridged
@@ -181,3 +183,29 @@ async def test_a_failing_webhook_open(real: Real) -> None:
     assert real.made == "from-the-model\n"
     assert real.receiver.requests
     proven(real.agent, "open", True)
+
+
+WITH_ERRORS = [
+    agent for agent in sorted(real_agents.RECIPES) if any(Point.ERROR in e.points for e in dialect_of(agent).events)
+]
+
+
+@pytest.mark.parametrize("agent", WITH_ERRORS)
+async def test_an_error(agent: str, bridged: Bridged, receiver: Receiver, mock_model: Callable[..., MockModel]) -> None:
+    real = Real(agent, bridged, receiver, mock_model(MOCK_FAIL="1"))
+    told = asyncio.Event()
+
+    def note(_: Received) -> dict[str, Any]:
+        told.set()
+        return {"result": "ok"}
+
+    receiver.answer(note)
+    real.user.gate(receiver.url(), "error")
+    real.install()
+    await real_agents.run_until(agent, real.user.project, real.environ, told)
+    body = receiver.requests[0].body
+    assert (body["event"], body["agent"]) == ("on_error", agent)
+    assert "mock failure" in body["context"]["error_message"]
+    assert body["context"]["error_type"]
+    assert body["context"]["phase"]
+    proven(agent, "error", True)

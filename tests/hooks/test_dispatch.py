@@ -89,9 +89,20 @@ async def test_a_system_prompt_is_appended_to(home: Home, receiver: Receiver) ->
     assert receiver.at("/b")[0].body["context"]["system_prompt"] == "You are an agent.\n\nBe brief."
 
 
-@pytest.mark.parametrize(
-    "content", [None, 5, [], "not json", "[1]", '"text"'], ids=["missing", "number", "list", "no json", "array", "text"]
-)
+UNFIT: dict[str, object] = {
+    "missing": None,
+    "number": 5,
+    "list": [],
+    "no json": "not json",
+    "array": "[1]",
+    "text": '"text"',
+    "no number": {"timeout": float("nan")},
+    "half a character": {"command": "\ud800"},
+    "half a character, escaped": '{"command": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("content", UNFIT.values(), ids=UNFIT)
 async def test_arguments_that_do_not_fit_are_refused_and_never_run(
     home: Home, receiver: Receiver, content: object
 ) -> None:
@@ -280,7 +291,16 @@ class TestCharsets:
 
 
 class TestStrangeValues:
-    """What an agent hands over is never a reason to fail."""
+    """What an agent or a receiver hands over is never a reason to fail."""
+
+    @pytest.mark.parametrize("point", [p for p, spec in POINTS.items() if spec.gating and not spec.for_tools])
+    async def test_what_no_model_takes_and_no_database_keeps(
+        self, home: Home, receiver: Receiver, point: Point
+    ) -> None:
+        receiver.answer({"result": "modify", "message": "a\ud800\0b", "modified_content": "c\ud800\0d"})
+        decision = await home.one(receiver.url(), trigger=point).fire(point)
+        assert decision.content == "c?\ufffdd"
+        assert decision.verdicts[0].message == "a?\ufffdb"
 
     @pytest.mark.parametrize("mode", ["wait", "background"])
     async def test_what_json_cannot_hold(self, home: Home, receiver: Receiver, mode: str) -> None:

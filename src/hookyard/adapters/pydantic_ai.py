@@ -148,7 +148,7 @@ class Webhooks(AbstractCapability[Any]):
             call_id=call.tool_call_id,
             result=result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str),
             success=success,
-            duration_ms=None if began is None else (self.clock() - began) * 1000,
+            duration_ms=None if began is None else round((self.clock() - began) * 1000, 1),
         )
 
     async def _message(self, ctx: RunContext[Any]) -> None:
@@ -165,7 +165,7 @@ class Webhooks(AbstractCapability[Any]):
             result_type=result_type,
             tokens_used=tokens,
             tool_calls=self._calls,
-            duration_ms=(self.clock() - began) * 1000,
+            duration_ms=round((self.clock() - began) * 1000, 1),
         )
         await self._fire(Point.POST_TURN, turn_result=result_type)
 

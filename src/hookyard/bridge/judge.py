@@ -113,5 +113,5 @@ def _own(firing: Firing, heard: Heard, session: Session, clock: Clock) -> Mappin
                 return {"turn_result": result}
             own |= {"result_type": result, "tool_calls": session.tool_calls or None}
             if session.turn_began is not None:
-                own["duration_ms"] = (now - session.turn_began) * 1000
+                own["duration_ms"] = round((now - session.turn_began) * 1000, 1)
     return own

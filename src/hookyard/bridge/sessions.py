@@ -54,7 +54,7 @@ class Session:
     def end_call(self, key: str, now: float) -> float | None:
         """A tool call has run: milliseconds since it began, None when that was not seen."""
         began = self.calls.pop(key, None)
-        return None if began is None else (now - began) * 1000
+        return None if began is None else round((now - began) * 1000, 1)
 
 
 class Sessions:

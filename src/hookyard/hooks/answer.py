@@ -85,16 +85,19 @@ def _modification(value: dict[str, Any], message: str, spec: PointSpec | None, *
     if spec.modifies is not Modifies.TOOL_ARGS:
         if not isinstance(content, str):
             return refused("'modified_content' must be a text here", spec)
-        return Answer(Result.MODIFY, message, content)
+        return Answer(Result.MODIFY, message, _sendable(content))
     try:
         arguments = json.loads(content) if isinstance(content, str) else content
+        written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        written.encode()
+    except UnicodeEncodeError:
+        return refused("'modified_content' holds half a character, so it cannot be the tool's arguments", spec)
     except (ValueError, RecursionError):
         return refused("'modified_content' is not JSON, so it cannot be the tool's arguments", spec)
     if not isinstance(arguments, dict):
         return refused("'modified_content' is not a JSON object, so it cannot be the tool's arguments", spec)
     # A text goes through as it was given: key order and number forms are the webhook's.
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    return Answer(Result.MODIFY, message, text)
+    return Answer(Result.MODIFY, message, content if isinstance(content, str) else written)
 
 
 def refused(reason: str, spec: PointSpec) -> Answer:
@@ -133,7 +136,12 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text[:LONGEST_MESSAGE].strip()
+    return _sendable(text[:LONGEST_MESSAGE]).strip()
+
+
+def _sendable(text: str) -> str:
+    """Text without what JSON can hold but no model takes and no database keeps: NUL and halves of characters."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _shown(value: object) -> str:
