@@ -7,11 +7,9 @@ The long form, whose result stands in docs/faults.md:
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
@@ -21,15 +19,14 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.load import Senders, all_finished, event, lines, marked, tasks_of
 from tests.e2e.server import ServerProcess, eventually
 
-SENDERS = 4
 KILLS = int(os.environ.get("HOOKYARD_TEST_KILLS", "5"))
 OPERATIONS = 12 * KILLS
 CREATIONS = 12 * KILLS
 MERGE_MS = 400
 SEED = int(os.environ.get("HOOKYARD_TEST_SEED", "7"))
-FINAL = {"succeeded", "failed", "timed_out", "cancelled", "skipped"}
 
 # Says that it has begun, starts a child of its own, works a little, and says that it has ended.
 AGENT = """
@@ -45,83 +42,10 @@ print("did", prompt)
 """
 
 
-def event(operation: str, name: str) -> dict[str, Any]:
-    own: dict[str, str] = {"createdBy": "李四"} if name == "task.created" else {"updatedBy": "王五"}
-    if name == "task.updated":
-        own["changes"] = '{"status":"blocked"}'
-    return {
-        "eventName": name,
-        "id": f"{operation}-{name}",
-        "operationId": operation,
-        "taskId": operation,
-        "taskDBId": str(uuid.uuid5(uuid.NAMESPACE_URL, operation)),
-        "taskType": "task",
-        "taskTitle": "t",
-        "taskStatus": "blocked",
-        **own,
-    }
-
-
 def everything() -> list[dict[str, Any]]:
-    """Two events of every operation, and the creations that are to be merged, shuffled."""
+    """Two events of every operation, and the creations that are to be merged."""
     changed = [event(f"op-{n}", name) for n in range(OPERATIONS) for name in ("task.updated", "task.status_changed")]
-    sent = changed + [event(f"new-{n}", "task.created") for n in range(CREATIONS)]
-    random.Random(SEED).shuffle(sent)
-    return sent
-
-
-class Senders:
-    """Send every event until it has been answered, however often the server is away."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self.server = server
-        self.accepted: dict[str, str] = {}
-        self.repeated = 0
-        self._waiting = everything()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def join(self) -> None:
-        for thread in self._threads:
-            thread.join(60 * KILLS)
-            assert not thread.is_alive()
-
-    def _send(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    return
-                sent = self._waiting.pop()
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                try:
-                    status, answer = self.server.request("POST", "/api/v1/workspaces/w/events", sent)
-                except OSError:
-                    time.sleep(0.05)
-                    continue
-                assert status in (200, 202), (status, answer)
-                with self._lock:
-                    self.accepted[sent["id"]] = answer.get("duplicateOf") or answer["id"]
-                    self.repeated += "duplicateOf" in answer
-                break
-            # Slowly enough that there is load until the last kill.
-            time.sleep(0.25)
-
-
-def marked(mark: str) -> list[int]:
-    """Processes whose environment carries a mark."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
+    return changed + [event(f"new-{n}", "task.created") for n in range(CREATIONS)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -150,30 +74,31 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         "merge": {"enabled": True, "windowMs": MERGE_MS},
     })  # fmt: skip
 
-    senders = Senders(server)
+    # Slowly enough that there is load until the last kill.
+    senders = Senders([server], everything(), seed=SEED, pause_seconds=0.25)
     senders.start()
     moments = random.Random(SEED)
     for _ in range(KILLS):
-        begun = len(journal.read_text().splitlines()) if journal.exists() else 0
-        eventually(lambda: _lines(journal) > begun, "agents are at work")  # noqa: B023 - called at once
+        begun = len(lines(journal))
+        eventually(lambda: len(lines(journal)) > begun, "agents are at work")  # noqa: B023 - called at once
         time.sleep(moments.uniform(0.05, 0.8))
         server.kill()
         eventually(lambda: not marked(mark), "the agents of the killed server have ended", 10)
         server.start(port)
-    senders.join()
+    senders.join(60 * KILLS)
 
-    runs = eventually(lambda: _all_finished(server), "every run is finished", 24 * KILLS)
+    runs = eventually(lambda: all_finished(server, OPERATIONS + CREATIONS), "every run is finished", 24 * KILLS)
     assert len(senders.accepted) == 2 * OPERATIONS + CREATIONS
     stored = {item["id"] for item in server.everything("/workspaces/w/events")}
     assert set(senders.accepted.values()) <= stored, "an accepted event is gone"
     by_name = {name: [run for run in runs if run["callbackName"] == name] for name in ("c", "merged")}
     assert Counter(run["prompt"] for run in by_name["c"]) == {f"op-{n}": 1 for n in range(OPERATIONS)}
     assert {(run["status"], run["error"]) for run in runs} == {("succeeded", None)}
-    merged = Counter(task for run in by_name["merged"] for task in _tasks_of(run))
+    merged = Counter(task for run in by_name["merged"] for task in tasks_of(run))
     assert merged == {f"new-{n}": 1 for n in range(CREATIONS)}, "a batch was lost, split or doubled"
     assert len(by_name["merged"]) < CREATIONS, "nothing was merged: the test has shown nothing"
     attempts = Counter(run["prompt"] for run in by_name["c"] for _ in run["attempts"])
-    began = Counter(line.split()[1] for line in journal.read_text().splitlines() if line.startswith("begin"))
+    began = Counter(line.split()[1] for line in lines(journal) if line.startswith("begin"))
     assert all(began[prompt] <= attempts[prompt] for prompt in began), "something began that is no attempt of a run"
     assert any(count > 1 for count in attempts.values()), "the kills hit no run: the test has shown nothing"
     assert server.stop() == 0
@@ -185,27 +110,3 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         f" hit by a kill, {len(by_name['merged'])} of them batches or single creations;"
         " 0 events lost, 0 operations run twice, 0 batches split or doubled, 0 processes left"
     )
-
-
-def _lines(journal: Path) -> int:
-    return len(journal.read_text().splitlines()) if journal.exists() else 0
-
-
-def _tasks_of(run: dict[str, Any]) -> list[str]:
-    """The tasks whose creation a merged run, or a single one, stands for."""
-    event = run["event"]
-    if not event.get("batch"):
-        return [event["taskId"]]
-    tasks = [one["taskId"] for one in json.loads(event["events"])]
-    assert event["batchSize"] == len(tasks)
-    return tasks
-
-
-def _all_finished(server: ServerProcess) -> list[dict[str, Any]] | None:
-    """Every run with all of its details, once none is left to be done and no batch is open."""
-    listed = server.everything("/workspaces/w/runs")
-    if any(run["status"] not in FINAL for run in listed):
-        return None
-    runs = [server.api("GET", f"/workspaces/w/runs/{run['id']}") for run in listed]
-    seen = sum(len(_tasks_of(run)) for run in runs)
-    return runs if seen >= OPERATIONS + CREATIONS else None
