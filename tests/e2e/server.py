@@ -138,3 +138,18 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -
             return found
         assert time.monotonic() < deadline, f"did not happen in {seconds:g} s: {what}"
         time.sleep(0.05)
+
+
+def signed_in(server: ServerProcess, database_url: str) -> str:
+    """The cookie of a session, from a one-time login link."""
+    command = [sys.executable, "-m", "hookyard.cli", "login-link", "--data", str(server.data)]
+    env = {"HOOKYARD_DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"}
+    link = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    try:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", f"/login/{link.rpartition('/')[2]}", "", form)
+        cookies = connection.getresponse().headers.get_all("Set-Cookie") or []
+    finally:
+        connection.close()
+    return next(cookie for cookie in cookies if cookie.startswith("hookyard_session=")).partition(";")[0]

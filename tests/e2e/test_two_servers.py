@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
-import subprocess
 import sys
 import uuid
 from collections import Counter
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.load import Senders, all_finished, event, lines, marked, tasks_of
-from tests.e2e.server import ServerProcess, eventually
+from tests.e2e.server import ServerProcess, eventually, signed_in
 
 Pair = tuple[tuple[ServerProcess, ServerProcess], tuple[str, str]]
 
@@ -89,21 +88,6 @@ def pair(make_server: Callable[..., ServerProcess], postgresql_url: str, tmp_pat
 def callback(server: ServerProcess, name: str, *events: str, **spec: Any) -> None:
     given = {"name": name, "events": events, "fence": "never", "agent": "worker", **spec}
     server.api("POST", "/workspaces/w/callbacks", given)
-
-
-def signed_in(server: ServerProcess, database_url: str) -> str:
-    """The cookie of a session, from a one-time login link."""
-    command = [sys.executable, "-m", "hookyard.cli", "login-link", "--data", str(server.data)]
-    env = {"HOOKYARD_DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"}
-    link = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
-    try:
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        connection.request("POST", f"/login/{link.rpartition('/')[2]}", "", form)
-        cookies = connection.getresponse().headers.get_all("Set-Cookie") or []
-    finally:
-        connection.close()
-    return next(cookie for cookie in cookies if cookie.startswith("hookyard_session=")).partition(";")[0]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """What is kept no longer is deleted, a little at a time; and a consistent copy of the database.
 
 `Retention.run` is a task of every server, `prune` and `backup` are also `hookyard db prune` and `hookyard db backup`.
-Each step deletes a few hundred rows in a transaction of its own, so that events are accepted between them. Several
-servers that prune at once do no harm.
+What is due is looked for in reads, which hold nobody up, and deleted a few hundred rows at a time, each time in a
+transaction of its own, so that events are accepted between them. Several servers that prune at once do no harm.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import contextlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select, tuple_
 
 from hookyard.clock import Clock, iso
 from hookyard.errors import HookyardError, PermanentError
@@ -29,8 +31,8 @@ ROWS_A_STEP = 500
 EVERY_SECONDS = 3600.0
 
 _DAY_SECONDS = 86_400.0
+_Key = tuple[Any, ...]
 _FINAL = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-_CLAIM_SLICES = 256
 _GRACE_DAYS = 7
 """Days that ended sessions, used links and tokens of ended runs are kept, for those who look into a problem."""
 _SPEND_DAYS = 400
@@ -72,15 +74,15 @@ async def prune(
     """
     deleted: Counter[str] = Counter()
     for rule in _rules(now, live):
-        while gone := await database.write(lambda conn, rule=rule: _step(conn, rule)):  # type: ignore[misc]
-            deleted[rule.table.name] += gone
+        after: _Key | None = None
+        while due := await database.read(partial(_due, rule, after)):
+            for table, name in rule.first:
+                while await database.write(partial(_delete_dependents, table, name, due)) == ROWS_A_STEP:
+                    pass
+            deleted[rule.table.name] += await database.write(partial(_delete, rule, due))
             if progress is not None:
                 progress(rule.table.name, deleted[rule.table.name])
-            if gone < ROWS_A_STEP:
-                break
-    for number in range(_CLAIM_SLICES):
-        gone = await database.write(lambda conn, number=number: _claims(conn, number, now))  # type: ignore[misc]
-        deleted["claims"] += gone
+            after = due[-1]
     return {name: count for name, count in deleted.items() if count}
 
 
@@ -97,6 +99,7 @@ def _rules(now: float, live: LiveSettings) -> list[_Rule]:
             and_(s.tokens.c.scope == "run", or_(s.tokens.c.revoked_at < grace, s.tokens.c.expires_at < grace)),
         ),
         _Rule(s.outgoing_comments, ("comment_id",), and_(s.outgoing_comments.c.state == "posted", _old_comment(grace))),
+        _Rule(s.claims, ("key",), s.claims.c.expires_at < now),
         _Rule(s.spend, ("workspace_id", "day"), s.spend.c.day < _day(now - _SPEND_DAYS * _DAY_SECONDS)),
     ]
     if days := live.number("retention.deliveryDays"):
@@ -130,30 +133,34 @@ def _day(at: float) -> str:
     return iso(at)[:10]
 
 
-def _step(conn: Connection, rule: _Rule) -> int:
-    """Delete some rows; how many."""
+def _due(rule: _Rule, after: _Key | None, conn: Connection) -> list[_Key]:
+    """The keys of some rows that may go, behind a key that was looked at before."""
     columns = [rule.table.c[name] for name in rule.keys]
-    rows = conn.execute(select(*columns).where(rule.due).order_by(*columns).limit(ROWS_A_STEP)).all()
-    if not rows:
-        return 0
-    firsts = [row[0] for row in rows]
-    for table, name in rule.first:
-        conn.execute(delete(table).where(table.c[name].in_(firsts)))
-    if len(columns) == 1:
-        conn.execute(delete(rule.table).where(columns[0].in_(firsts)))
-    else:
-        for row in rows:
-            conn.execute(delete(rule.table).where(*(c == v for c, v in zip(columns, row, strict=True))))
+    query = select(*columns).where(rule.due).order_by(*columns).limit(ROWS_A_STEP)
+    if after is not None:
+        query = query.where(tuple_(*columns) > after if len(columns) > 1 else columns[0] > after[0])
+    return [tuple(row) for row in conn.execute(query)]
+
+
+def _delete(rule: _Rule, keys: Sequence[_Key], conn: Connection) -> int:
+    """Delete those of some rows that still may go; how many."""
+    return conn.execute(delete(rule.table).where(_among(rule.table, rule.keys, keys), rule.due)).rowcount
+
+
+def _delete_dependents(table: Table, name: str, keys: Sequence[_Key], conn: Connection) -> int:
+    """Delete some rows that go with others; how many."""
+    own = tuple(column.name for column in table.primary_key.columns)
+    belongs = table.c[name].in_([key[0] for key in keys])
+    rows = conn.execute(select(*(table.c[column] for column in own)).where(belongs).limit(ROWS_A_STEP)).all()
+    if rows:
+        conn.execute(delete(table).where(_among(table, own, [tuple(row) for row in rows])))
     return len(rows)
 
 
-def _claims(conn: Connection, number: int, now: float) -> int:
-    """Expired claims of one slice of the keys, which are hashes and so evenly spread."""
-    table = schema.claims
-    due = [table.c.expires_at < now, table.c.key >= bytes([number])]
-    if number + 1 < _CLAIM_SLICES:
-        due.append(table.c.key < bytes([number + 1]))
-    return conn.execute(delete(table).where(*due)).rowcount
+def _among(table: Table, names: Sequence[str], keys: Sequence[_Key]) -> ColumnElement[bool]:
+    if len(names) == 1:
+        return table.c[names[0]].in_([key[0] for key in keys])
+    return tuple_(*(table.c[name] for name in names)).in_(keys)
 
 
 class Retention:

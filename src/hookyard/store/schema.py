@@ -308,7 +308,7 @@ claims = Table(
     Column("key", LargeBinary, primary_key=True),  # a hash
     Column("event_id", Text, nullable=False),  # who has taken it
     Column("at", Double, nullable=False),
-    # Without an index, which every event would pay for: store.retention looks through a slice of the keys at a time.
+    # Without an index, which every event would pay for: store.retention goes through the keys in their order.
     Column("expires_at", Double, nullable=False),
     sqlite_with_rowid=False,
 )
