@@ -243,7 +243,7 @@ def _configuration(project: Path) -> Configuration:
 
 
 def _switched_off(webhook: Webhook, off: Mapping[str, Endpoint]) -> str | None:
-    endpoint = off.get(webhook.endpoint)
+    endpoint = off.get(webhook.breaker_key)
     return str(endpoint) if endpoint and endpoint.is_switched_off and not webhook.fails_closed else None
 
 

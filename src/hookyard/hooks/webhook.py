@@ -142,6 +142,15 @@ class Webhook:
         return hashlib.sha256(self.url.encode("utf-8", "replace")).hexdigest()[:16]
 
     @cached_property
+    def breaker_key(self) -> str:
+        """What the breaker knows it by: its endpoint, apart for each place that configures it.
+
+        So nobody's failures switch off another's webhook: a repository's not the user's, nor a workspace's those of
+        its neighbour.
+        """
+        return hashlib.sha256(f"{self.place.file}\n{self.url}".encode("utf-8", "replace")).hexdigest()[:16]
+
+    @cached_property
     def wire_format(self) -> Format:
         """What its requests look like."""
         return formats.all_formats()[self.format]
