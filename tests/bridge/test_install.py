@@ -83,6 +83,30 @@ def test_install_twice_and_uninstall_restores_to_the_byte(bridged: Bridged, ours
     assert not ours.uninstall(agent).changed
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b" \n",
+        b"{}",
+        b'{\r\n  "a": 1\r\n}\r\n',
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"a": "\\ud800", "b": "\\u4e2d"}',
+        b'{"a": 1e5}',
+    ],
+    ids=["empty", "blank", "bare", "CRLF", "byte order mark", "half a character", "number"],
+)
+def test_unusual_files_are_restored_to_the_byte_too(bridged: Bridged, ours: Bridge, before: bytes) -> None:
+    path = bridged.home.parent / ".claude" / "settings.json"
+    path.parent.mkdir()
+    path.write_bytes(before)
+    bridged.gate(URL)
+    ours.install("claude-code")
+    assert "PreToolUse" in read(path)["hooks"]
+    ours.uninstall("claude-code")
+    assert path.read_bytes() == before
+
+
 def test_others_hooks_stay_where_they_are(bridged: Bridged, ours: Bridge) -> None:
     path = bridged.home.parent / ".claude" / "settings.json"
     path.parent.mkdir()

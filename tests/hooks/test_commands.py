@@ -206,6 +206,13 @@ def test_a_webhook_with_a_fault_is_not_tried_and_says_which(user: User) -> None:
         user.run("test", "gate")
 
 
+def test_an_unknown_point_is_wrong_usage(user: User) -> None:
+    user.write(entry("slack", "post_tool", URL))
+    result = user.run("test", "slack", "--point", "pretool")
+    assert result.exit_code == 2
+    assert "Invalid value for --point: 'pretool' is no hook point (did you mean 'pre_tool'?)" in result.output
+
+
 async def test_an_unknown_name_is_one_line_with_the_mend(user: User) -> None:
     user.write(entry("slack", "post_tool", URL))
     process = await asyncio.create_subprocess_exec(

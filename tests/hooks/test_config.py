@@ -140,6 +140,15 @@ async def test_a_bad_url(home: Home, url: str, complaint: str) -> None:
     assert complaints(home) == [f"hooks.toml:4: bad: url: {complaint}"]
 
 
+async def test_credentials_are_given_once(home: Home) -> None:
+    home.write(
+        entry("bad", "error", "https://ada:pw@example.com/") + '[webhooks.headers]\nAuthorization = "Bearer x"\n'
+    )
+    assert complaints(home) == [
+        "hooks.toml:6: bad: headers.Authorization: the url has a user name and password already; give one of the two"
+    ]
+
+
 async def test_a_missing_key_points_at_the_entry(home: Home) -> None:
     home.write('\n[[webhooks]]\nname = "a"\n\n[[webhooks]]\ntrigger = "error"\nurl = "http://127.0.0.1/"\n')
     assert complaints(home) == [

@@ -216,6 +216,22 @@ class TestWhatIsPrinted:
         for hidden in (secret, key, "tok3n-value", "qu3ryvalue"):
             assert hidden not in shown
 
+    async def test_a_receiver_that_echoes_the_request(self, sender: Sender, receiver: Receiver) -> None:
+        def echo(received: Received) -> Answer:
+            return {"result": "ok", "headers": received.headers, "at": str(received.request.raw_path)}
+
+        path = "/k%2Bey-in-path"
+        receiver.answer(echo, "/k+ey-in-path")
+        url = receiver.url(f"{path}?t=qu%2Bery+value&qu3ry-alone").replace("://", "://ada:s3cr%2Bet@")
+        headers = (("X-Token", 'Bearer "tok3n\u5bc6'),)
+        delivered = await sender.send(url, headers=headers, secrets=("v3rysecret",))
+        assert delivered.reply is not None
+        answer = delivered.attempts[0].answer
+        assert '"X-Token": "***"' in answer
+        assert '"Authorization": "Basic ***"' in answer
+        for hidden in ("ey-in-path", "ery", "qu3ry", "tok3n"):
+            assert hidden not in answer
+
 
 @asynccontextmanager
 async def raw_server(

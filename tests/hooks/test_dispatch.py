@@ -200,6 +200,23 @@ class TestFailingClosed:
         for point in ("tool_call_start", "post_tool", "message"):
             assert not (await hooks.fire(point, tool_name="bash")).denied
 
+    @pytest.mark.parametrize(
+        ("format_", "said", "passes"),
+        [
+            ("feishu", b'{"code": 0, "msg": "success"}', True),
+            ("feishu", b'{"code": 19024, "msg": "Key Words Not Found"}', False),
+            ("dingtalk", b'{"errcode": 310000, "errmsg": "sign not match"}', False),
+            ("slack", b"ok", True),
+            ("slack", b"<html>Sign in</html>", False),
+        ],
+    )
+    async def test_a_chat_service_has_to_take_the_message(
+        self, home: Home, receiver: Receiver, format_: str, said: bytes, passes: bool
+    ) -> None:
+        receiver.answer(lambda _: web.Response(body=said))
+        hooks = home.one(receiver.url(), on_failure="deny", retries=0, format=format_)
+        assert (await hooks.fire("pre_tool", tool_name="bash", tool_args="{}")).denied is not passes
+
     async def test_a_dead_receiver_and_a_timeout(self, home: Home, receiver: Receiver) -> None:
         hooks = home.one("http://127.0.0.1:9/", on_failure="deny", retries=0)
         assert "connection refused" in (await hooks.fire("pre_tool", tool_name="bash")).message

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from hookyard import Hooks
 from hookyard.errors import InvalidError
+from hookyard.hooks.breaker import FAILURES
 from hookyard.hooks.files import FileState, Role
 from hookyard.hooks.record import Delivery
 from hookyard.hooks.trust import Trust
@@ -156,6 +158,27 @@ class TestProjects:
         decision = await home.hooks(project).fire("pre_tool", tool_name="bash", tool_args='{"command": "ls"}')
         assert [verdict.webhook for verdict in decision.verdicts] == ["gate", "theirs", "gate"]
         assert decision.denied
+
+    async def test_a_repository_s_failures_do_not_switch_the_user_s_endpoint_off(
+        self, home: Home, receiver: Receiver, project: Path
+    ) -> None:
+        def only_the_user(received: Received) -> dict[str, object] | web.Response:
+            if "X-Theirs" in received.headers:
+                return web.Response(status=500)
+            return {"result": "ok" if "ls" in received.body["context"]["tool_args"] else "deny", "message": "no"}
+
+        receiver.answer(only_the_user)
+        home.write(entry("gate", "pre_tool", receiver.url()))
+        file = project / ".hookyard" / "hooks.toml"
+        file.write_text(
+            entry("theirs", "pre_tool", receiver.url(), retries=0) + '[webhooks.headers]\nX-Theirs = "yes"\n'
+        )
+        Trust(home.path).trust(file.resolve(), file.read_text())
+        hooks = home.hooks(project)
+        for _ in range(FAILURES + 1):
+            await hooks.fire("pre_tool", tool_name="bash", tool_args='{"command": "ls"}')
+        assert any("theirs: switched off" in line for line in home.lines)
+        assert (await hooks.fire("pre_tool", tool_name="bash", tool_args='{"command": "rm"}')).denied
 
     async def test_the_home_as_a_project_is_the_user_s_own(self, home: Home, tmp_path: Path) -> None:
         folder = tmp_path / "user" / ".hookyard"

@@ -215,6 +215,23 @@ def test_every_limit_of_every_service_holds_for_any_text(text: str, language: st
     assert all(field["name"] and field["value"] for field in embed["fields"])
 
 
+@pytest.mark.parametrize("piece", ["😀", "🇩🇪", "👩‍👩‍👧‍👦", "汉字", "_[x](http://", "\n", "`\n"])
+def test_limits_in_bytes_hold_when_every_fact_is_long(piece: str) -> None:
+    text = piece * 400
+    keys = ("tool_name", "tool_args", "working_dir", "session_id", "model_name", "provider_name", "phase", "error_type")
+    body = {
+        "event": "post_tool_execution",
+        "agent": text,
+        "hook_name": text,
+        "context": {**dict.fromkeys(keys, text), "edited_files": [text] * 9, "turn_number": 10**50, "truncated": True},
+        "result_context": {"result": text, "success": False},
+        "cause": dict.fromkeys(("event", "callback", "run"), text),
+    }
+    for language in ("en", "zh-CN"):
+        assert len(built("wecom", body, language)["markdown"]["content"].encode()) <= 4096
+        assert len(built("dingtalk", body, language)["markdown"]["text"].encode()) <= 16_000
+
+
 @pytest.mark.parametrize("name", [*CHATS, "cloudevents"])
 @pytest.mark.parametrize(
     "body",

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from hookyard.errors import InvalidError
 
 LARGEST_FILE = 8 * 1024 * 1024
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class NativeFile:
     backups: Path
 
     def text(self) -> str | None:
-        """What it holds, None when there is none.
+        """What it holds, to the byte, None when there is none.
 
         Raises:
             InvalidError: It cannot be read as text.
@@ -42,7 +43,7 @@ class NativeFile:
         try:
             if self.path.stat().st_size > LARGEST_FILE:
                 raise InvalidError("is larger than 8 MiB", where=str(self.path))
-            return self.path.read_text(encoding="utf-8-sig")
+            return self.path.read_bytes().decode()  # as bytes: its line ends and its byte order mark are to come back
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -54,11 +55,8 @@ class NativeFile:
         Raises:
             InvalidError: It holds something else; nobody knows what to keep, so nothing is written.
         """
-        text = self.text()
-        if text is None or not text.strip():
-            return {}
         try:
-            value = json.loads(text)
+            value = _value(self.text())
         except json.JSONDecodeError as error:
             mend = "mend it (comments are no JSON either), then install again; nothing was written"
             raise InvalidError(f"is not JSON: {error.msg}", where=f"{self.path}:{error.lineno}", mend=mend) from None
@@ -89,14 +87,14 @@ class NativeFile:
             return False
         kept = self._kept()
         if restore and kept is not None:
-            then = _object(kept.before)
+            then = _value(kept.before)
             change(then)
             if then == settings:
                 self._restore(kept.before)
                 return True
         if not restore:
             self._keep(before)
-        self._write(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        self._write(_readable(settings) + "\n")
         return True
 
     def _write(self, text: str) -> None:
@@ -133,8 +131,18 @@ class _Kept:
     before: str | None
 
 
-def _object(text: str | None) -> dict[str, Any]:
-    return json.loads(text) if text and text.strip() else {}
+def _value(text: str | None) -> Any:
+    text = (text or "").removeprefix(_BYTE_ORDER_MARK)
+    return json.loads(text) if text.strip() else {}
+
+
+def _readable(settings: Mapping[str, Any]) -> str:
+    text = json.dumps(settings, indent=2, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can hold as an escape only
+        return json.dumps(settings, indent=2)
+    return text
 
 
 def write_whole(path: Path, text: str) -> None:

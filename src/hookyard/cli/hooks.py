@@ -180,7 +180,11 @@ def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
 @_json
 def test(name: str, point: str | None, project: Path, *, as_json: bool) -> None:
     """Send a realistic sample to a webhook; show request, answer, time and verdict. Exit code 1 when it fails."""
-    verdict, delivery = asyncio.run(_tried(name, point, project.resolve()))
+    try:
+        wanted = point_named(point) if point else None
+    except InvalidError as error:
+        raise click.BadParameter(str(error), param_hint="--point") from None
+    verdict, delivery = asyncio.run(_tried(name, wanted, project.resolve()))
     if as_json:
         shown = {"verdict": asdict(verdict), "delivery": asdict(delivery)}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -190,13 +194,13 @@ def test(name: str, point: str | None, project: Path, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _tried(name: str, point: str | None, project: Path) -> tuple[Verdict, Delivery]:
+async def _tried(name: str, point: Point | None, project: Path) -> tuple[Verdict, Delivery]:
     lines: list[str] = []
     async with Hooks.load(project, warn=lines.append) as loaded:
         found = [webhook for webhook in loaded.configuration.webhooks if webhook.name == name]
         if not found:
             raise _not_found(name, loaded.configuration)
-        wanted = point_named(point) if point else min(found[0].points, key=list(Point).index)
+        wanted = point or min(found[0].points, key=list(Point).index)
         return await loaded.try_webhook(found[0], wanted, str(project))
 
 
@@ -243,7 +247,7 @@ def _configuration(project: Path) -> Configuration:
 
 
 def _switched_off(webhook: Webhook, off: Mapping[str, Endpoint]) -> str | None:
-    endpoint = off.get(webhook.endpoint)
+    endpoint = off.get(webhook.breaker_key)
     return str(endpoint) if endpoint and endpoint.is_switched_off and not webhook.fails_closed else None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from hookyard.clock import SystemClock, iso
+from hookyard.errors import InvalidError
 from hookyard.hooks import outbox as outbox_file
 from hookyard.hooks.facade import Hooks
 from hookyard.hooks.formats.fitting import cut, one_line, visible
@@ -73,20 +74,23 @@ def listen(
     from hookyard.hooks import listen as receiver
     from hookyard.hooks.rules import Action, named
 
-    listening = receiver.Listening(
-        host=host,
-        port=port,
-        answer=answer,
-        message=message,
-        content=content,
-        status=status,
-        delay_seconds=delay,
-        rules=tuple(named(name) for name in rules),
-        action=Action(on_find),
-        save=save,
-        secrets=secret,
-        colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
-    )
+    try:
+        listening = receiver.Listening(
+            host=host,
+            port=port,
+            answer=answer,
+            message=message,
+            content=content,
+            status=status,
+            delay_seconds=delay,
+            rules=tuple(named(name) for name in rules),
+            action=Action(on_find),
+            save=save,
+            secrets=secret,
+            colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        )
+    except InvalidError as error:
+        raise click.UsageError(str(error)) from None
     try:
         asyncio.run(receiver.listen(listening, click.echo, SystemClock(), _listening_at))
     except KeyboardInterrupt:

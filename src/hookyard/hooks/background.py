@@ -194,7 +194,7 @@ class Background:
         if webhook is None:
             gone = "the webhook is no longer configured, or switched off"
             return Sent(replace(delivery, state=DeliveryState.DEAD, message=gone))
-        off = self._breaker.off(webhook.endpoint)
+        off = self._breaker.off(webhook.breaker_key)
         if off is not None:
             left = max(off.left_seconds(self._deliverer.clock.monotonic()), SHORT_WAIT_SECONDS)
             return Sent(replace(delivery, message=f"waits: {off}"), again_in=left)
@@ -207,7 +207,7 @@ class Background:
         )
         tried_so_far = replace(delivery, attempts=(*delivery.attempts, tried.attempt))
         if tried.judgement.outcome is Outcome.OK:
-            self._breaker.success(webhook.endpoint)
+            self._breaker.success(webhook.breaker_key)
             return Sent(self._answered(webhook, tried_so_far, tried))
         wait = self._next_wait(webhook, tried_so_far, tried)
         if wait is None:

@@ -96,7 +96,7 @@ class Breaker:
         When its time is over, one caller may try it; the others wait for what comes of that.
 
         Args:
-            key: A digest of the endpoint; never its address.
+            key: What the webhook's endpoint is known by (`Webhook.breaker_key`); never its address.
             fails_closed: The caller is a gate that fails closed, which is never left out.
         """
         now = self._clock.monotonic()
@@ -126,7 +126,7 @@ class Breaker:
         """A delivery to it failed, with all its attempts.
 
         Args:
-            key: A digest of the endpoint; never its address.
+            key: What the webhook's endpoint is known by (`Webhook.breaker_key`); never its address.
             name: How it is shown.
             reason: Why, in the words of the warning.
             status: The last answer's status, None when there was none; 410 switches off at once.

@@ -190,7 +190,7 @@ def report_failure(breaker: Breaker, webhook: Webhook, last: Attempt, warn: Call
     """Tell the breaker of a delivery that failed with all its attempts, and the user if that switched it off."""
     if last.status in _NOT_BROKEN:
         return
-    off = breaker.failure(webhook.endpoint, webhook.shown_url, last.error or "failed", last.status)
+    off = breaker.failure(webhook.breaker_key, webhook.shown_url, last.error or "failed", last.status)
     if off is not None and not webhook.fails_closed:
         warn(f"[Hook Warning] {webhook.name}: {off}")
 

@@ -127,7 +127,7 @@ class Dispatch:
     async def call(self, webhook: Webhook, occasion: Occasion) -> Verdict:
         """Deliver to one webhook and judge what it says. Whatever goes wrong, the agent gets a verdict."""
         try:
-            off = self.breaker.off(webhook.endpoint, fails_closed=webhook.fails_closed)
+            off = self.breaker.off(webhook.breaker_key, fails_closed=webhook.fails_closed)
             if off is not None:
                 return Verdict(webhook.name, Result.WARNING, f"not called: {off}", failed=True)
             if webhook.wire_format.rates and not webhook.fails_closed and await self.later.crowded(webhook):
@@ -148,7 +148,7 @@ class Dispatch:
         if delivered.failure:
             report_failure(self.breaker, webhook, delivered.attempts[-1], self.deliverer.warn)
         else:
-            self.breaker.success(webhook.endpoint)
+            self.breaker.success(webhook.breaker_key)
         answer = _judged(webhook, occasion, delivered, marks)
         if answer.message and answer.result is Result.WARNING and not delivered.failure:
             self.deliverer.warn(f"[Hook Warning] {webhook.name}: {webhook.scrub(one_line(answer.message))}")

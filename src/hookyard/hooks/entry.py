@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from hookyard.hooks import formats
 from hookyard.hooks.entry_keys import BATCH_KEYS, EXPANDED, KEYS, WORDS, FaultError, expanded
@@ -176,6 +177,8 @@ def _check_together(entry: Entry, values: dict[str, Any], complain: Callable[...
     for name, _ in values.get("headers", ()):
         if name.lower().startswith("webhook-"):
             complain(f"headers.{name}", "is set by hookyard and not overridden", "warning")
+        elif name.lower() == "authorization" and url is not None and urlsplit(url).username is not None:
+            complain(f"headers.{name}", "the url has a user name and password already; give one of the two")
     closed = values.get("on_failure") is OnFailure.DENY
     if url is not None and entry.batched and formats.all_formats()[resolved_format(values)].chat:
         complain(

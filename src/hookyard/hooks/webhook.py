@@ -6,15 +6,17 @@ shown (URL, headers, secrets) stay out of `repr`.
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import hashlib
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from hookyard.hooks import formats
 from hookyard.hooks.formats.base import Format
@@ -142,6 +144,15 @@ class Webhook:
         return hashlib.sha256(self.url.encode("utf-8", "replace")).hexdigest()[:16]
 
     @cached_property
+    def breaker_key(self) -> str:
+        """What the breaker knows it by: its endpoint, apart for each place that configures it.
+
+        So nobody's failures switch off another's webhook: a repository's not the user's, nor a workspace's those of
+        its neighbour.
+        """
+        return hashlib.sha256(f"{self.place.file}\n{self.url}".encode("utf-8", "replace")).hexdigest()[:16]
+
+    @cached_property
     def wire_format(self) -> Format:
         """What its requests look like."""
         return formats.all_formats()[self.format]
@@ -164,11 +175,18 @@ class Webhook:
     def hidden(self) -> tuple[str, ...]:
         """Texts that must never be shown, longest first: header values, secrets, keys and credentials of the URL."""
         parts = urlsplit(self.url)
-        texts = [*self.secrets, *(value for _, value in parse_qsl(parts.query)), parts.username, parts.password]
-        texts += [unquote(segment) for segment in parts.path.split("/") if len(segment) >= _LEAST_KEY]
+        written = [parts.username or "", parts.password or ""]
+        written += [pair.partition("=")[2] or pair for pair in parts.query.split("&")]
+        written += [segment for segment in parts.path.split("/") if len(segment) >= _LEAST_KEY]
+        texts = [*self.secrets, *written, *(unquote(text) for text in written), *map(unquote_plus, written)]
+        if parts.password:  # what goes out as `Authorization: Basic …`
+            credentials = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+            texts.append(base64.b64encode(credentials.encode("utf-8", "replace")).decode())
         for _, value in self.headers:
             texts += [value, value.rpartition(" ")[2]]
-        return tuple(sorted({text for text in texts if text and len(text) >= _LEAST_HIDDEN}, key=len, reverse=True))
+        # A receiver that answers with what it got writes it as JSON.
+        texts += [json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts for ascii_only in (False, True)]
+        return tuple(sorted({text for text in texts if len(text) >= _LEAST_HIDDEN}, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
         """A text that came back from the receiver, without anything that must not be shown."""

@@ -18,20 +18,25 @@ def escape(text: str) -> str:
 
 
 def render(summary: Summary, limit: int, heading: str) -> str:
-    """The message, at most `limit` bytes of UTF-8: facts whole, the agent's texts as far as they fit.
+    """The message, at most `limit` bytes of UTF-8: facts whole, in half of it, the agent's texts as far as they fit.
 
     Args:
         summary: What to say.
         limit: Bytes that the service takes.
         heading: The headline, already in the service's markup.
     """
-    facts = "".join(f"- {escape(f.label)}{summary.colon}`{escape(f.value)}`\n" for f in summary.facts)
-    tail = f"\n{facts}\n{escape(summary.footer)}"
-    room = limit - utf8_bytes(heading) - utf8_bytes(tail) - 2
+    footer = f"\n{escape(summary.footer)}"
+    left = limit // 2 - utf8_bytes(f"{heading}{footer}")
+    facts = "\n"
+    for fact in summary.facts:
+        line = f"- {escape(fact.label)}{summary.colon}`{escape(fact.value)}`\n"
+        if utf8_bytes(facts + line) <= left:
+            facts += line
+    room = limit - utf8_bytes(f"{heading}\n{facts}{footer}")
     blocks = ""
     for block in summary.blocks:
-        blocks += _block(block, summary.colon, (room - utf8_bytes(blocks)) if room > 0 else 0)
-    return f"{heading}\n{blocks}{tail}"
+        blocks += _block(block, summary.colon, room - utf8_bytes(blocks))
+    return f"{heading}\n{blocks}{facts}{footer}"
 
 
 def _block(block: Block, colon: str, room: int) -> str:
@@ -43,8 +48,9 @@ def _block(block: Block, colon: str, room: int) -> str:
         if not shown and line:
             break
         # A blank line in a quote keeps the lines apart, which both services would else run together.
-        lines.append(f"> `{shown}`\n\n" if shown.strip() else ">\n\n")
-        left -= utf8_bytes(lines[-1])
-        if left <= 0:
+        quoted = f"> `{shown}`\n\n" if shown.strip() else ">\n\n"
+        left -= utf8_bytes(quoted)
+        if left < 0:
             break
+        lines.append(quoted)
     return label + "".join(lines) if lines else ""
