@@ -46,7 +46,8 @@ def main() -> None:
         url = f"sqlite:///{folder}/migration.db"
         if not arguments.first:
             with Database(url) as database:
-                migrations.upgrade(database)
+                # Not `upgrade`, which makes an empty database as the schema is now.
+                database.write_sync(migrations.migrate)
         with create_engine(url).connect() as conn:
             context = MigrationContext.configure(conn)
             operations = produce_migrations(context, metadata).upgrade_ops

@@ -16,6 +16,7 @@ from hookyard.ids import CallbackId
 from hookyard.web.pages.differences import differences
 from hookyard.web.pages.plots import Tick
 from hookyard.web.pages.queries import automations as queries
+from hookyard.web.pages.queries import runs as run_queries
 from hookyard.web.pages.queries.frame import forget
 from hookyard.web.pages.starters import STARTERS
 from hookyard.web.pages.visit import Visit
@@ -125,8 +126,9 @@ async def yaml_page(visit: Visit) -> Response:
 
 async def heading(visit: Visit, callback: Callback) -> dict[str, Any]:
     """What the head of every page of one callback shows."""
-    runs = await visit.services.db.read(lambda conn: queries.count_runs(conn, visit.workspace_id, callback.id))
-    return {"runs": runs}
+    mine = run_queries.Filters(callback=callback.id)
+    runs = await visit.services.db.read(lambda conn: run_queries.count(conn, visit.workspace_id, mine))
+    return {"runs": visit.language.up_to(runs, run_queries.COUNTED)}
 
 
 async def export(visit: Visit) -> Response:

@@ -66,9 +66,10 @@ class Language:
             one, many = text.split(" | ", 1)
             text = one if values.get("n") == 1 else many
         if not values:
-            return escape(text)
-        shown = {name: self.number(v) if isinstance(v, int | float) else v for name, v in values.items()}
-        return escape(text).format(**shown)
+            return _safe(text)
+        # Not `Markup.format`, which takes the text apart in Python at every call.
+        shown = {name: escape(self.number(v) if isinstance(v, int | float) else v) for name, v in values.items()}
+        return Markup(str(_safe(text)).format(**shown))  # noqa: S704 (the text and every value are escaped)
 
     def has(self, key: str) -> bool:
         """Whether there is such a text, for words that others make up (statuses, kinds, units)."""
@@ -92,6 +93,10 @@ class Language:
     def number(self, value: float) -> str:
         """Thousands separated: `18,412`."""
         return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+    def up_to(self, count: int, limit: int) -> int | str:
+        """A count that was not taken further than a limit: itself, or `1,000+`."""
+        return count if count < limit else f"{self.number(limit)}+"
 
     def short(self, value: float) -> str:
         """For plots and narrow places: `6.0 k`, `4.2 M`."""
@@ -190,16 +195,21 @@ class Language:
         """How long ago as an element: exact on hover, kept fresh by `clock.js`."""
         if at is None:
             return Markup("–")
-        return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
-            iso(at), self.exact(at), self.ago_text(at)
+        return Markup(  # noqa: S704 (numbers and our own words)
+            f'<time datetime="{iso(at)}" title="{self.exact(at)}" data-ago>{self.ago_text(at)}</time>'
         )
 
     def moment(self, at: float) -> Markup:
         """The day and the time of day as an element: `Nov 21, 09:44:02`."""
         comma = " " if self.chinese else ", "
-        return Markup('<time datetime="{}" title="{}">{}{}{}</time>').format(
-            iso(at), self.exact(at), self.date(at), comma, self.clock(at)
+        return Markup(  # noqa: S704 (numbers and our own words)
+            f'<time datetime="{iso(at)}" title="{self.exact(at)}">{self.date(at)}{comma}{self.clock(at)}</time>'
         )
+
+
+@cache
+def _safe(text: str) -> Markup:
+    return escape(text)
 
 
 @cache

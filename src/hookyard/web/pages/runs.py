@@ -31,7 +31,7 @@ async def runs_page(visit: Visit) -> Response:
             "alive": [] if after else queries.alive(conn, workspace, filters),
             "rows": rows,
             "following": following,
-            "counts": queries.counts(conn, workspace),
+            "counts": {tab: queries.count(conn, workspace, queries.Filters(tab)) for tab in _TABS},
             "callbacks": queries.callback_names(conn, workspace),
         }
 
@@ -39,7 +39,9 @@ async def runs_page(visit: Visit) -> Response:
     shown = {run.id for run in data["alive"]}
     data["rows"] = [run for run in data["rows"] if run.id not in shown]
     statuses = [s for s in queries.STATUSES if s not in _TABS]
-    return await visit.page("runs.html", filters=filters, tab_names=_TABS, statuses=statuses, **data)
+    return await visit.page(
+        "runs.html", filters=filters, tab_names=_TABS, statuses=statuses, counted=queries.COUNTED, **data
+    )
 
 
 async def run_page(visit: Visit) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -32,6 +32,11 @@ THEME_COOKIE = "hookyard_theme"
 ZONE_COOKIE = "hookyard_zone"
 
 Page = Callable[["Visit"], Awaitable[Response]]
+
+
+@lru_cache(maxsize=4096)  # a list names the same few hundred things again and again
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 @dataclass
@@ -133,7 +138,9 @@ class Visit:
 
     def path(self, *parts: str, **query: str | int | None) -> str:
         """An address inside the workspace; empty parameters are left out."""
-        whole = "/w/" + "/".join(quote(part, safe="") for part in (self.workspace_id or self.home, *parts))
+        whole = "/w/" + "/".join(map(_quoted, (self.workspace_id or self.home, *parts)))
+        if not query:
+            return whole
         given = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
         return f"{whole}?{urlencode(given)}" if given else whole
 

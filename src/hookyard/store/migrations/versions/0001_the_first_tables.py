@@ -174,6 +174,14 @@ def upgrade() -> None:
         sa.Column("last_duplicate_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
+    op.create_index(
+        "ix_events_replay_of",
+        "events",
+        ["replay_of", "workspace_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("replay_of IS NOT NULL"),
+        postgresql_where=sa.text("replay_of IS NOT NULL"),
+    )
     op.create_index("ix_events_workspace_id_id", "events", ["workspace_id", "id"], unique=False)
     op.create_index("ix_events_workspace_id_name_id", "events", ["workspace_id", "name", "id"], unique=False)
     op.create_index("ix_events_workspace_id_subject_id", "events", ["workspace_id", "subject", "id"], unique=False)
@@ -273,7 +281,23 @@ def upgrade() -> None:
     op.create_index("ix_runs_callback_id_id", "runs", ["callback_id", "id"], unique=False)
     op.create_index("ix_runs_callback_id_subject", "runs", ["callback_id", "subject", "queued_at"], unique=False)
     op.create_index("ix_runs_conversation_id", "runs", ["conversation_id"], unique=False)
+    op.create_index(
+        "ix_runs_denied",
+        "runs",
+        ["workspace_id", "denied", "id"],
+        unique=False,
+        sqlite_where=sa.text("denied > 0"),
+        postgresql_where=sa.text("denied > 0"),
+    )
     op.create_index("ix_runs_event_id", "runs", ["event_id"], unique=False)
+    op.create_index(
+        "ix_runs_modified",
+        "runs",
+        ["workspace_id", "modified", "id"],
+        unique=False,
+        sqlite_where=sa.text("modified > 0"),
+        postgresql_where=sa.text("modified > 0"),
+    )
     op.create_index("ix_runs_status_worker_id", "runs", ["status", "worker_id"], unique=False)
     op.create_index("ix_runs_status_workspace_id_id", "runs", ["status", "workspace_id", "id"], unique=False)
     op.create_index("ix_runs_workspace_id_id", "runs", ["workspace_id", "id"], unique=False)
@@ -337,8 +361,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_tasks")),
         sa.UniqueConstraint("workspace_id", "task_id", name=op.f("uq_tasks_workspace_id_task_id")),
     )
-    op.create_index("ix_tasks_workspace_id_status", "tasks", ["workspace_id", "status", "updated_at"], unique=False)
-    op.create_index("ix_tasks_workspace_id_updated_at", "tasks", ["workspace_id", "updated_at"], unique=False)
+    op.create_index(
+        "ix_tasks_open_status",
+        "tasks",
+        ["workspace_id", "status", "updated_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NULL"),
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.create_index(
+        "ix_tasks_open_updated_at",
+        "tasks",
+        ["workspace_id", "updated_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NULL"),
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from hookyard.store import schema
 from hookyard.web.pages.queries.cursor import run_floor
-from hookyard.web.pages.queries.runs import agent_name
+from hookyard.web.pages.queries.runs import STATUSES, agent_name
 
 LAST = 24
 """Runs of a strip."""
@@ -137,29 +137,31 @@ def _agent(given: object) -> str:
     return agent_name(given if isinstance(given, str) else json.dumps(given))
 
 
+_LATEST = (
+    select(schema.runs.c.queued_at)
+    .where(schema.runs.c.callback_id == bindparam("callback"))
+    .order_by(schema.runs.c.id.desc())
+    .limit(1)
+)
+
+
 def _latest(conn: Connection, ids: Sequence[str]) -> dict[str, float]:
     """When each was queued last: one look into an index for each."""
-    runs = schema.runs.c
-    times = {}
-    for key in ids:
-        at = conn.execute(
-            select(runs.queued_at).where(runs.callback_id == key).order_by(runs.id.desc()).limit(1)
-        ).scalar()
-        if at is not None:
-            times[key] = at
-    return times
+    found = ((key, conn.execute(_LATEST, {"callback": key}).scalar()) for key in ids)
+    return {key: at for key, at in found if at is not None}
 
 
-def last_runs(conn: Connection, callback_id: str, limit: int = LAST) -> tuple[LastRun, ...]:
+_LAST_RUNS = (
+    select(*(schema.runs.c[name] for name in ("id", "status", "reason", "queued_at", "denied", "modified")))
+    .where(schema.runs.c.callback_id == bindparam("callback"))
+    .order_by(schema.runs.c.id.desc())
+    .limit(LAST)
+)
+
+
+def last_runs(conn: Connection, callback_id: str) -> tuple[LastRun, ...]:
     """The newest runs of a callback, oldest first."""
-    runs = schema.runs.c
-    query = (
-        select(runs.id, runs.status, runs.reason, runs.queued_at, runs.denied, runs.modified)
-        .where(runs.callback_id == callback_id)
-        .order_by(runs.id.desc())
-        .limit(limit)
-    )
-    return tuple(LastRun(*row) for row in reversed(conn.execute(query).all()))
+    return tuple(LastRun(*row) for row in reversed(conn.execute(_LAST_RUNS, {"callback": callback_id}).all()))
 
 
 def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
@@ -167,7 +169,8 @@ def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
     runs = schema.runs.c
     query = (
         select(runs.status, func.count())
-        .where(runs.workspace_id == workspace_id, runs.id >= run_floor(now - DAY))
+        # Every status, named: so it is counted in the index by status alone.
+        .where(runs.status.in_(STATUSES), runs.workspace_id == workspace_id, runs.id >= run_floor(now - DAY))
         .group_by(runs.status)
     )
     counts: dict[str, int] = dict(conn.execute(query).all())
@@ -195,14 +198,6 @@ def agents(conn: Connection) -> list[Agent]:
         detail = config.get("model") or config.get("url") or " ".join(program) or ""
         found.append(Agent(name, str(config.get("kind", "")), str(detail), config))
     return found
-
-
-def count_runs(conn: Connection, workspace_id: str, callback_id: str) -> int:
-    """How many runs a callback has had."""
-    runs = schema.runs.c
-    return conn.execute(
-        select(func.count()).where(runs.workspace_id == workspace_id, runs.callback_id == callback_id)
-    ).scalar_one()
 
 
 def past_events(conn: Connection, workspace_id: str, names: Sequence[str], limit: int = 50) -> list[Any]:

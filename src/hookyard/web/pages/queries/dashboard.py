@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Integer, cast, func, select
+from sqlalchemy import BigInteger, Connection, cast, func, select
 
 from hookyard.store import schema
 from hookyard.web.pages.queries.cursor import delivery_floor, run_floor
+from hookyard.web.pages.queries.runs import STATUSES
 from hookyard.web.pages.queries.webhooks import tool_of
 
 SAMPLE = 1000
@@ -86,20 +87,22 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
     runs = schema.runs.c
     start = now - seconds
     mine = [runs.workspace_id == workspace_id] + ([runs.callback_id == callback] if callback else [])
-    step = seconds / steps
-    place = cast((runs.queued_at - start) / step - 0.5, Integer)
+    # In whole milliseconds: what becomes of a fraction differs between the databases.
+    place = cast((runs.queued_at - start) * 1000, BigInteger) // round(seconds * 1000 / steps)
     counted = conn.execute(
-        select(place.label("place"), runs.status, func.count())
+        select(place.label("place"), runs.status, func.count(), func.sum(runs.tool_calls))
         .where(*mine, runs.id >= run_floor(start), runs.queued_at >= start)
         .group_by("place", runs.status)
     )
     buckets: list[dict[str, int]] = [{} for _ in range(steps)]
-    for number, status, count in counted:
+    calls = 0
+    for number, status, count, called in counted:
         bucket = buckets[max(0, min(steps - 1, number))]
         bucket[status] = bucket.get(status, 0) + count
+        calls += int(called or 0)
     before = conn.execute(
         select(runs.status, func.count())
-        .where(*mine, runs.id >= run_floor(start - seconds), runs.id < run_floor(start))
+        .where(*mine, runs.status.in_(STATUSES), runs.id >= run_floor(start - seconds), runs.id < run_floor(start))
         .group_by(runs.status)
     )
     newest = conn.execute(
@@ -108,7 +111,6 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
         .order_by(runs.id.desc())
         .limit(SAMPLE)
     ).all()
-    calls = conn.execute(select(func.sum(runs.tool_calls)).where(*mine, runs.id >= run_floor(start))).scalar() or 0
     spend = schema.spend.c
     day = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     tokens = (
@@ -117,7 +119,7 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
     return Figures(
         tuple(buckets), dict(before.all()), tuple(max(0.0, r.started_at - r.queued_at) for r in newest),
         _slowest(conn, workspace_id, [(r.callback_id, r.started_at, r.finished_at) for r in newest]),
-        _denied(conn, workspace_id, start), int(calls), int(tokens), _queue(conn, workspace_id, now),
+        _denied(conn, workspace_id, start), calls, int(tokens), _queue(conn, workspace_id, now),
     )  # fmt: skip
 
 
@@ -179,7 +181,10 @@ def _queue(conn: Connection, workspace_id: str, now: float) -> Queue:
     )
     counts = {(bool(ours), status): count for ours, status, count in alive}
     oldest = conn.execute(
-        select(func.min(runs.queued_at)).where(runs.workspace_id == workspace_id, runs.status == "queued")
+        select(runs.queued_at)
+        .where(runs.workspace_id == workspace_id, runs.status == "queued")
+        .order_by(runs.id)
+        .limit(1)
     ).scalar()
     by_callback = conn.execute(
         select(callbacks.name, runs.status, func.count())

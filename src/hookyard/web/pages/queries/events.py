@@ -186,7 +186,7 @@ def one(conn: Connection, workspace_id: str, event_id: str) -> EventPage | None:
         )  # fmt: skip
         siblings = list(around.all())
     replays = conn.execute(
-        select(events.id).where(events.workspace_id == workspace_id, events.id > event_id, events.replay_of == event_id)
+        select(events.id).where(events.workspace_id == workspace_id, events.replay_of == event_id)
         .order_by(events.id)
         .limit(10)
     ).scalars()  # fmt: skip

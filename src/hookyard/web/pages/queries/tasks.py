@@ -277,7 +277,7 @@ def choices(conn: Connection, workspace_id: str) -> tuple[list[tuple[str, str]],
     ).all()
     newest = (
         select(tasks.type)
-        .where(tasks.workspace_id == workspace_id)
+        .where(tasks.workspace_id == workspace_id, tasks.deleted_at.is_(None))
         .order_by(tasks.updated_at.desc())
         .limit(500)
         .subquery()

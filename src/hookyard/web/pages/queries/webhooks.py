@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from hookyard.store import schema
 from hookyard.web.pages.queries.cursor import delivery_floor
@@ -87,26 +87,25 @@ _FIELDS = [
 ]
 
 
+_NEWEST = (
+    select(*_FIELDS)
+    .where(
+        schema.deliveries.c.workspace_id == bindparam("workspace"), schema.deliveries.c.webhook == bindparam("webhook")
+    )
+    .order_by(schema.deliveries.c.id.desc())
+    .limit(_RECENT)
+)
+
+
 def health(conn: Connection, workspace_id: str, name: str) -> Health:
     """How one webhook does."""
-    table = schema.deliveries.c
-    query = (
-        select(*_FIELDS)
-        .where(table.workspace_id == workspace_id, table.webhook == name)
-        .order_by(table.id.desc())
-        .limit(_RECENT)
-    )
-    rows = [_row(row) for row in conn.execute(query)]
-    ended = [row for row in rows if row.state != "pending"]
-    good = [row for row in ended if row.state not in FAILED]
-    times = sorted(row.ms for row in good if row.ms is not None)
-    failures = 0
-    for row in ended:
-        if row.state not in FAILED:
-            break
-        failures += 1
+    rows = conn.execute(_NEWEST, {"workspace": workspace_id, "webhook": name}).all()
+    ended = [(row.state not in FAILED, row.duration_ms) for row in rows if row.state != "pending"]
+    times = sorted(ms for good, ms in ended if good and ms is not None)
+    failures = next((place for place, (good, _) in enumerate(ended) if good), len(ended))
     p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else None
-    return Health(tuple(reversed(rows[:LAST])), len(ended), len(good), p95, failures)
+    last = tuple(_row(row) for row in reversed(rows[:LAST]))
+    return Health(last, len(ended), sum(good for good, _ in ended), p95, failures)
 
 
 def names(conn: Connection, workspace_id: str, now: float) -> tuple[list[str], int]:
