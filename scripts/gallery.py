@@ -1,8 +1,7 @@
 """Every page in every look, to be looked at one by one: `uv run python -m scripts.gallery FOLDER`.
 
 Starts the product with sample data on a free port and photographs each page in Chromium: light, dark and as a phone,
-in both
-languages. The pictures of the documentation are made by `scripts.screenshots`, from a story that really happened.
+in both languages. The pictures of the documentation are made by `scripts.screenshots`, from a story that happened.
 """
 
 from __future__ import annotations
@@ -47,11 +46,14 @@ def take(
     page = context.new_page()
     page.goto(started.url + path, wait_until="load")
     page.wait_for_timeout(250)
-    page.screenshot(path=to, full_page=whole)
+    if whole:  # as tall as what there is, so that what sticks to an edge of the window is at that edge
+        tall = page.evaluate("() => Math.min(6000, document.documentElement.scrollHeight)")
+        page.set_viewport_size({"width": size[0], "height": max(size[1], tall)})
+    page.screenshot(path=to)
     context.close()
 
 
-def every(browser: Browser, started: World, folder: Path) -> int:
+def every(browser: Browser, started: World, folder: Path, only: str = "") -> int:
     """Every page in every look; how many."""
     count = 0
     looks = [("light", WIDE), ("dark", WIDE), ("light", PHONE)]
@@ -61,6 +63,8 @@ def every(browser: Browser, started: World, folder: Path) -> int:
                 name = re.sub(r"\W+", "-", path.removeprefix(f"/w/{sample.workspace}/"))[:60].strip("-")
                 look = "phone" if size is PHONE else theme
                 to = folder / f"{sample.language}-{look}-{name}.png"
+                if only not in to.name:
+                    continue
                 take(browser, started, path, to, language=sample.language, theme=theme, size=size, whole=True)
                 count += 1
     return count
@@ -70,6 +74,7 @@ def main() -> int:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("--only", default="", help="pages whose picture's name holds this")
     given = parser.parse_args()
     if CHROMIUM is None:
         print("no Chromium here: apt-get install chromium fonts-noto-cjk", file=sys.stderr)
@@ -82,7 +87,7 @@ def main() -> int:
         member = samples[0].user_ids[0]
         started.call(started.services.accounts.change(member, is_admin=True))  # type: ignore[arg-type]
         given.folder.mkdir(parents=True, exist_ok=True)
-        print(f"{every(browser, started, given.folder)} pictures in {given.folder}")
+        print(f"{every(browser, started, given.folder, given.only)} pictures in {given.folder}")
         browser.close()
     return 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ class Sample:
             enabled = place != 9
             spec = {
                 "name": en if self.language == "en" else zh, "enabled": enabled, "events": events, "agent": agent,
-                "prompt": PROMPTS[self.language] if place == 0 else f"{{{{eventName}}}}: {en}", "condition": condition,
+                "prompt": _prompt(self.language, place), "condition": condition,
                 "timeoutSeconds": 900 if place < 2 else None,
             }  # fmt: skip
             versions = 7 if place == 0 else 1 + place % 4
@@ -275,14 +276,17 @@ class Sample:
                     "duplicates": 2 if number % 17 == 0 else 0,
                 }
             )  # fmt: skip
-        self._put(conn, schema.events, self.event_rows)
 
     def _runs(self, conn: Connection, chance: random.Random) -> None:
         attempts = []
         for number in range(self.runs):
             event = self.event_rows[number * len(self.event_rows) // self.runs]
             alive = number >= self.runs - 2
-            place = 3 if number % 13 == 5 else chance.choice([0, 0, 0, 1, 1, 2, 4, 5, 6])
+            heard = [n for n, one in enumerate(CALLBACKS[:7]) if event["name"] in one[2]]
+            place = chance.choice(heard)
+            # What the gates said agrees with the run that there is.
+            others = str(event["verdicts"]).replace("q", "c").replace("m", "o")
+            event["verdicts"] = others[:place] + "q" + others[place + 1 :]
             status = (
                 "running" if alive else ("failed" if place == 3 and chance.random() < 0.7 else chance.choice(OUTCOMES))
             )
@@ -292,7 +296,7 @@ class Sample:
             row = {
                 "id": self._id("run", queued, chance), "workspace_id": self.workspace, "callback_id": self.callback_ids[place],
                 "callback_version": 7 if place == 0 else 1 + place % 4, "event_id": event["id"], "conversation_id": self._id("conversation", queued, chance),
-                "status": status, "prompt": PROMPTS[self.language], "context": event["variables"], "agent": CALLBACKS[place][4],
+                "status": status, "prompt": _filled(self.language, place, event), "context": event["variables"], "agent": CALLBACKS[place][4],
                 "reason": {"failed": "output limit exceeded", "skipped": "quota of the day is spent", "timed_out": "over 15 min"}.get(status),
                 "timeout_seconds": 900.0, "subject": event["subject"], "queued_at": queued, "started_at": started,
                 "finished_at": None if alive or started is None else min(self.now, started + took), "attempt": 1, "worker_id": "wrk_1",
@@ -307,6 +311,7 @@ class Sample:
                     "finished_at": row["finished_at"], "outcome": None if alive else status,
                 }
             )  # fmt: skip
+        self._put(conn, schema.events, self.event_rows)
         self._put(conn, schema.runs, self.run_rows)
         self._put(conn, schema.attempts, attempts)
 
@@ -323,7 +328,7 @@ class Sample:
         run = self.story
         entries = [
             {"run_id": run["id"], "seq": seq, "attempt": 1, "at": run["started_at"] + offset, "kind": kind, "data": json.dumps(data, ensure_ascii=False)}
-            for seq, (offset, kind, data) in enumerate(_story(self.language), 1)
+            for seq, (offset, kind, data) in enumerate(_story(self.language, run))
         ]  # fmt: skip
         self._put(conn, schema.run_entries, entries)
         answer = entries and json.loads(entries[-1]["data"])["text"]
@@ -333,7 +338,7 @@ class Sample:
             .values(answer=answer, denied=1, modified=1, tool_calls=4)
         )
         alive = self.run_rows[-1]
-        for seq, (offset, kind, data) in enumerate(list(_story(self.language))[:4], 1):
+        for seq, (offset, kind, data) in enumerate(list(_story(self.language, alive))[:5]):
             row = {
                 "run_id": alive["id"],
                 "seq": seq,
@@ -413,7 +418,33 @@ def _verdict(
     }  # fmt: skip
 
 
-def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
+def _prompt(language: str, place: int) -> str:
+    return PROMPTS[language] if place == 0 else f"{{{{eventName}}}}: {CALLBACKS[place][language != 'en']}"
+
+
+def _filled(language: str, place: int, event: dict[str, Any]) -> str:
+    variables = {**json.loads(event["variables"]), "eventName": event["name"]}
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: str(variables.get(found[1], "")), _prompt(language, place))
+
+
+def _story(language: str, run: dict[str, Any]) -> Iterator[tuple[float, str, dict[str, Any]]]:
+    """What happened in a run: seconds after its start, kind and data of each entry."""
+    totals = {
+        3.15: (1, 1204, 96),
+        9.5: (2, 3020, 214),
+        41.0: (3, 8610, 640),
+        51.5: (4, 14_420, 812),
+        105.5: (5, 20_180, 1630),
+    }
+    told = _told(language, json.loads(run["context"]).get("taskId", "task-12"), run["prompt"])
+    usage = [
+        (at, "usage", {"turn": turn, "inputTokens": sent, "outputTokens": made})
+        for at, (turn, sent, made) in totals.items()
+    ]
+    yield from sorted((*told, *usage), key=lambda entry: entry[0])
+
+
+def _told(language: str, task: str, prompt: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
     zh = language != "en"
     gate, freeze = "security-gate", "freeze-window"
     both = [_verdict(gate, "ok"), _verdict(freeze, "ok")]
@@ -422,12 +453,7 @@ def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
         "message",
         {
             "role": "user",
-            "text": PROMPTS[language]
-            .replace("{{taskId}}", "task-12")
-            .replace("{{taskStatus}}", "blocked")
-            .replace("{{updatedBy}}", PEOPLE[language][0])
-            .replace("{{taskTitle}}", TITLES[language][0])
-            .replace("{{changes}}", '{"status":"blocked"}'),
+            "text": prompt,
         },
     )
     yield (
@@ -435,12 +461,12 @@ def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
         "message",
         {
             "role": "assistant",
-            "text": "我先读任务和评论,再看回调服务的日志。"
+            "text": "我先读任务和评论，再看回调服务的日志。"
             if zh
             else "I’ll read the task and its comments first, then the logs of the callback service.",
         },
     )
-    yield 3.2, "tool_call", {"callId": "a", "name": "get_task", "args": '{"taskId": "task-12"}'}
+    yield 3.2, "tool_call", {"callId": "a", "name": "get_task", "args": json.dumps({"taskId": task})}
     yield (
         3.21,
         "decision",
@@ -518,7 +544,7 @@ def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
         "message",
         {
             "role": "assistant",
-            "text": "冻结期内不能重启,而且重启只会掩盖原因。我不动 Pod,把发现写下来。"
+            "text": "冻结期内不能重启，而且重启只会掩盖原因。我不动 Pod,把发现写下来。"
             if zh
             else "A restart isn’t allowed during the freeze, and it would only hide the cause. I’ll leave the pods alone and report what I found.",
         },
@@ -531,7 +557,7 @@ def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
             "name": "comment_task",
             "args": json.dumps(
                 {
-                    "taskId": "task-12",
+                    "taskId": task,
                     "content": "Cause: the bank-b pool has 8 slots and Bank B now answers in about 30 s.",
                 }
             ),
@@ -545,8 +571,8 @@ def _story(language: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
     yield (
         91.2,
         "tool_result",
-        {"callId": "d", "result": "Comment added to task-12", "success": True, "durationMs": 52.0, "ran": True},
+        {"callId": "d", "result": f"Comment added to {task}", "success": True, "durationMs": 52.0, "ran": True},
     )
     answer_en = "Callbacks time out because the `bank-b` connection pool has 8 slots and Bank B now answers in about 30 s.\n\n1. Raise the pool from 8 to 32 in `config/pools.yaml` after the freeze.\n2. Answer Bank B before the ledger write, so that a slow bank cannot hold a slot.\n\nNo production change was made."
-    answer_zh = "回调超时是因为 `bank-b` 连接池只有 8 个位置,而 B 银行现在约 30 秒才应答。\n\n1. 冻结结束后把 `config/pools.yaml` 里的连接池从 8 调到 32。\n2. 先应答 B 银行再写账本,慢银行就不会占住位置。\n\n没有改动生产环境。"
+    answer_zh = "回调超时是因为 `bank-b` 连接池只有 8 个位置，而 B 银行现在约 30 秒才应答。\n\n1. 冻结结束后把 `config/pools.yaml` 里的连接池从 8 调到 32。\n2. 先应答 B 银行再写账本，慢银行就不会占住位置。\n\n没有改动生产环境。"
     yield 106.0, "message", {"role": "assistant", "text": answer_zh if zh else answer_en}

@@ -19,6 +19,7 @@ from hookyard.web.pages.gates import line_of
 from hookyard.web.pages.highlight import javascript, json_text
 from hookyard.web.pages.language import language
 from hookyard.web.pages.plots import Tick, columns, nice_top, ticks
+from hookyard.web.pages.preview import pieces
 from hookyard.web.pages.prose import prose
 from hookyard.web.pages.queries.cursor import number_and_id, run_floor, with_number
 from hookyard.web.pages.queries.events import Verdict
@@ -109,6 +110,25 @@ def test_the_same_call_id_of_another_attempt_is_another_call() -> None:
     changed = assembly.add([entry(3, "tool_result", 2, callId="x", result="r")])
     assert [item.text for item in changed] == ["b"]
     assert [item.kind for item in assembly.items.values()] == ["tool", "attempt", "tool"]
+
+
+def test_tokens_of_a_turn_are_the_difference_of_totals() -> None:
+    assembly = Assembly()
+    totals = [(1, 1, 100, 10), (1, 2, 250, 30), (1, 2, 250, 32), (1, 3, 250, 32), (2, 1, 90, 5), (2, 2, 40, 9)]
+    assert not assembly.add(
+        Entry(seq, attempt, 0.0, "usage", {"turn": turn, "inputTokens": sent, "outputTokens": made})
+        for seq, (attempt, turn, sent, made) in enumerate(totals)
+    )
+    # Nothing of a turn that used nothing, nor of one whose agent counts backwards.
+    assert assembly.turns == [(100, 10), (150, 22), (90, 5)]
+
+
+def test_what_was_inserted_into_a_prompt_is_marked_where_it_is_certain() -> None:
+    ctx = {"taskId": "task-1", "retryCount": 2}
+    marked = pieces("{{taskId}}: {{retryCount}}{{gone}}", "task-1: 2", ctx)
+    assert [(one.kind, one.text) for one in marked] == [("put", "task-1"), ("text", ": "), ("put", "2"), ("put", "")]
+    assert [one.text for one in pieces("{{taskId}}", "<fenced>task-1", ctx)] == ["<fenced>task-1"]
+    assert [one.text for one in pieces("{{ broken", "as it was", ctx)] == ["as it was"]
 
 
 def test_a_message_that_comes_in_pieces_is_one() -> None:

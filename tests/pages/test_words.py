@@ -85,6 +85,6 @@ def test_the_usual_faults_of_a_prompt_are_said_in_chinese() -> None:
     ]
     assert len(problems) == 4
     for problem in problems:
-        assert any("\u4e00" <= letter <= "\u9fff" for letter in ZH.problem(problem.message)), problem.message
-        assert EN.problem(problem.message).unescape() == problem.message
-    assert ZH.problem("<b>") == "&lt;b&gt;"
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in ZH.message(problem.message)), problem.message
+        assert EN.message(problem.message).unescape() == problem.message
+    assert ZH.message("<b>") == "&lt;b&gt;"

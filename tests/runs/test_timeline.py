@@ -77,6 +77,22 @@ async def test_entries_are_seen_while_the_run_goes_on(scene: Scene) -> None:
     assert [seq for seq, *_ in entries(scene)] == [0, 1]
 
 
+async def test_the_usage_of_each_turn_is_kept(scene: Scene) -> None:
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+    # One answer may be told several times, and its count of tokens may be mended later.
+    for requests, sent, made in ((1, 100, 10), (1, 100, 10), (2, 250, 30), (2, 250, 32), (2, 250, 32)):
+        timeline.usage(Usage(sent, made, requests))
+    timeline.usage(Usage(9, 9))  # an agent that knows no turns
+    await closed(scene, timeline, claim)
+    kept = [data for _, _, kind, data in entries(scene) if kind == "usage"]
+    assert [(one["turn"], one["inputTokens"], one["outputTokens"]) for one in kept] == [
+        (1, 100, 10),
+        (2, 250, 30),
+        (2, 250, 32),
+    ]
+
+
 async def test_a_late_attempt_writes_nothing(scene: Scene) -> None:
     claim = a_claim(scene)
     late = Timeline(claim, scene.database, scene.clock)

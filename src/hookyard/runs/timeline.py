@@ -13,6 +13,7 @@ Kinds and their data (JSON):
 - `decision`: point, event, result, message, content, callId, verdicts [{webhook, result, message, deliveryId, attempts,
   durationMs, failed, before, after}]
 - `note`: text
+- `usage`: turn, inputTokens, outputTokens: the attempt's totals with that answer of the model, counted from 1
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class EntryKind(StrEnum):
     TOOL_RESULT = "tool_result"
     DECISION = "decision"
     NOTE = "note"
+    USAGE = "usage"
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class Timeline:
         self._over = False
         self._gathered = Progress()
         self._total = claim.spent
+        self._told = Usage()
         self._writing: asyncio.Task[None] | None = None
         self.last_message = ""
 
@@ -160,6 +163,10 @@ class Timeline:
         """See `agents.base.Recorder`."""
         self._total = add_usage(self._claim.spent, usage)
         self._gathered.used = True
+        if usage.requests and _tokens(usage) != _tokens(self._told):
+            self._told = usage
+            data = {"turn": usage.requests, "inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens}
+            self._add(EntryKind.USAGE, data)
         self._write_soon()
 
     def note(self, text: str) -> None:
@@ -240,6 +247,10 @@ async def finished(task: asyncio.Future[Any]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _tokens(usage: Usage) -> tuple[int, int]:
+    return usage.input_tokens, usage.output_tokens
 
 
 def add_usage(before: Usage, now: Usage) -> Usage:

@@ -205,7 +205,7 @@ async def stream(request: Request) -> Response:
     for asked in request.query_params.getlist("t")[:_TOPICS]:
         topic, _, after = asked.partition("@")
         if await _may_follow(visit.services, visit.session, topic):
-            feeds.append((feed_of(visit.services, topic), int(after) if after.isascii() and after.isdigit() else 0))
+            feeds.append((feed_of(visit.services, topic), int(after) if after.isascii() and after.isdigit() else -1))
     return StreamingResponse(_events(reader, feeds), media_type="text/event-stream", headers=_HEADERS)
 
 

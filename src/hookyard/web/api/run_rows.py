@@ -135,6 +135,7 @@ def _timeline(conn: Connection, run_id: RunId) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     decisions: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
+    usage: list[dict[str, Any]] = []
     unanswered: dict[tuple[int, str], dict[str, Any]] = {}
     for row in reversed(conn.execute(newest).all()):
         data = json.loads(row.data)
@@ -152,6 +153,8 @@ def _timeline(conn: Connection, run_id: RunId) -> dict[str, Any]:
                 (calls.append(shown) if call is None else call.update(data))
             case EntryKind.DECISION:
                 decisions.append(shown)
+            case EntryKind.USAGE:
+                usage.append(shown)
             case _:
                 notes.append(shown)
     return {
@@ -159,6 +162,7 @@ def _timeline(conn: Connection, run_id: RunId) -> dict[str, Any]:
         "toolCalls": calls,
         "decisions": decisions,
         "notes": notes,
+        "usageByTurn": usage,
         "entriesLeftOut": max(0, total - MAX_ENTRIES),
     }
 

@@ -35,7 +35,7 @@ def marks(visit: Visit, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
     for run in runs:
         kind = "denied" if run.denied and run.status == "succeeded" else KINDS.get(run.status, "none")
         tip = f"{words.word('status', run.status)}, {words.ago_text(run.at)}" + (
-            f": {run.reason}" if run.reason else ""
+            f": {words.message(run.reason)}" if run.reason else ""
         )
         found.append(Tick(kind, tip, visit.path("runs", run.id)))
     return found
@@ -157,10 +157,10 @@ async def import_page(visit: Visit) -> Response:
             forget(visit.services, visit.workspace_id)
             return visit.to(visit.path("automations"), "imported")
     except HookyardError as error:
-        problem = (
-            "; ".join(f"{p.field}: {p.message}" for p in error.problems) if isinstance(error, InvalidError) else ""
-        )
-        return await visit.page("import.html", 422, text=text, changes=None, problem=problem or error.what)
+        faults = error.problems if isinstance(error, InvalidError) else ()
+        said = [f"{p.field}: {visit.language.message(p.message)}" for p in faults]
+        problem = "; ".join(said) or visit.language.message(error.what)
+        return await visit.page("import.html", 422, text=text, changes=None, problem=problem)
     return await visit.page("import.html", text=text, changes=changes, problem="")
 
 

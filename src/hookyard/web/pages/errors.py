@@ -39,8 +39,8 @@ async def error_page(visit: Visit, error: HookyardError) -> Response:
     """A page that says what is wrong and the mend."""
     status = status_of(error)
     known = status in (401, 403, 404, 429, 503)
-    words = visit.language.t(f"error.{status}") if known else error.what
-    mend = "" if known and status == 404 else (error.mend or "")
+    words = visit.language.t(f"error.{status}") if known else visit.language.message(error.what)
+    mend = "" if known and status == 404 else visit.language.message(error.mend or "")
     response = await visit.page("error.html", status, code=status, words=words, mend=mend)
     if isinstance(error, TemporaryError):
         response.headers["Retry-After"] = str(int(error.retry_after or 2))

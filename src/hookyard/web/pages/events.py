@@ -12,6 +12,7 @@ from hookyard.clock import iso
 from hookyard.errors import NotFoundError
 from hookyard.ids import EventId
 from hookyard.web.pages.gates import line_of
+from hookyard.web.pages.origin import origin
 from hookyard.web.pages.queries import events as queries
 from hookyard.web.pages.visit import Visit
 
@@ -64,6 +65,7 @@ async def event_page(visit: Visit) -> Response:
         tab=visit.query("tab", "cloudevent", "operation"),
         cloud=json.dumps(cloud_event(found, workspace), ensure_ascii=False),
         types=_types(visit, found.event.name),
+        origin=None if found.chain or found.event.replay_of else origin(visit, found.event.name, found.event.variables),
         max_chain=live.number("eventCallback.maxChain"),
     )
 

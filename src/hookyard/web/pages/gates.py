@@ -64,15 +64,15 @@ def _said(verdict: Verdict, words: Language) -> tuple[Markup, Markup]:
         case letters.CONDITION:
             return t("gate.condition"), Markup("")
         case letters.CONDITION_ERROR:
-            return t("gate.condition_error"), Markup.escape(detail.get("error", ""))
+            return t("gate.condition_error"), words.message(detail.get("error", ""))
         case letters.DUPLICATE:
             return t("gate.duplicate"), t("gate.duplicate_why", id=detail.get("event", "")[-6:])
         case letters.OPERATION:
             return t("gate.operation"), t("gate.operation_why", id=detail.get("event", "")[-6:])
         case letters.LOOP:
-            return t("gate.loop"), Markup.escape(detail.get("reason", ""))
+            return t("gate.loop"), words.message(detail.get("reason", ""))
         case letters.QUOTA | letters.SKIPPED:
-            return t("gate.skipped"), Markup.escape(detail.get("reason", "") or verdict.run_reason or "")
+            return t("gate.skipped"), words.message(detail.get("reason", "") or verdict.run_reason or "")
         case letters.MERGED:
             return t("gate.merged"), t("gate.merged_why", n=max(1, verdict.batch_size))
         case _:

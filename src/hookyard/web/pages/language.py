@@ -6,7 +6,6 @@ Nothing here knows a request or the database.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,19 +17,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from hookyard.clock import iso
+from hookyard.web.pages.messages import chinese
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
 CODES = ("en", "zh-CN")
-# What the checks of templates say, in English, and the key of the same in the texts.
-_PROBLEMS = tuple(
-    (re.compile(pattern), key)
-    for pattern, key in (
-        (r"only (?P<some>.+) carries (?P<name>\w+); for (?P<others>.+) it is empty", "partly"),
-        (r"the prompt is empty; say what the agent shall do", "empty"),
-        (r"no chosen event \((?P<events>.+)\) carries '(?P<name>.+)'; did you mean (?P<near>\w+)\?", "near"),
-        (r"no chosen event \((?P<events>.+)\) carries '(?P<name>.+)'", "unknown"),
-    )
-)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -80,13 +70,9 @@ class Language:
         key = f"{group}.{name}"
         return self.t(key) if key in self.texts else escape(name)
 
-    def problem(self, message: str) -> Markup:
-        """What is wrong with a text, in the reader's language where it is one of the usual faults."""
-        if self.chinese:
-            for pattern, key in _PROBLEMS:
-                if match := pattern.fullmatch(message):
-                    return self.t(f"problem.{key}", **match.groupdict())
-        return escape(message)
+    def message(self, message: str) -> Markup:
+        """What another room says (an error, a reason, a note), in the reader's language where it is known there."""
+        return escape((chinese(message) if self.chinese else None) or message)
 
     # -- numbers -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,10 +69,14 @@ class Preview:
 
     @property
     def tokens(self) -> int:
-        """About how many tokens the prompt has: four letters of Latin, or one of Chinese, each."""
-        text = "".join(segment.text for segment in self.segments)
-        wide = sum(ord(letter) > 0x2E7F for letter in text)
-        return wide + (len(text) - wide + 3) // 4
+        """About how many tokens the prompt has."""
+        return about_tokens("".join(segment.text for segment in self.segments))
+
+
+def about_tokens(text: str) -> int:
+    """About how many tokens a text has: four letters of Latin, or one of Chinese, each."""
+    wide = sum(ord(letter) > 0x2E7F for letter in text)
+    return wide + (len(text) - wide + 3) // 4
 
 
 async def preview(
@@ -185,6 +189,22 @@ def segments(prompt: str, event: Event, kind: EventType | None, fence: str) -> l
         pieces.append(piece)
         room -= len(piece.text)
     return pieces
+
+
+def pieces(prompt: str, rendered: str, ctx: Mapping[str, Value]) -> list[Segment]:
+    """A prompt that was rendered, with what was inserted marked; in one piece where that cannot be told any more
+    (values behind fences, a template that was changed since)."""
+    try:
+        parts = template.parse(prompt).parts
+    except InvalidError:
+        parts = ()
+    found = [
+        Segment("put", shown_value(ctx.get(part.name)), part.name)
+        if isinstance(part, Placeholder)
+        else Segment("text", part)
+        for part in parts
+    ]
+    return found if "".join(one.text for one in found) == rendered else [Segment("text", rendered)]
 
 
 def shown_value(value: Value | None) -> str:

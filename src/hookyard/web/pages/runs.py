@@ -10,6 +10,8 @@ from starlette.responses import Response
 from hookyard.errors import NotFoundError
 from hookyard.ids import RunId
 from hookyard.runs import control
+from hookyard.web.pages.origin import origin
+from hookyard.web.pages.preview import about_tokens, pieces
 from hookyard.web.pages.queries import runs as queries
 from hookyard.web.pages.queries.frame import forget
 from hookyard.web.pages.timeline import Assembly
@@ -65,7 +67,10 @@ async def run_page(visit: Visit) -> Response:
         page=found,
         run=found.run,
         assembly=assembly,
-        items=list(assembly.items.values()),
+        items=[one for one in assembly.items.values() if one.kind != "prompt" or one.text != found.prompt],
+        pieces=pieces(found.template, found.prompt, found.context),
+        prompt_tokens=about_tokens(found.prompt),
+        origin=origin(visit, found.run.event, found.context) if not found.chain else None,
         begun=begun,
         alive=found.run.status in queries.ALIVE,
         retryable=found.run.status in _RETRYABLE,

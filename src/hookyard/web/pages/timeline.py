@@ -79,10 +79,24 @@ class Assembly:
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
-        self.seq = 0
+        self.seq = -1
         self._calls: dict[tuple[int, str], str] = {}
         self._attempt = 0
         self.decisions: dict[str, dict[str, int]] = {}
+        self._totals: dict[tuple[int, int], tuple[int, int]] = {}
+
+    @property
+    def turns(self) -> list[tuple[int, int]]:
+        """Tokens sent and made in each turn with the model, oldest first; several totals of one turn count as one."""
+        found, attempt, before = [], 0, (0, 0)
+        for (number, _), total in sorted(self._totals.items()):
+            if number != attempt:
+                attempt, before = number, (0, 0)
+            sent, made = total[0] - before[0], total[1] - before[1]
+            if sent >= 0 and made >= 0 and sent + made:
+                found.append((sent, made))
+            before = total
+        return found
 
     def add(self, entries: Iterable[Entry]) -> list[Item]:
         """Take further entries; the items that are new or changed, in order."""
@@ -118,6 +132,9 @@ class Assembly:
             case "note":
                 text = str(entry.data.get("text", ""))
                 return self._put(Item(f"e{entry.seq}", "note", entry.at, entry.seq, entry.attempt, text))
+            case "usage":
+                data = entry.data
+                self._totals[entry.attempt, int(data["turn"])] = (int(data["inputTokens"]), int(data["outputTokens"]))
         return None
 
     def _message(self, entry: Entry) -> Item:

@@ -31,7 +31,9 @@ if (list) {
       const old = document.getElementById(key), holder = document.createElement("template")
       holder.innerHTML = html
       const fresh = holder.content.firstElementChild
-      if (fresh.matches(".is-prompt")) document.getElementById("e0")?.remove() // the page's own, until the agent told it
+      const own = fresh.matches(".is-prompt") && document.getElementById("prompt"), said = one => one.querySelector(".words").textContent
+      if (own && said(own) === said(fresh)) continue // the page shows it already
+      own?.remove?.() // the agent was told another one: a webhook has changed it
       if (old) old.replaceWith(fresh)
       else { fresh.classList.add("come"); list.append(fresh) }
     }

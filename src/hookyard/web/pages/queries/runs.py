@@ -212,6 +212,7 @@ class RunPage:
 
     run: RunRow
     prompt: str
+    template: str
     context: dict[str, Any]
     input_tokens: int
     output_tokens: int
@@ -288,6 +289,10 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
     ).first()
     callbacks, batches = schema.callbacks.c, schema.batches.c
     current = conn.execute(select(callbacks.version).where(callbacks.id == run.callback_id)).scalar()
+    versions = schema.callback_versions.c
+    spec = conn.execute(
+        select(versions.spec).where(versions.callback_id == run.callback_id, versions.version == run.version)
+    ).scalar()
     size = conn.execute(select(batches.size).where(batches.id == run.batch_id)).scalar() if run.batch_id else 0
     # What it caused happened while it ran, about whatever; its own chain is in the event's.
     meanwhile = [events.id >= event_floor(run.queued_at - _SKEW_SECONDS)]
@@ -303,7 +308,8 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
         select(runs.id).where(runs.workspace_id == workspace_id, runs.event_id == run.event_id, runs.retry_of == run_id)
     )
     return RunPage(
-        run, full.prompt, json.loads(full.context), full.input_tokens, full.output_tokens, full.tool_calls,
+        run, full.prompt, json.loads(spec).get("prompt", "") if spec else "",
+        json.loads(full.context), full.input_tokens, full.output_tokens, full.tool_calls,
         full.cost_usd, full.conversation_id, full.worker_id, full.answer, full.error, full.retry_of,
         full.cancel_requested_by, full.cancel_requested_at is not None, current, event.operation_id if event else None,
         size or 0, tuple(Attempt(*row) for row in tries), chain_of(conn, workspace_id, event.cause if event else None),
@@ -322,7 +328,7 @@ class Entry:
     data: dict[str, Any]
 
 
-def entries(conn: Connection, run_id: str, after: int = 0, limit: int = 20_000) -> list[Entry]:
+def entries(conn: Connection, run_id: str, after: int = -1, limit: int = 20_000) -> list[Entry]:
     """Entries behind a number, in order. The caller has checked whose run it is."""
     table = schema.run_entries.c
     query = (
