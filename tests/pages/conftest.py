@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from scripts.sample_data import Sample
 from tests.pages.world import World, world
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
+
+WAIT_MS = 60_000
+"""For what must come: far longer than it takes, on a machine that does much else."""
 
 OpenPage = Callable[..., Page]
 
@@ -41,6 +44,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail("no Chromium, though this is CI")
         pytest.skip("no Chromium here: apt-get install chromium fonts-noto-cjk")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
@@ -58,6 +62,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         contexts.append(context)
         if secret:
             context.add_cookies([{"name": "hookyard_session", "value": secret, "url": started.url}])
+        context.set_default_timeout(WAIT_MS)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if _is_policy(message.text) else None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hookyard.callbacks import letters
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import InvalidError
+from hookyard.events.catalog import Value
 from hookyard.web.pages.automations import as_yaml, read_yaml
 from hookyard.web.pages.differences import differences
 from hookyard.web.pages.form import Form
@@ -115,18 +116,19 @@ def test_the_same_call_id_of_another_attempt_is_another_call() -> None:
 def test_tokens_of_a_turn_are_the_difference_of_totals() -> None:
     assembly = Assembly()
     totals = [(1, 1, 100, 10), (1, 2, 250, 30), (1, 2, 250, 32), (1, 3, 250, 32), (2, 1, 90, 5), (2, 2, 40, 9)]
-    assert not assembly.add(
+    changed = assembly.add(
         Entry(seq, attempt, 0.0, "usage", {"turn": turn, "inputTokens": sent, "outputTokens": made})
         for seq, (attempt, turn, sent, made) in enumerate(totals)
     )
+    assert [item.kind for item in changed] == ["attempt"]
     # Nothing of a turn that used nothing, nor of one whose agent counts backwards.
     assert assembly.turns == [(100, 10), (150, 22), (90, 5)]
 
 
 def test_what_was_inserted_into_a_prompt_is_marked_where_it_is_certain() -> None:
-    ctx = {"taskId": "task-1", "retryCount": 2}
+    ctx: dict[str, Value] = {"taskId": "task-1", "retryCount": 2}
     marked = pieces("{{taskId}}: {{retryCount}}{{gone}}", "task-1: 2", ctx)
-    assert [(one.kind, one.text) for one in marked] == [("put", "task-1"), ("text", ": "), ("put", "2"), ("put", "")]
+    assert [(one.kind, one.text) for one in marked] == [("put", "task-1"), ("text", ": "), ("put", "2"), ("blank", "")]
     assert [one.text for one in pieces("{{taskId}}", "<fenced>task-1", ctx)] == ["<fenced>task-1"]
     assert [one.text for one in pieces("{{ broken", "as it was", ctx)] == ["as it was"]
 

@@ -54,13 +54,13 @@ async def automations_page(visit: Visit) -> Response:
     """The list, narrowed by what the address says."""
     if visit.request.method == "POST":
         return await _switch(visit)
-    text, event, workspace = visit.query("q"), visit.query("event"), visit.workspace_id
+    text, event, agent, workspace = visit.query("q"), visit.query("event"), visit.query("agent"), visit.workspace_id
     tab = visit.query("tab", "on", "attention", "off")
 
-    def read(conn: Connection) -> tuple[list[queries.CallbackRow], queries.Totals]:
-        return queries.page(conn, workspace, text, event), queries.totals(conn, workspace, visit.now)
+    def read(conn: Connection) -> tuple[tuple[list[queries.CallbackRow], list[str]], queries.Totals]:
+        return queries.page(conn, workspace, text, event, agent), queries.totals(conn, workspace, visit.now)
 
-    rows, totals = await visit.services.db.read(read)
+    (rows, agents), totals = await visit.services.db.read(read)
     health = {row.id: row.health(visit.now) for row in rows}
     groups = {
         "": rows,
@@ -70,7 +70,8 @@ async def automations_page(visit: Visit) -> Response:
     }
     return await visit.page(
         "automations.html", rows=groups[tab], counts={name: len(found) for name, found in groups.items()}, tab=tab,
-        text=text, event=event, totals=totals, health=health, marks=lambda row: marks(visit, row.last),
+        text=text, event=event, agent=agent, agents=agents, totals=totals, health=health,
+        marks=lambda row: marks(visit, row.last),
         counted=lambda row: counted(visit, row.last),
         names=[one.name for one in visit.services.event_types.current],
     )  # fmt: skip

@@ -43,7 +43,7 @@ async def dashboard_page(visit: Visit) -> Response:
     live = visit.services.live.current
     return await visit.page(
         "dashboard.html", window=window, windows=list(WINDOWS), callback=callback, counts=counts, ended=ended,
-        plot=_plot(visit, figures, seconds, steps), trends=_trends(figures),
+        step=seconds / steps, plot=_plot(visit, figures, seconds, steps), trends=_trends(figures),
         total=sum(counts.values()), total_before=sum(figures.before.values()),
         success=100 * counts.get("succeeded", 0) / ended if ended else None,
         success_before=100 * figures.before.get("succeeded", 0) / ended_before if ended_before else None,

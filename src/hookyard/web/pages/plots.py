@@ -139,8 +139,8 @@ def spark(values: Sequence[float], kind: str = "") -> Markup:
         f"{i * 76 / (len(values) - 1) + 1:.1f},{24 - 22 * (v - low) / span:.1f}" for i, v in enumerate(values)
     )
     return Markup(  # noqa: S704
-        f'<svg class="plot spark-line" viewBox="0 0 78 26" aria-hidden="true">'
-        f'<polyline class="spark {kind}" points="{points}"/></svg>'
+        f'<svg class="plot spark-line" viewBox="0 0 78 26" preserveAspectRatio="none" aria-hidden="true">'
+        f'<polyline class="spark {kind}" points="{points}" vector-effect="non-scaling-stroke"/></svg>'
     )
 
 

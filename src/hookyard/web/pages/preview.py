@@ -199,7 +199,7 @@ def pieces(prompt: str, rendered: str, ctx: Mapping[str, Value]) -> list[Segment
     except InvalidError:
         parts = ()
     found = [
-        Segment("put", shown_value(ctx.get(part.name)), part.name)
+        Segment("put" if ctx.get(part.name) not in (None, "") else "blank", shown_value(ctx.get(part.name)), part.name)
         if isinstance(part, Placeholder)
         else Segment("text", part)
         for part in parts

@@ -10,9 +10,9 @@ import { follow } from "./live.js"
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
 if (zone && !document.cookie.includes(`hookyard_zone=${zone}`)) document.cookie = `hookyard_zone=${zone};path=/;max-age=31536000;samesite=lax`
 
-// A notice is said once: a reload must not repeat it.
+// A notice is said once and a dialog opened once: a reload must not repeat it.
 const address = new URL(location)
-if (address.searchParams.has("done")) { address.searchParams.delete("done"); history.replaceState(null, "", address) }
+if (["done", "open"].some(name => address.searchParams.has(name))) { address.searchParams.delete("done"); address.searchParams.delete("open"); history.replaceState(null, "", address) }
 
 const openDialog = id => {
   const dialog = document.getElementById(id)
@@ -47,8 +47,9 @@ function ask(question, run) {
 
 document.addEventListener("click", async event => {
   const opener = event.target.closest("[data-dialog]")
-  if (opener) openDialog(opener.dataset.dialog)
-  if (event.target.closest("[data-close]")) event.target.closest("dialog").close()
+  if (opener) { event.preventDefault(); openDialog(opener.dataset.dialog) }
+  const closer = event.target.closest("dialog [data-close]")
+  if (closer) { event.preventDefault(); closer.closest("dialog").close() }
   const copy = event.target.closest("[data-copy]")
   if (copy) {
     const text = copy.dataset.copy === "@here" ? location.href : copy.dataset.copy
@@ -112,7 +113,9 @@ document.addEventListener("click", async event => {
   event.preventDefault()
   const answer = await fetch(link.href, { headers: { "x-part": "main" } })
   const rows = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-rows]")
-  if (rows) link.closest("[data-more]").replaceWith(...rows.childNodes)
+  if (!rows) return
+  link.closest("[data-rows]").dataset.grown = ""
+  link.closest("[data-more]").replaceWith(...rows.childNodes)
 })
 
 document.addEventListener("keydown", event => {
@@ -120,5 +123,19 @@ document.addEventListener("keydown", event => {
 })
 
 // Regions that follow a topic are asked for again when something has happened there.
+// Not while somebody has a menu open there, and not a list to which they have called more rows: it says so instead.
 const topic = document.querySelector("[data-live]")?.dataset.live
-if (topic) follow(topic, data => { if (data.lost === undefined && !document.hidden) refresh() })
+function changed() {
+  const region = document.querySelector("[data-live]"), grown = region?.querySelector("[data-grown]")
+  if (document.hidden || !region) return
+  if (region.querySelector(":popover-open")) setTimeout(changed, 2000)
+  else if (!grown) refresh()
+  else if (!region.querySelector("[data-fresh]")) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "btn fresh", textContent: texts.fresh })
+    button.dataset.fresh = ""
+    button.addEventListener("click", () => { scrollTo(0, 0); refresh() })
+    region.prepend(button)
+  }
+}
+if (topic) follow(topic, data => { if (data.lost === undefined) changed() })
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" })

@@ -76,7 +76,10 @@ document.addEventListener("keydown", event => {
   if (command && key === "s" && document.querySelector('[data-key="save"]')) { event.preventDefault(); return press("save") }
   if (command && key === "enter" && !event.target.matches("[data-submit-key]")) return press("test")
   if (event.key === "Escape" && typing(event.target) && !document.querySelector("dialog[open], [role=listbox]")) return event.target.blur()
-  if (command || event.altKey || typing(event.target) || document.querySelector("dialog[open], :popover-open")) return
+  if (command || event.altKey || typing(event.target)) return
+  const letter = document.querySelector(`:popover-open [data-letter="${CSS.escape(key)}"]`)
+  if (letter) { event.preventDefault(); return letter.click() }
+  if (document.querySelector("dialog[open], :popover-open")) return
   if (going && Date.now() - going < 1200) {
     going = 0
     const place = document.querySelector(`[data-place="${GO[key]}"]`)

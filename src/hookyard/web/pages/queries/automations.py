@@ -92,8 +92,8 @@ class Totals:
     ended: int
 
 
-def page(conn: Connection, workspace_id: str, text: str, event: str) -> list[CallbackRow]:
-    """The callbacks, latest activity first."""
+def page(conn: Connection, workspace_id: str, text: str, event: str, agent: str) -> tuple[list[CallbackRow], list[str]]:
+    """The callbacks, latest activity first, and the agents of all of them."""
     callbacks, versions = schema.callbacks.c, schema.callback_versions.c
     rows = conn.execute(
         select(
@@ -111,9 +111,11 @@ def page(conn: Connection, workspace_id: str, text: str, event: str) -> list[Cal
     ).all()  # fmt: skip
     wanted = text.casefold()
     found = []
+    agents = set()
     for row in rows:
         spec = json.loads(row.spec)
-        if event and event not in spec["events"]:
+        agents.add(_agent(spec.get("agent", "")))
+        if (event and event not in spec["events"]) or (agent and agent != _agent(spec.get("agent", ""))):
             continue
         if (
             wanted
@@ -123,7 +125,7 @@ def page(conn: Connection, workspace_id: str, text: str, event: str) -> list[Cal
         found.append((row, spec))
     latest = _latest(conn, [row.id for row, _ in found])
     found.sort(key=lambda one: max(latest.get(one[0].id, 0.0), one[0].updated_at), reverse=True)
-    return [
+    shown = [
         CallbackRow(
             row.id, row.name, row.enabled, row.version, tuple(spec["events"]), spec.get("condition", ""),
             _agent(spec.get("agent", "")), row.updated_at, row.author or "", last_runs(conn, row.id),
@@ -131,6 +133,7 @@ def page(conn: Connection, workspace_id: str, text: str, event: str) -> list[Cal
         )
         for row, spec in found[:SHOWN]
     ]  # fmt: skip
+    return shown, sorted(agents)
 
 
 def _agent(given: object) -> str:

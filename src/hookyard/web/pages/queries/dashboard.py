@@ -60,6 +60,7 @@ class Figures:
         slow: The slowest callbacks.
         denied: What was denied most: tool and count.
         calls: Tool calls in the window.
+        denials: How many of them were denied.
         tokens_today: Tokens spent on this UTC day.
         queue: The queue.
     """
@@ -70,6 +71,7 @@ class Figures:
     slow: tuple[Slow, ...]
     denied: tuple[tuple[str, int], ...]
     calls: int
+    denials: int
     tokens_today: int
     queue: Queue
 
@@ -90,16 +92,17 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
     # In whole milliseconds: what becomes of a fraction differs between the databases.
     place = cast((runs.queued_at - start) * 1000, BigInteger) // round(seconds * 1000 / steps)
     counted = conn.execute(
-        select(place.label("place"), runs.status, func.count(), func.sum(runs.tool_calls))
+        select(place.label("place"), runs.status, func.count(), func.sum(runs.tool_calls), func.sum(runs.denied))
         .where(*mine, runs.id >= run_floor(start), runs.queued_at >= start)
         .group_by("place", runs.status)
     )
     buckets: list[dict[str, int]] = [{} for _ in range(steps)]
-    calls = 0
-    for number, status, count, called in counted:
+    calls = denials = 0
+    for number, status, count, called, denied in counted:
         bucket = buckets[max(0, min(steps - 1, number))]
         bucket[status] = bucket.get(status, 0) + count
         calls += int(called or 0)
+        denials += int(denied or 0)
     before = conn.execute(
         select(runs.status, func.count())
         .where(*mine, runs.status.in_(STATUSES), runs.id >= run_floor(start - seconds), runs.id < run_floor(start))
@@ -119,7 +122,7 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
     return Figures(
         tuple(buckets), dict(before.all()), tuple(max(0.0, r.started_at - r.queued_at) for r in newest),
         _slowest(conn, workspace_id, [(r.callback_id, r.started_at, r.finished_at) for r in newest]),
-        _denied(conn, workspace_id, start), calls, int(tokens), _queue(conn, workspace_id, now),
+        _denied(conn, workspace_id, start), calls, denials, int(tokens), _queue(conn, workspace_id, now),
     )  # fmt: skip
 
 
