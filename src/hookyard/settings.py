@@ -10,11 +10,12 @@ Read by every layer; reads nothing of hookyard but errors.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import ipaddress
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,12 @@ SettingValue = bool | int | float | str
 
 SETTINGS_FILE = "hookyard.toml"
 """Name of the settings file in the data folder."""
+
+_IN_FILE = (
+    "database_url", "host", "port", "public_url", "admin_token", "secret_key", "model", "allow_private_hosts",
+    "egress_proxy",
+)  # fmt: skip
+"""What the settings file may say besides the settings that can change while the server runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +325,8 @@ class Settings:
             if from_env:
                 return from_env
             from_file = in_file.get(name)
+            if isinstance(from_file, list):
+                return ",".join(map(str, from_file))
             return None if from_file is None else str(from_file)
 
         database = value("database_url") or f"sqlite:///{folder / 'hookyard.db'}"
@@ -355,10 +364,12 @@ class Settings:
         for setting in LIVE.values():
             values[setting.name] = setting.default
             if setting.variable in env:
-                values[setting.name] = setting.parse(env[setting.variable])
+                with _at(setting.variable):
+                    values[setting.name] = setting.parse(env[setting.variable])
                 pinned[setting.name] = setting.variable
             elif setting.name in in_file:
-                values[setting.name] = setting.check(in_file[setting.name])
+                with _at(f"{path}: {setting.name}"):
+                    values[setting.name] = setting.check(in_file[setting.name])
                 pinned[setting.name] = str(path)
         return LiveSettings(values, pinned)
 
@@ -367,16 +378,32 @@ def read_settings_file(path: Path) -> dict[str, object]:
     """The settings file as TOML tables; empty when there is none.
 
     Raises:
-        InvalidError: It cannot be read or parsed.
+        InvalidError: It cannot be read or parsed, or has a setting that there is not.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidError(
             f"cannot read the settings file: {error}", where=str(path), mend="mend or remove it"
         ) from error
+    for name in _flatten(content):
+        if name not in _IN_FILE and name not in LIVE:
+            near = difflib.get_close_matches(name, [*_IN_FILE, *LIVE], n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join([*_IN_FILE, *LIVE])}"
+            raise InvalidError(f"there is no setting {name[:100]!r}", where=str(path), mend=mend)
+    return content
+
+
+@contextlib.contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say of a value that cannot be used where it stands."""
+    try:
+        yield
+    except InvalidError as error:
+        error.where = where
+        raise
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:

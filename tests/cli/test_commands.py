@@ -50,6 +50,26 @@ def test_events_are_sent_from_words_files_and_stdin(server: ServerProcess, ask: 
     assert [line.split()[1] for line in events] == ["conversation.error"] * 3
 
 
+def test_what_cannot_be_encoded_is_shown_as_far_as_it_goes(ask: Ask) -> None:
+    name = "孙七\x1b[2J"
+    assert ask("events", "send", "workspace.member_left", "userId=u", f"userName={name}").code == 0
+    done = ask("events", "tail", "--no-follow", "--last", "1", "--json", PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (0, "")
+    assert "\\u5b59" in done.out
+
+
+def test_a_cloud_event_in_a_file_takes_the_options_too(ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    event = {"specversion": "1.0", "type": "workspace.member_left", "source": "/tests", "id": "in the file"}
+    file.write_text(json.dumps(event | {"data": {"userId": "u", "userName": "n"}}))
+    sent = ask("events", "send", "--file", str(file), "--id", "from the option", "--operation-id", "o", "--json")
+    assert sent.code == 0, sent.err
+    (kept,) = (
+        json.loads(line) for line in ask("events", "tail", "--no-follow", "--last", "1", "--json").out.splitlines()
+    )
+    assert (kept["sourceId"], kept["operationId"]) == ("from the option", "o")
+
+
 def test_a_refused_event_is_one_line_with_each_problem(ask: Ask) -> None:
     done = ask("events", "send", "workspace.member_left", "userId=u", "colour=red")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
@@ -71,8 +91,9 @@ def test_a_refused_event_is_one_line_with_each_problem(ask: Ask) -> None:
 )
 def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: tuple[str, ...]) -> None:
     done = ask(*arguments)
-    assert (done.code, done.out) == (2, "")
-    assert "Traceback" not in done.err
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("hookyard")
+    assert "--help`)" in done.err
 
 
 def test_runs_are_listed_shown_retried(server: ServerProcess, ask: Ask) -> None:
@@ -105,6 +126,11 @@ def test_a_server_that_is_not_there_is_one_line_with_the_mend(ask: Ask) -> None:
     assert "hookyard serve" in done.err
     no_token = ask("runs", "list", HOOKYARD_TOKEN="")
     assert (no_token.code, "HOOKYARD_TOKEN" in no_token.err) == (1, True)
+    for address in ("ftp://127.0.0.1", "http://[bad", "http://", "nonsense"):
+        bad = ask("runs", "list", HOOKYARD_URL=address)
+        assert (bad.code, bad.out, bad.err.count("\n"), "HOOKYARD_URL" in bad.err) == (1, "", 1, True)
+    garbled = ask("runs", "list", HOOKYARD_TOKEN="a\nb")
+    assert (garbled.code, garbled.err.count("\n"), "HOOKYARD_TOKEN" in garbled.err) == (1, 1, True)
     wrong = ask("runs", "list", HOOKYARD_TOKEN="hky_wrong-token-that-nobody-has")
     assert (wrong.code, wrong.err.count("\n")) == (1, 1)
     assert "hky_wrong" not in wrong.err
@@ -134,7 +160,7 @@ def test_the_database_is_upgraded_pruned_and_copied_while_a_server_runs(server: 
 
 
 def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
-    for command in (("db", "prune"), ("db", "backup", str(tmp_path / "copy.db")), ("login-link",)):
+    for command in (("worker",), ("db", "prune"), ("db", "backup", str(tmp_path / "copy.db")), ("login-link",)):
         done = run_command(*command, "--data", str(tmp_path / "nowhere"))
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert "hookyard serve" in done.err

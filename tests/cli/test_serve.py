@@ -90,7 +90,8 @@ def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:
         (("--host", "203.0.113.7"), {}, ("203.0.113.7", "--host")),
         ((), {"HOOKYARD_DATABASE_URL": "mysql://nowhere/x"}, ("HOOKYARD_DATABASE_URL", "postgresql://")),
         ((), {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}, ("127.0.0.1:1",)),
-        ((), {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS": "soon"}, ("eventCallback.dedupWindowMs", "whole number")),
+        ((), {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS": "soon"}, ("_EVENTCALLBACK_DEDUPWINDOWMS", "whole number")),
+        ((), {"HOOKYARD_EVENTCALLBACK_MAXQUEUESIZE": "inf"}, ("_EVENTCALLBACK_MAXQUEUESIZE", "finite")),
         ((), {"HOOKYARD_PORT": "eighty"}, ("HOOKYARD_PORT", "65535")),
         ((), {"HOOKYARD_ALLOW_PRIVATE_HOSTS": "10.0.0.0/99"}, ("HOOKYARD_ALLOW_PRIVATE_HOSTS",)),
     ],
@@ -121,6 +122,23 @@ def test_a_broken_settings_file_is_one_line_with_its_place(home: Path) -> None:
     assert (done.code, done.out) == (1, "")
     assert "hookyard.toml" in one_line(done.err)
     assert "line 1" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prot = 8484\n", ("'prot'", "did you mean port?")),
+        ("[eventCallback]\ndedupWindow = 1\n", ("eventCallback.dedupWindow'", "eventCallback.dedupWindowMs")),
+        ('[eventCallback]\ndedupWindowMs = "soon"\n', ("hookyard.toml: eventCallback.dedupWindowMs", "whole number")),
+    ],
+)
+def test_a_setting_that_there_is_not_is_no_silence(home: Path, text: str, words: tuple[str, ...]) -> None:
+    home.mkdir()
+    (home / "hookyard.toml").write_text(text)
+    done = run_command("serve", "--port", "0", "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert "hookyard.toml" in one_line(done.err)
+    assert all(word in done.err for word in words), done.err
 
 
 def test_a_database_of_a_newer_hookyard_is_left_alone(home: Path) -> None:

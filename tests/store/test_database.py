@@ -267,3 +267,11 @@ async def test_a_write_that_fails_half_way_does_not_lock_out_the_next(database_u
         await db.write(insert(4))
         assert await db.read(rows) == [0, 1, 2, 3, 4, *range(10, 10 + beside)]
         assert kept.value.__traceback__ is not None
+
+
+def test_postgresql_says_why_it_cannot_be_reached(postgresql_url: str) -> None:
+    with (
+        Database(f"{postgresql_url.rpartition('/')[0]}/no_such_database") as db,
+        pytest.raises(TemporaryError, match='cannot be reached: database "no_such_database" does not exist'),
+    ):
+        db.read_sync(rows)

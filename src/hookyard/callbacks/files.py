@@ -85,7 +85,8 @@ def read_file(text: str) -> CallbackFile:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = {} if mark is None else {"line": mark.line + 1, "column": mark.column + 1}
-        raise InvalidError("this is no YAML", problems=(Problem("", str(error).split("\n")[0], **place),)) from None
+        said = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise InvalidError("this is no YAML", problems=(Problem("", said, **place),)) from None
     if not isinstance(document, dict) or not isinstance(document.get("callbacks"), list):
         raise InvalidError("the file has no list of callbacks", mend="begin it with `callbacks:` and a list")
     problems = [

@@ -14,6 +14,7 @@ import click
 from hookyard.callbacks.files import CallbackFile, read_file, run_case, write_file
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.cli.server import Server, json_option, workspace_option
+from hookyard.cli.terminal import counted
 from hookyard.errors import HookyardError, PermanentError
 
 _ALL = 100_000
@@ -37,7 +38,7 @@ def export(output: Path | None, workspace: str | None) -> None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        print(f"{len(there)} callbacks in {output}")
+        print(f"{counted(len(there), 'callback')} in {output}")
 
 
 @callbacks.command("import")
@@ -80,7 +81,7 @@ def diff(file: Path, workspace: str | None) -> None:
         lines += difflib.unified_diff(
             _lines(there.get(name)), _lines(wanted.get(name)), f"server: {name}", f"{file}: {name}", lineterm=""
         )
-    print("\n".join(lines) if lines else f"{len(there)} callbacks, no difference")
+    print("\n".join(lines) if lines else f"{counted(len(there), 'callback')}, no difference")
     if lines:
         raise click.exceptions.Exit(1)
 
@@ -102,7 +103,7 @@ def test(file: Path, as_json: bool) -> None:
         for number, wrong in failures.items():
             for line in wrong:
                 print(f"tests[{number}] {line}")
-        print(f"{len(content.tests)} tests, {len(failures)} failed")
+        print(f"{counted(len(content.tests), 'test')}, {len(failures)} failed")
     if failures:
         raise click.exceptions.Exit(1)
 

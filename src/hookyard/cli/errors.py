@@ -5,7 +5,9 @@ Used by `cli.main` for every command; a command lets `HookyardError` pass.
 
 from __future__ import annotations
 
-from hookyard.errors import HookyardError, InvalidError
+import click
+
+from hookyard.errors import HookyardError, InvalidError, Problem
 
 FAILED = 1
 
@@ -14,7 +16,25 @@ def line_of(error: HookyardError) -> str:
     """The line."""
     text = " ".join(str(error).split())
     if isinstance(error, InvalidError) and error.problems:
-        named = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in error.problems)
-        if named not in text:
-            text = f"{text}: {' '.join(named.split())}"
+        told = [p for p in error.problems if not p.message.startswith(error.what)]
+        named = " ".join("; ".join(map(_named, told)).split())
+        if named and named not in text:
+            text = f"{text}: {named}"
     return f"hookyard: {text}"
+
+
+def line_of_usage(error: click.ClickException) -> str:
+    """The line of a command that was written wrongly."""
+    text = " ".join(error.format_message().split())
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return f"hookyard: {text}"
+    command = error.ctx.command_path
+    return f"{command}: {text.removesuffix('.')} (see `{command} --help`)"
+
+
+def _named(problem: Problem) -> str:
+    place = problem.field
+    if problem.line is not None:
+        place = f"{place} line {problem.line}".strip()
+        place += "" if problem.column is None else f", column {problem.column}"
+    return f"{place}: {problem.message}" if place else problem.message

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hookyard.cli.server import Server, json_option, workspace_option
+from hookyard.cli.terminal import counted, show
 from hookyard.errors import InvalidError
 
 _POLL_SECONDS = 1.0
@@ -43,7 +44,7 @@ def send(
     if (name is None) == (source is None):
         raise click.UsageError("give NAME and its variables, or --file")
     event = _read(source) if name is None else {"eventName": name, **dict(_variable(text) for text in variables)}
-    given = {"id": event_id, "operationId": operation_id}
+    given = {"id": event_id, "operationid" if "specversion" in event else "operationId": operation_id}
     event.update((key, value) for key, value in given.items() if value is not None)
     server = Server.from_environment()
     answer = server.ask("POST", f"{server.workspace(workspace)}/events", event)
@@ -53,7 +54,8 @@ def send(
         print(f"{answer['id']} is a duplicate of {answer['duplicateOf']}")
     else:
         batch = f", batch {answer['batchId']}" if "batchId" in answer else ""
-        print(f"{answer['id']}: {len(answer['runs'])} runs{''.join(' ' + run for run in answer['runs'])}{batch}")
+        runs = answer["runs"]
+        print(f"{answer['id']}: {counted(len(runs), 'run')}{''.join(' ' + run for run in runs)}{batch}")
 
 
 @events.command()
@@ -90,7 +92,7 @@ def _show(event: dict[str, Any], as_json: bool) -> None:
     print(f"{event['receivedAt']}  {event['eventName']:<24} {event['id']}", flush=True)
     for callback in event.get("callbacks", ()):
         why = callback.get("runId") or callback.get("reason") or callback.get("gate") or ""
-        print(f"    {callback['name']}: {callback['outcome']} {why}".rstrip(), flush=True)
+        show(f"    {callback['name']}: {callback['outcome']} {why}".rstrip())
 
 
 def _variable(text: str) -> tuple[str, Any]:

@@ -7,12 +7,13 @@ commands cost next to nothing. Exit codes: 0 done, 1 failed, 2 wrong usage. An e
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import NoReturn
 
 import click
 
-from hookyard.cli.errors import FAILED, line_of
+from hookyard.cli.errors import FAILED, line_of, line_of_usage
 from hookyard.errors import HookyardError
 
 # Name of the command: where it is (module:attribute), and what the help of `hookyard` says of it.
@@ -82,10 +83,15 @@ def main() -> NoReturn:
     if sys.platform == "win32":
         print("hookyard: Windows itself is not supported (run it inside WSL)", file=sys.stderr)
         sys.exit(FAILED)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese still shows the rest
     try:
-        code = cli(standalone_mode=False)
-    except click.ClickException as error:
+        code = cli(prog_name="hookyard", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        print(line_of_usage(error), file=sys.stderr)
         code = error.exit_code
     except click.exceptions.Abort:
         code = 130

@@ -19,6 +19,7 @@ import click
 from hookyard.agents.base import AgentResult, Assignment, Parts, Usage
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.profiles import Profile, make_agent
+from hookyard.cli.terminal import safe
 from hookyard.hooks.decision import Decision
 from hookyard.hooks.delivery import to_stderr
 from hookyard.hooks.facade import Hooks
@@ -61,7 +62,7 @@ def prompt(text: str, model: str | None = None, cwd: str | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("hookyard: interrupted", err=True)
         return INTERRUPTED
-    click.echo(_safe(result.answer) if sys.stdout.isatty() else result.answer)
+    click.echo(safe(result.answer) if sys.stdout.isatty() else result.answer)
     return 0
 
 
@@ -178,12 +179,5 @@ async def _line() -> str:
 
 def _plain(text: str) -> str:
     """Text of a model on one short line."""
-    shown = _safe(" ".join(text.split()))
+    shown = safe(" ".join(text.split()))
     return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 1] + "…"
-
-
-def _safe(text: str) -> str:
-    """Text of a model, unable to steer the terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

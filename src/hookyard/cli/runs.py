@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import click
 
+from hookyard.cli import terminal
 from hookyard.cli.server import Server, json_option, workspace_option
 
 _STATUSES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "skipped")
@@ -32,7 +34,7 @@ def list_runs(status: str | None, limit: int, workspace: str | None, as_json: bo
     if not found:
         print("no runs")
     for run in found:
-        print(f"{run['id']}  {run['status']:<9}  {run['queuedAt']}  {_callback(run)}")
+        terminal.show(f"{run['id']}  {run['status']:<9}  {run['queuedAt']}  {_callback(run)}")
 
 
 @runs.command()
@@ -42,26 +44,26 @@ def list_runs(status: str | None, limit: int, workspace: str | None, as_json: bo
 def show(run_id: str, workspace: str | None, as_json: bool) -> None:
     """Show one run: prompt, messages, tool calls, webhook decisions, usage."""
     server = Server.from_environment()
-    run = server.ask("GET", f"{server.workspace(workspace)}/runs/{run_id}")
+    run = server.ask("GET", f"{server.workspace(workspace)}/runs/{quote(run_id, safe='')}")
     if as_json:
         print(json.dumps(run, ensure_ascii=False))
         return
     why = f": {run['reason']}" if run.get("reason") else ""
-    print(f"{run['id']}  {run['status']}{why}  {_callback(run)}")
+    terminal.show(f"{run['id']}  {run['status']}{why}  {_callback(run)}")
     for name in ("queuedAt", "startedAt", "finishedAt"):
         if run.get(name):
-            print(f"{name}: {run[name]}")
-    print(f"\n{run['prompt']}\n")
+            terminal.show(f"{name}: {run[name]}")
+    terminal.show(f"\n{run['prompt']}\n")
     for message in run.get("messages", ()):
-        print(f"[{message['role']}] {message['content']}")
+        terminal.show(f"[{message['role']}] {message['content']}")
     for call in run.get("toolCalls", ()):
-        print(f"tool {call.get('name')} {call.get('args', '')}")
+        terminal.show(f"tool {call.get('name')} {call.get('args', '')}")
     for decision in run.get("decisions", ()):
-        print(f"webhook {json.dumps(decision, ensure_ascii=False)}")
+        terminal.show(f"webhook {json.dumps(decision, ensure_ascii=False)}")
     if run.get("answer"):
-        print(f"\n{run['answer']}")
+        terminal.show(f"\n{run['answer']}")
     if run.get("error"):
-        print(f"\nerror: {run['error']}")
+        terminal.show(f"\nerror: {run['error']}")
 
 
 @runs.command()
@@ -84,7 +86,7 @@ def retry(run_id: str, workspace: str | None, as_json: bool) -> None:
 
 def _act(what: str, run_id: str, workspace: str | None, as_json: bool) -> None:
     server = Server.from_environment()
-    run = server.ask("POST", f"{server.workspace(workspace)}/runs/{run_id}/{what}")
+    run = server.ask("POST", f"{server.workspace(workspace)}/runs/{quote(run_id, safe='')}/{what}")
     print(json.dumps(run, ensure_ascii=False) if as_json else f"{run['id']}  {run['status']}")
 
 

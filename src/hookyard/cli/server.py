@@ -59,6 +59,8 @@ class Server:
             raise UnauthenticatedError(
                 "no token", where="HOOKYARD_TOKEN", mend="set it to a token of the server, made on its Settings page"
             )
+        if not token.isascii() or not token.isprintable():
+            raise UnauthenticatedError("no token has such characters", where="HOOKYARD_TOKEN", mend="copy it once more")
         return cls((os.environ.get("HOOKYARD_URL") or DEFAULT_URL).rstrip("/"), token)
 
     def ask(
@@ -78,14 +80,17 @@ class Server:
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        if not url.startswith(("http://", "https://")):
+        try:
+            request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked below
+        except ValueError:
+            request = None
+        if request is None or request.type not in ("http", "https") or not request.host:
             raise InvalidError("is no http:// or https:// URL", where="HOOKYARD_URL", mend=f"give one as {DEFAULT_URL}")
-        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked above
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise _refusal(error.code, error.read()) from None
+            raise _refusal(error.code, error.read(), self.url) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise TemporaryError(
@@ -121,13 +126,14 @@ class Server:
                 return
 
 
-def _refusal(status: int, body: bytes) -> HookyardError:
+def _refusal(status: int, body: bytes, url: str) -> HookyardError:
     try:
         document = json.loads(body)
     except ValueError:
-        document = {}
-    what = document.get("detail") or document.get("title") or f"the server answered {status}"
-    where, mend = document.get("where"), document.get("mend")
+        document = None
+    if not isinstance(document, dict) or "detail" not in document:
+        return PermanentError(f"it answered {status}", where=url, mend="set HOOKYARD_URL to a server of hookyard")
+    what, where, mend = document["detail"], document.get("where"), document.get("mend")
     problems = tuple(
         Problem(one.get("field", ""), one.get("message", ""), line=one.get("line"), column=one.get("column"))
         for one in document.get("problems", ())

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from hookyard.cli import logs
+from hookyard.cli.db import existing
 from hookyard.settings import Settings
 
 
@@ -23,6 +24,7 @@ from hookyard.settings import Settings
 def worker(data: Path | None) -> None:
     """Execute runs until told to stop (Ctrl-C or SIGTERM). What is not done by then starts again elsewhere."""
     settings = Settings.load(data=data)
+    existing(settings).close()
     logs.configure()
     import uvloop
 

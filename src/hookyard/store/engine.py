@@ -6,6 +6,7 @@ the database. The errors of both databases are translated here into `hookyard.er
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 67108864",  # bytes that the WAL keeps after a checkpoint
 )
 
+_FATAL = re.compile(r"FATAL: +(.{1,200})")  # as PostgreSQL refuses a connection, such as `database "x" does not exist`
 _LOCKED = frozenset({"55P03", "40001", "40P01"})  # lock not available, serialization failure, deadlock
 _FULL = frozenset({"53100"})
 _AWAY = frozenset({"08", "53", "57"})  # classes: connection, resources, operator intervention
@@ -175,8 +177,9 @@ def translate(error: BaseException, where: str) -> HookyardError | None:
             mend="put a backup in its place, or give another with --data or HOOKYARD_DATABASE_URL",
         )
     if error.connection_invalidated or str(state)[:2] in _AWAY or (state is None and _never_connected(error)):
+        reason = _FATAL.search(str(error.orig))
         return TemporaryError(
-            "the database cannot be reached",
+            "the database cannot be reached" + (f": {reason[1]}" if reason else ""),
             where=where,
             mend="start it, or correct HOOKYARD_DATABASE_URL",
             retry_after=2.0,

@@ -139,7 +139,9 @@ class AgentProfiles:
         elif agent not in ("", DEFAULT.name):
             known = [kept.profile.name for kept in await self.list()]
             if agent not in known:
-                message = f"there is no agent profile {agent!r}; there are {', '.join([*known, DEFAULT.name])}"
+                message = (
+                    f"there is no agent profile {agent[:100]!r}; choose one of {', '.join([*known, DEFAULT.name])}"
+                )
                 raise InvalidError(message, where="agent", problems=(Problem("agent", message),))
 
 

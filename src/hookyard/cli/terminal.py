@@ -1,0 +1,25 @@
+"""Text on the terminal: what others wrote cannot steer it.
+
+Used by every command that shows what a model, a sender of events or another member wrote.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def safe(text: str) -> str:
+    """Text without what a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def show(text: str) -> None:
+    """A line on stdout: safe on a terminal, as it is elsewhere."""
+    print(safe(text) if sys.stdout.isatty() else text, flush=True)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things in English."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
