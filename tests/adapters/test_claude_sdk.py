@@ -106,3 +106,16 @@ async def test_a_failing_webhook_closed(scene: Scene) -> None:
     scene.receiver.answer(lambda _: web.Response(status=500))
     await scene.run("pre_tool", closed=True)
     assert not scene.made
+
+
+async def test_hook_files_are_kept_where_nothing_listens_to_tools(home: Home) -> None:
+    assert claude_hooks(home.hooks()) == {}, "nothing is configured"
+    hooks = claude_hooks(home.one("http://127.0.0.1:9/", trigger="post_tool"))
+    assert set(hooks) == {"PreToolUse", "PostToolUse", "PostToolUseFailure"}
+    native = {
+        "hook_event_name": "PreToolUse",
+        "tool_name": "Write",
+        "tool_input": {"file_path": str(home.path / "hooks.toml"), "content": ""},
+    }
+    said: Any = await hooks["PreToolUse"][0].hooks[0](native, "toolu_1", None)  # type: ignore[arg-type]
+    assert said["hookSpecificOutput"]["permissionDecision"] == "deny"

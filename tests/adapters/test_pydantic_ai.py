@@ -23,13 +23,14 @@ class Scene:
         self.receiver = receiver
         self.ran: list[tuple[int, int]] = []
         self.instructions = ""
+        self.arguments: dict[str, Any] = {"a": 1, "b": 2}
 
     async def run(self, trigger: str) -> Any:
         hooks = self.home.one(self.receiver.url(), trigger=trigger)
         agent = Agent(FunctionModel(self._model), instructions="Add.", capabilities=[Webhooks(hooks)])
 
         @agent.tool_plain
-        def add(a: int, b: int) -> int:
+        def add(a: int, b: int, path: str = "") -> int:
             self.ran.append((a, b))
             return a + b
 
@@ -40,7 +41,7 @@ class Scene:
         told = [part for part in messages[-1].parts if part.part_kind in {"tool-return", "retry-prompt"}]
         if told:
             return ModelResponse([TextPart(f"told: {told[0].content}")])
-        return ModelResponse([ToolCallPart("add", json.dumps({"a": 1, "b": 2}), "call_1")])
+        return ModelResponse([ToolCallPart("add", json.dumps(self.arguments), "call_1")])
 
     @property
     def events(self) -> list[str]:
@@ -91,6 +92,12 @@ async def test_modified_arguments_are_validated(scene: Scene) -> None:
 async def test_modified_to_what_does_not_fit(scene: Scene) -> None:
     scene.receiver.answer({"result": "modify", "modified_content": {"a": "many"}})
     assert "told:" in await scene.run("pre_tool")
+    assert scene.ran == []
+
+
+async def test_hook_files_are_kept_where_nothing_listens_to_tools(scene: Scene) -> None:
+    scene.arguments = {"a": 1, "b": 2, "path": str(scene.home.path / "hooks.toml")}
+    assert "a person has to change it" in await scene.run("session_start")
     assert scene.ran == []
 
 

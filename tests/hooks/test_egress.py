@@ -173,7 +173,7 @@ async def test_tls_goes_through_the_proxy_and_is_verified_to_the_end(proxy: Prox
 
 async def test_this_machine_and_no_proxy_are_reached_directly(proxy: Proxy) -> None:
     proxies = Proxies.of_environment(
-        {"all_proxy": proxy.url, "no_proxy": "internal.example, .corp.example,10.0.0.1:8080"}
+        {"all_proxy": proxy.url, "no_proxy": "internal.example, .corp.example,10.0.0.1:8080,10.2.0.0/16,fd00::/8,x/y"}
     )
     async with serving() as port:
         assert (await sent(Egress(proxies=proxies), f"http://127.0.0.1:{port}/")).status == 200
@@ -185,11 +185,31 @@ async def test_this_machine_and_no_proxy_are_reached_directly(proxy: Proxy) -> N
         ("https://corp.example.evil.example/x", True),
         ("http://10.0.0.1:8080/x", False),
         ("http://10.0.0.1:8081/x", True),
+        ("http://10.2.3.4/x", False),
+        ("http://10.3.3.4/x", True),
+        ("http://[fd00::1]/x", False),
         ("https://example.com/x", True),
     ):
         assert (proxies.of(url) is not None) is through, url
     assert Proxies.of_environment({"http_proxy": proxy.url, "no_proxy": "*"}).of("http://example.com/") is None
     assert "pr0xy" not in repr(proxies)
+
+
+async def test_a_proxy_without_a_scheme_is_spoken_to_as_http(proxy: Proxy) -> None:
+    async with serving() as proxy.target:
+        egress = Egress(proxies=Proxies.of_environment({"http_proxy": proxy.url.removeprefix("http://")}))
+        assert (await sent(egress, "http://receiver.example/hook")).status == 200
+    assert proxy.seen
+
+
+@pytest.mark.parametrize(
+    "unusable", ["socks5://user:pr0xy@127.0.0.1:1080", "::::", "http://127.0.0.1:pr0xy", "http://"]
+)
+async def test_a_proxy_that_cannot_be_used_is_said_plainly(unusable: str) -> None:
+    with pytest.raises(SendError, match=r"the proxy .* cannot be used: give http://host:port") as caught:
+        await sent(Egress(proxies=Proxies.of_environment({"http_proxy": unusable})), "http://receiver.example/hook")
+    assert not caught.value.retryable
+    assert "pr0xy" not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "100.100.100.200"])

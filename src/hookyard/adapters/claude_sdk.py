@@ -1,7 +1,8 @@
 """The hook points inside programs made with claude-agent-sdk: `ClaudeAgentOptions(hooks=claude_hooks(Hooks.load()))`.
 
 Used by programs that have the SDK; nothing of hookyard imports it. Only points for which a webhook is configured are
-hooked. The SDK fires neither the start nor the end of a session; for these use `hookyard bridge install claude-code`.
+hooked, and tool calls wherever there is any webhook, to keep hook files from being written. The SDK fires neither the
+start nor the end of a session; for these use `hookyard bridge install claude-code`.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ def claude_hooks(hooks: Hooks, *, agent: str = AGENT) -> dict[Any, list[HookMatc
         agent: Which agent, for the webhooks to see.
 
     Returns:
-        One callback for each native event at which a webhook listens. Where a gate fails closed, a callback that fails
-        blocks the step.
+        One callback for each native event at which a webhook listens, and for tool calls. Where a gate fails closed, a
+        callback that fails blocks the step.
     """
     found: dict[Any, list[HookMatcher]] = {}
     for event, points in _POINTS.items():
-        if any(hooks.listens(point) for point in points):
+        keeps_hook_files = Point.PRE_TOOL in points and bool(hooks.configuration.gates)
+        if keeps_hook_files or any(hooks.listens(point) for point in points):
             closed = any(hooks.fail_closed(point) for point in points if POINTS[point].may_deny)
             callback = _callback(hooks, points, agent)
             failing: Literal["block", "continue"] = "block" if closed else "continue"

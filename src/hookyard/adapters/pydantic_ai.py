@@ -6,10 +6,12 @@ validates the arguments, so that what a webhook put in their place is validated 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic_ai import RunContext
@@ -21,7 +23,7 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 
 from hookyard.errors import NotAllowedError
-from hookyard.hooks.decision import GO_ON, Decision
+from hookyard.hooks.decision import Decision
 from hookyard.hooks.facade import Hooks
 from hookyard.hooks.points import Point
 
@@ -37,12 +39,14 @@ class Webhooks(AbstractCapability[Any]):
         hooks: What is asked.
         agent: Which agent, for the webhooks to see.
         session_id: The conversation, for the webhooks to see; the run's id when None.
+        working_dir: The folder in which its tools work; the process's own when None.
         clock: Measures.
     """
 
     hooks: Hooks
     agent: str = "pydantic-ai"
     session_id: str | None = None
+    working_dir: str | None = None
     clock: Callable[[], float] = time.monotonic
     _run_id: str | None = field(default=None, init=False)
     _began: dict[str, float] = field(default_factory=dict, init=False)
@@ -53,6 +57,9 @@ class Webhooks(AbstractCapability[Any]):
         """A run counts for itself."""
         own = replace(self)
         own._run_id = ctx.run_id  # noqa: SLF001 - of the same class
+        if own.working_dir is None:
+            with contextlib.suppress(OSError):  # the folder is gone
+                own.working_dir = str(Path.cwd())
         return own
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
@@ -170,6 +177,8 @@ class Webhooks(AbstractCapability[Any]):
         await self._fire(Point.POST_TURN, turn_result=result_type)
 
     async def _fire(self, point: Point, **own: Any) -> Decision:
-        if not self.hooks.listens(point, own.get("tool_name")):
-            return GO_ON
-        return await self.hooks.fire(point, session_id=self.session_id or self._run_id, agent=self.agent, **own)
+        # Also where nothing listens: hook files are kept from every tool call.
+        session_id = self.session_id or self._run_id
+        return await self.hooks.fire(
+            point, session_id=session_id, working_dir=self.working_dir, agent=self.agent, **own
+        )

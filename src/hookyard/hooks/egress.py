@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from hookyard.errors import HookyardError
 from hookyard.hooks.guard import Guard, RefusedAddressError, make_connector
 from hookyard.hooks.proxies import Proxies
+from hookyard.hooks.webhook import shown_url
 
 if TYPE_CHECKING:
     import aiohttp
@@ -138,6 +139,7 @@ class Egress:
         try:
             session = self._ready_session(proxied=proxy is not None)
             if proxy is not None:
+                _check_proxy(proxy)
                 self._guard.check_host(urlsplit(url).hostname or "")
                 return await _request(session, method, url, headers, body, timeout_seconds, proxy)
             try:
@@ -236,6 +238,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.close()
         raise SendError("the answer is larger than 1 MiB", retryable=False)
     return b"".join(chunks)
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        usable = False
+    if not usable:
+        raise SendError(f"the proxy {shown_url(proxy)} cannot be used: give http://host:port", retryable=False)
 
 
 def _translated(error: Exception) -> SendError:
