@@ -346,5 +346,5 @@ class TestStrangeValues:
         assert decision.result is Result.WARNING
         assert home.lines[0].startswith("[Hook Warning] open: hookyard could not call it: ValueError")
         assert (await hooks.fire("message", content="x", strange=loop)).denied
-        assert (await hooks.fire("error", n=10**5000)).result is Result.OK
+        assert (await hooks.fire("error", strange=loop)).result is Result.OK
         assert "the event cannot be written as JSON" in home.lines[-1]

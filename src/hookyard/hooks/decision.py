@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hookyard.hooks.values import value
+
 
 class Result(StrEnum):
     """What one webhook, or all of them together, said."""
@@ -18,7 +20,7 @@ class Result(StrEnum):
     MODIFY = "modify"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What one webhook did at one point.
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -131,8 +132,6 @@ class Egress:
         Raises:
             SendError: No usable answer came.
         """
-        import aiohttp
-
         proxy = self._proxies.of(url)
         opened: list[bool] = []
         token = _OPENED.set(opened)
@@ -144,18 +143,17 @@ class Egress:
                 return await _request(session, method, url, headers, body, timeout_seconds, proxy)
             try:
                 return await _request(session, method, url, headers, body, timeout_seconds)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                if opened:
+            except Exception as error:
+                if opened or not _hung_up(error):
                     raise
                 # The receiver closed an idle connection while we were about to use it: not its failure, and safe to
                 # repeat, since the request carries its idempotency key.
                 return await _request(session, method, url, headers, body, timeout_seconds)
-        except TimeoutError:
-            raise TimedOutError from None
-        except RefusedAddressError as error:
-            raise SendError(str(error), retryable=False) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error) from None
+        except Exception as error:
+            translated = _translated(error)
+            if translated is None:
+                raise
+            raise translated from None
         finally:
             _OPENED.reset(token)
 
@@ -211,13 +209,17 @@ async def _request(
     seconds: float,
     proxy: str | None = None,
 ) -> Reply:
-    import aiohttp
-
-    limit = aiohttp.ClientTimeout(total=seconds)
     async with session.request(
-        method, url, data=body, headers=headers, allow_redirects=False, timeout=limit, proxy=proxy
+        method, url, data=body, headers=headers, allow_redirects=False, timeout=_limit(seconds), proxy=proxy
     ) as response:
         return Reply(response.status, response.reason or "", response.headers, await _read(response))
+
+
+@lru_cache(maxsize=64)  # a webhook's limit is the same each time
+def _limit(seconds: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=seconds)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -250,10 +252,24 @@ def _check_proxy(proxy: str) -> None:
         raise SendError(f"the proxy {shown_url(proxy)} cannot be used: give http://host:port", retryable=False)
 
 
-def _translated(error: Exception) -> SendError:
-    """A library's or the system's error in our words; nothing of the URL but its host gets in."""
+def _hung_up(error: Exception) -> bool:
+    """The receiver closed the connection before it answered."""
     import aiohttp
 
+    return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
+
+
+def _translated(error: Exception) -> SendError | None:
+    """A library's or the system's error in our words, None when it is neither's; nothing of the URL but its host gets
+    in."""
+    import aiohttp
+
+    if isinstance(error, TimeoutError):
+        return TimedOutError()
+    if isinstance(error, RefusedAddressError):
+        return SendError(str(error), retryable=False)
+    if not isinstance(error, aiohttp.ClientError | OSError | ValueError):
+        return None
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         reason = getattr(cause, "verify_message", "") or "cannot be verified"

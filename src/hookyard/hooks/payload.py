@@ -6,14 +6,15 @@ webhooks modify it. The layout is the contract's, section 3; nothing is sent fro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from hookyard.clock import iso
+from hookyard.hooks import formats
+from hookyard.hooks.formats.base import ReadyBody, json_bytes
 from hookyard.hooks.points import POINTS, Modifies, Point, PointSpec
+from hookyard.hooks.values import once, value
 from hookyard.hooks.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _CONTENT_KEY = {
 }
 
 
-@dataclass(frozen=True)
+@value
 class Occasion:
     """One firing of a point.
 
@@ -88,7 +89,7 @@ class Occasion:
         value = self.own.get(_CONTENT_KEY[modifies]) if modifies in _CONTENT_KEY else None
         return value if value is None or isinstance(value, str) else as_json(value)
 
-    @cached_property
+    @once
     def told_to_all(self) -> dict[str, Any]:
         """What the body says to every webhook alike; not to be changed."""
         common = hook_context(self)
@@ -112,6 +113,11 @@ class Occasion:
             body["cause"] = self.cause
         return body
 
+    @once
+    def told_to_all_json(self) -> bytes:
+        """The same as JSON without the opening brace; it goes after a webhook's `introduction`."""
+        return json_bytes(self.told_to_all)[1:]
+
     def with_content(self, content: str) -> Occasion:
         """The occasion after a webhook modified the thing that it is about."""
         if self.spec.modifies is Modifies.TOOL_ARGS:
@@ -131,7 +137,11 @@ def body_of(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
     Returns:
         A JSON object of the contract.
     """
-    return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
+    if webhook.format != formats.DEFAULT or webhook.redact:
+        return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
+    body = ReadyBody(hook_name=webhook.name, trigger=webhook.trigger, **occasion.told_to_all)
+    body.json = webhook.introduction + occasion.told_to_all_json
+    return body
 
 
 def whole_body(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
@@ -189,5 +199,4 @@ def _with_own(common: dict[str, Any], occasion: Occasion, elsewhere: tuple[str, 
 
 def as_json(value: object) -> str:
     """A value as a JSON text; what JSON has no form for becomes its text, a lone surrogate `?`."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode("utf-8", "replace").decode()
+    return json_bytes(value).decode()

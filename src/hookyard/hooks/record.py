@@ -6,9 +6,11 @@ value, no secret, no credential of a URL ever gets in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
+
+from hookyard.hooks.values import value
 
 
 class DeliveryState(StrEnum):
@@ -20,7 +22,7 @@ class DeliveryState(StrEnum):
     DEAD = "dead"  # given up in the background: kept as a dead letter
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One request.
 
@@ -41,7 +43,7 @@ class Attempt:
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivery:
     """What is owed to one webhook, and how far it has come.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from hookyard.hooks import formats
-from hookyard.hooks.formats.base import Format
+from hookyard.hooks.formats.base import Format, json_bytes
 from hookyard.hooks.points import POINTS, Point, points_of
 
 if TYPE_CHECKING:
@@ -156,6 +156,11 @@ class Webhook:
     def wire_format(self) -> Format:
         """What its requests look like."""
         return formats.all_formats()[self.format]
+
+    @cached_property
+    def introduction(self) -> bytes:
+        """JSON of what a body says to this webhook alone: `{"hook_name":"…","trigger":"…",`."""
+        return json_bytes({"hook_name": self.name, "trigger": self.trigger})[:-1] + b","
 
     @cached_property
     def redactor(self) -> Redactor | None:
