@@ -17,7 +17,7 @@ from hookyard.bridge.dialects import all_dialects, dialect_of
 from hookyard.bridge.dialects.base import Line
 from hookyard.bridge.install import Bridge
 from hookyard.bridge.plan import Commands
-from hookyard.errors import InvalidError, NotFoundError
+from hookyard.errors import ConflictError, InvalidError, NotFoundError
 from hookyard.hooks.trust import Trust
 from tests.bridge.conftest import Bridged
 from tests.hooks.receiver import Receiver, entry
@@ -192,6 +192,23 @@ def test_a_project_adds_only_what_the_user_has_not(bridged: Bridged, ours: Bridg
     done = ours.install("claude-code", bridged.project)
     assert done.events == ("Stop", "StopFailure")
     assert done.path == bridged.project / ".claude" / "settings.local.json"
+
+
+def test_a_project_s_closed_gate_is_closed_beside_the_user_s_open_line(bridged: Bridged, ours: Bridge) -> None:
+    bridged.gate(URL)
+    file = bridged.project / ".hookyard" / "hooks.toml"
+    file.parent.mkdir()
+    file.write_text(entry("own", "pre_tool", URL, on_failure="deny"))
+    Trust(bridged.home).trust(file, file.read_text())
+    assert ours.install("claude-code").closed == ()
+    assert ours.install("claude-code", bridged.project).closed == ("PreToolUse",)
+
+
+def test_a_project_that_needs_nothing_more_is_told_so(bridged: Bridged, ours: Bridge) -> None:
+    bridged.gate(URL)
+    ours.install("claude-code")
+    with pytest.raises(ConflictError, match="hooked for all of your work already"):
+        ours.install("claude-code", bridged.project)
 
 
 def test_no_secret_is_written(bridged: Bridged, ours: Bridge) -> None:

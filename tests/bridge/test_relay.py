@@ -131,6 +131,18 @@ async def test_copilot_is_not_asked_about_twice(bridged: Bridged, receiver: Rece
     assert len(receiver.requests) == 2
 
 
+async def test_a_user_s_open_line_and_a_project_s_closed_one_ask_once(bridged: Bridged, receiver: Receiver) -> None:
+    bridged.gate(receiver.url(), "message,pre_tool")
+    receiver.answer({"result": "deny", "message": "not on Fridays"})
+    for event, native in (("PreToolUse", PRE), ("UserPromptSubmit", {"session_id": "s1", "prompt": "go"})):
+        receiver.requests.clear()
+        both = await asyncio.gather(
+            *(bridged.hook("claude-code", event, native, mode=mode) for mode in ("s", "cs")),
+        )
+        assert all("not on Fridays" in ended.out for ended in both)
+        assert len(receiver.requests) == 1
+
+
 async def test_where_a_prompt_cannot_be_blocked_its_calls_are(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate(receiver.url(), "message")
     receiver.answer({"result": "deny", "message": "say please"})

@@ -37,9 +37,11 @@ _lines: ContextVar[list[str] | None] = ContextVar("lines", default=None)
 
 @dataclass(frozen=True, slots=True)
 class _Twin:
-    """An event of an agent that runs another's hooks too, and so tells us everything twice."""
+    """An event that may be told twice: by an agent that runs another's hooks too, or by a user's open line and a
+    project's closed one.
+    """
 
-    line: str
+    line: tuple[str, bool]
     ruling: asyncio.Task[Ruling]
 
 
@@ -63,7 +65,7 @@ class Desk:
         self._tell = tell
         self._sessions = Sessions(clock)
         self._hooks: OrderedDict[Path, Hooks] = OrderedDict()
-        self._twins: OrderedDict[tuple[str, ...], _Twin] = OrderedDict()
+        self._twins: OrderedDict[int, _Twin] = OrderedDict()
         self._asking: set[asyncio.Task[Ruling]] = set()
 
     async def answer(self, asked: Asked) -> Answer:
@@ -92,19 +94,17 @@ class Desk:
 
     async def _ruling(self, asked: Asked, heard: Heard, hooks: Hooks, session: Session) -> Ruling:
         """The ruling, once for an event that is told twice. One that comes too late goes on without us."""
-        points = (firing.point for firing in heard.firings)
-        key = (heard.agent, heard.session_id or "", (heard.tool_name or "").lower(), as_text(heard.tool_args), *points)
+        key, line = _what(heard), (asked.agent, asked.closed)
         twin = self._twins.pop(key, None)
-        if twin is not None and twin.line != asked.agent:
+        if twin is not None and twin.line != line:
             task = twin.ruling
         else:
             task = asyncio.create_task(judge(hooks, heard, session, self._sessions.clock))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-            if heard.agent == "copilot":  # runs Claude Code's hooks too
-                self._twins[key] = _Twin(asked.agent, task)
-                while len(self._twins) > MOST_TWINS:
-                    self._twins.popitem(last=False)
+            self._twins[key] = _Twin(line, task)
+            while len(self._twins) > MOST_TWINS:
+                self._twins.popitem(last=False)
         return await asyncio.wait_for(asyncio.shield(task), max(asked.seconds - MARGIN_SECONDS, 0.01))
 
     def _hooks_of(self, project: Path) -> Hooks:
@@ -144,6 +144,15 @@ class Desk:
                 os.utime(path)
             except FileNotFoundError:
                 path.touch(mode=0o600)
+
+
+def _what(heard: Heard) -> int:
+    """What happened, the same however it is told; a digest, since arguments may be large."""
+    call = "" if heard.agent == "copilot" else heard.call_id  # it tells it in one of its two ways only
+    said = [firing.own.get("content", "") for firing in heard.firings]
+    tool = (heard.tool_name or "").lower()
+    points = tuple(firing.point for firing in heard.firings)
+    return hash((heard.agent, heard.session_id, call, tool, as_text(heard.tool_args), as_text(said), points))
 
 
 def _fails_closed(hooks: Hooks, heard: Heard) -> bool:

@@ -25,8 +25,8 @@ from hookyard.bridge.desk import SEEN
 from hookyard.bridge.dialects import all_dialects, dialect_of
 from hookyard.bridge.dialects.base import Dialect, Line
 from hookyard.bridge.native_file import NativeFile, write_whole
-from hookyard.bridge.plan import Commands, lines_for
-from hookyard.errors import HookyardError, InvalidError, NotFoundError
+from hookyard.bridge.plan import Commands, is_closed, lines_for
+from hookyard.errors import ConflictError, HookyardError, InvalidError, NotFoundError
 from hookyard.hooks.facade import Hooks
 
 BACKUPS = "bridge"
@@ -125,6 +125,7 @@ class Bridge:
 
         Raises:
             NotFoundError: There is no such agent, or nothing to hook it for.
+            ConflictError: What a project needs is hooked for all of the user's work already.
             InvalidError: Its settings cannot be read or written; nothing was changed.
             TemporaryError: It was hooked, but Codex could not be asked to trust that.
         """
@@ -133,6 +134,11 @@ class Bridge:
             raise InvalidError("--trust-codex is for codex only")
         commands = self.commands
         lines = self._lines(dialect, project, allow_modify=allow_modify)
+        if not lines and project is not None and _installed(self.file(dialect, None), dialect, commands.ours):
+            raise ConflictError(
+                f"{dialect.title} is hooked for all of your work already, and this project's webhooks need no more",
+                mend=f"take that out first: hookyard bridge uninstall {agent}",
+            )
         if not lines:
             raise NotFoundError(
                 f"no webhook is configured that {dialect.title} could call",
@@ -143,7 +149,7 @@ class Bridge:
         changed = native.change(lambda settings: dialect.install(settings, lines, commands.ours))
         self.end_relay()  # the next one has this installation's variables
         notes = self._notes(dialect, project, trust_codex=trust_codex)
-        closed = tuple(line.event.name for line in lines if line.command.endswith("exit 2"))
+        closed = tuple(line.event.name for line in lines if is_closed(line.command))
         return Done(native.path, changed, tuple(line.event.name for line in lines), closed, notes)
 
     def uninstall(self, agent: str, project: Path | None = None) -> Done:
@@ -192,13 +198,21 @@ class Bridge:
         return True
 
     def _lines(self, dialect: Dialect, project: Path | None, *, allow_modify: bool) -> tuple[Line, ...]:
-        """What is to be hooked. What the user's own installation hooks already is not hooked by a project's again."""
+        """What is to be hooked.
+
+        What the user's own installation hooks already is not hooked by a project's again, unless the project has a gate
+        that fails closed and the user's line does not.
+        """
         hooks = Hooks.load(project, environ=self.environ, home=self.home, warn=lambda _: None)
         lines = lines_for(dialect, hooks, self.commands, allow_modify=allow_modify)
         if project is None:
             return lines
         already = _installed(self.file(dialect, None), dialect, self.commands.ours)
-        return tuple(line for line in lines if line.event.name not in already)
+        return tuple(
+            line
+            for line in lines
+            if (there := already.get(line.event.name)) is None or (is_closed(line.command) and not is_closed(there))
+        )
 
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ AGENT_WAITS_LONGER_SECONDS = 5
 """An agent goes on when its hook's time is over, so the shim must have refused before."""
 
 _OF_ITS_OWN_SECONDS = 1.0
+_CLOSED = " || exit 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Commands:
         """The command of one event. Where it is closed, a missing interpreter or file refuses too."""
         argv = [str(self.interpreter), "-S", "-E", "-I", str(self.shim), str(self.folder), agent, event]
         command = shlex.join([*argv, f"{seconds:g}", mode])
-        return f"{command} || exit 2" if "c" in mode else command
+        return f"{command}{_CLOSED}" if "c" in mode else command
 
     def plain(self, command: str) -> str:
         """A line of ours as it would be without `--allow-modify`."""
@@ -57,6 +58,11 @@ class Commands:
     def ours(self, command: str) -> bool:
         """Whether a command found in an agent's settings runs our shim, this installation's or an earlier one's."""
         return f"{self.shim.parent.name}/{self.shim.name}" in command and "hookyard" in command
+
+
+def is_closed(command: str) -> bool:
+    """Whether a line of ours refuses whatever goes wrong."""
+    return command.endswith(_CLOSED)
 
 
 def lines_for(dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modify: bool = False) -> tuple[Line, ...]:

@@ -58,6 +58,8 @@ def _folder(project: Path | None, user: bool) -> Path | None:
 def install(agent: str, project: Path | None, user: bool, allow_modify: bool, trust_codex: bool) -> None:
     """Write our hooks into an agent's configuration, beside what is there."""
     folder = _folder(project, user)
+    if trust_codex and agent != "codex":
+        raise click.UsageError("--trust-codex is for codex only")
     done = _ours().install(agent, folder, allow_modify=allow_modify, trust_codex=trust_codex)
     click.echo(f"{'wrote' if done.changed else 'nothing to change in'} {done.path}")
     click.echo(f"hooked: {', '.join(done.events)}")

@@ -99,7 +99,7 @@ def listen(
 
 def _listening_at(url: str) -> None:
     click.echo(
-        f"listening at {url} until Ctrl-C; to send everything here, add to ~/.hookyard/hooks.toml:\n\n"
+        f"listening at {url} until Ctrl-C; to send everything here, add to {Settings.load().home / 'hooks.toml'}:\n\n"
         f'  [[webhooks]]\n  name = "debug"\n  trigger = "*"\n  url = "{url}"\n'
     )
 
