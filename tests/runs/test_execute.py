@@ -156,6 +156,17 @@ async def test_an_agent_that_does_not_keep_its_time_is_ended(scene: Scene, monke
     assert emitted.drafts[0][1].variables["lastMessage"] == "still thinking"
 
 
+async def test_a_timeout_before_the_first_word_tells_of_the_prompt(scene: Scene) -> None:
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        await asyncio.sleep(60)
+        return AgentResult("")
+
+    emitted = Emitted(scene.database)
+    claim = a_claim(scene, timeout_seconds=0.05)
+    await scene.executor(work, emitted=emitted).execute(claim)
+    assert emitted.drafts[0][1].variables["lastMessage"] == claim.prompt
+
+
 async def test_an_agent_that_refuses_to_end_does_not_hold_its_place_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

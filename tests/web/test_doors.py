@@ -103,6 +103,23 @@ async def test_a_delivery_gives_its_events_and_the_mirrored_task(github: Server)
     assert comment.status == 201
 
 
+async def test_an_agent_can_read_what_the_issue_says(github: Server) -> None:
+    async def description() -> Any:
+        return (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()["description"]
+
+    opened = payload("opened")
+    opened["issue"]["body"] = "It fails.\n" + "x" * 70_000
+    assert (await deliver(github, opened)).status == 202
+    assert await description() == opened["issue"]["body"][:65_536]
+    unsaid = payload("labeled", at="2026-01-15T09:10:00Z")  # without a body: what is known stays
+    assert (await deliver(github, unsaid, delivery="2")).status == 202
+    assert (await description()).startswith("It fails.")
+    emptied = payload("edited", at="2026-01-15T09:20:00Z", changes={"body": {"from": "It fails."}})
+    emptied["issue"]["body"] = None
+    assert (await deliver(github, emptied, delivery="3")).status == 202
+    assert await description() == ""
+
+
 async def test_a_repeated_delivery_changes_nothing(github: Server) -> None:
     for _ in range(3):
         assert (await deliver(github, commented("hello"), event="issue_comment", delivery="same")).status == 202

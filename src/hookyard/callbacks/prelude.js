@@ -86,7 +86,8 @@
   const describe = (error) => {
     if (typeof error !== "object" || error === null) {
       const shown = typeof error === "symbol" || typeof error === "function" ? "a " + typeof error : toText(error);
-      return ["threw " + short(shown, 200), ""];
+      // The engine itself throws null when it has no memory left for an error.
+      return ["threw " + short(shown, 200) + (error === null ? " (or ran out of memory)" : ""), ""];
     }
     if (!isError(error)) return ["threw an object", ""];
     const message = short(dataOf(error, "message"), 200);

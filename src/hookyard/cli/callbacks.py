@@ -41,7 +41,7 @@ def export(output: Path | None, workspace: str | None) -> None:
         print(f"{counted(len(there), 'callback')} in {output}")
 
 
-@callbacks.command("import")
+@callbacks.command("import", short_help="Make and change callbacks to be as in a file.")
 @click.argument("file", type=_FILE)
 @click.option("--delete", is_flag=True, help="Delete callbacks that are not in the file.")
 @workspace_option
@@ -68,7 +68,7 @@ def import_(file: Path, delete: bool, workspace: str | None, as_json: bool) -> N
     print(json.dumps(done) if as_json else ", ".join(f"{len(names)} {what}" for what, names in done.items()))
 
 
-@callbacks.command()
+@callbacks.command(short_help="Show how they differ from a file.")
 @click.argument("file", type=_FILE)
 @workspace_option
 def diff(file: Path, workspace: str | None) -> None:
@@ -86,7 +86,7 @@ def diff(file: Path, workspace: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-@callbacks.command()
+@callbacks.command(short_help="Run the tests of a file.")
 @click.argument("file", type=_FILE)
 @json_option
 def test(file: Path, as_json: bool) -> None:

@@ -28,7 +28,7 @@ def db() -> None:
     folder)."""
 
 
-@db.command()
+@db.command(short_help="Bring the tables to this version.")
 @_data
 def upgrade(data: Path | None) -> None:
     """Bring the database to this version of hookyard; servers do it themselves when they start."""
@@ -43,7 +43,7 @@ def upgrade(data: Path | None) -> None:
         print(f"{database.where} {'is now' if done else 'was already'} at version {migrations.HEAD}")
 
 
-@db.command()
+@db.command(short_help="Delete what is kept no longer.")
 @_data
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(data: Path | None, as_json: bool) -> None:
@@ -57,7 +57,7 @@ def prune(data: Path | None, as_json: bool) -> None:
         print("\n".join(f"{table}: {count} deleted" for table, count in deleted.items()) or "nothing to delete")
 
 
-@db.command()
+@db.command(short_help="Write a consistent copy of SQLite.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_data
 def backup(file: Path, data: Path | None) -> None:

@@ -58,7 +58,7 @@ def send(
         print(f"{answer['id']}: {counted(len(runs), 'run')}{''.join(' ' + run for run in runs)}{batch}")
 
 
-@events.command()
+@events.command(short_help="Watch the events of a workspace.")
 @click.option("--last", type=click.IntRange(0, 500), default=10, help="Begin with so many of the last ones.")
 @click.option("--follow/--no-follow", default=True, help="Go on until interrupted.")
 @workspace_option

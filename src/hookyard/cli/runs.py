@@ -37,7 +37,7 @@ def list_runs(status: str | None, limit: int, workspace: str | None, as_json: bo
         terminal.show(f"{run['id']}  {run['status']:<9}  {run['queuedAt']}  {_callback(run)}")
 
 
-@runs.command()
+@runs.command(short_help="Show one run, with all that it did.")
 @click.argument("run_id", metavar="ID")
 @workspace_option
 @json_option
@@ -66,7 +66,7 @@ def show(run_id: str, workspace: str | None, as_json: bool) -> None:
         terminal.show(f"\nerror: {run['error']}")
 
 
-@runs.command()
+@runs.command(short_help="Cancel a run that has not ended.")
 @click.argument("run_id", metavar="ID")
 @workspace_option
 @json_option

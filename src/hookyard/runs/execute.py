@@ -350,7 +350,8 @@ def _failure(claim: Claim, error: Exception, last_message: str) -> _Ended:
     common: dict[str, Value] = {"conversationId": claim.conversation_id, "errorMessage": what}
     failed = Outcome(RunStatus.FAILED, answer=last_message or None, error=what)
     if isinstance(error, TimeLimitError):
-        words = shorten(error.last_message or last_message, MESSAGE_CHARS)
+        # An agent that has said nothing yet leaves the prompt as the conversation's last message.
+        words = shorten(error.last_message or last_message or claim.prompt, MESSAGE_CHARS)
         return _Ended(
             Outcome(RunStatus.TIMED_OUT, answer=last_message or None, error=what),
             "conversation.timeout",

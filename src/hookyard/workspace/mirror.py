@@ -49,7 +49,9 @@ def mirror(
 
 def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
     task = what.task
+    description = {} if task.description is None else {"description": task.description[:MAX_TEXT]}
     return {
+        **description,
         "task_id": task.task_id,
         "type": task.type[:MAX_NAME],
         "title": task.title[:MAX_TITLE],

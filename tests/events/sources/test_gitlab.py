@@ -190,3 +190,11 @@ def test_odd_deliveries_are_survived(samples: dict[str, Any], sample: str) -> No
     survives(GITLAB, HEADERS, samples[sample])
     with pytest.raises(InvalidError):
         GITLAB.translate(HEADERS, b"{")
+
+
+@pytest.mark.parametrize("sample", ["issue", "merge_request", "note_issue"])
+def test_a_description_is_read(samples: dict[str, Any], sample: str) -> None:
+    translation = GITLAB.translate({}, body(samples[sample]))
+    assert translation is not None
+    said = samples[sample].get("issue", samples[sample]["object_attributes"])["description"]
+    assert translation.happening.task.description == said

@@ -183,3 +183,20 @@ def test_odd_deliveries_are_survived(samples: dict[str, Any], sample: str) -> No
     for raw in (b"", b"[]"):
         with pytest.raises(InvalidError):
             JIRA.translate(HEADERS, raw)
+
+
+def test_a_description_is_read_where_there_is_one(samples: dict[str, Any]) -> None:
+    def described(payload: Any) -> str | None:
+        translation = JIRA.translate({}, body(payload))
+        assert translation is not None
+        return translation.happening.task.description
+
+    created = samples["issue-created"]
+    assert described(created) == created["issue"]["fields"]["description"]
+    paragraph = {"type": "paragraph", "content": [{"type": "text", "text": "It fails."}]}
+    created["issue"]["fields"]["description"] = {"type": "doc", "content": [paragraph, paragraph]}
+    assert described(created) == "It fails.\nIt fails."
+    created["issue"]["fields"]["description"] = None
+    assert described(created) == ""
+    del created["issue"]["fields"]["description"]
+    assert described(created) is None

@@ -62,6 +62,7 @@ class MirroredTask:
         status: Its status, in the service's words.
         assignee: Who works on it, or nobody.
         labels: Its labels.
+        description: Its description, None when the delivery does not say it.
     """
 
     task_id: str
@@ -71,6 +72,7 @@ class MirroredTask:
     status: str
     assignee: Person = NOBODY
     labels: tuple[str, ...] = ()
+    description: str | None = None
 
     @property
     def db_id(self) -> str:

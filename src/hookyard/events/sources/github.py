@@ -145,6 +145,7 @@ def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
         status=_status(subject),
         assignee=_assignee(payload, subject),
         labels=_labels(subject),
+        description=text(subject, "body") if "body" in subject else None,
     )
 
 

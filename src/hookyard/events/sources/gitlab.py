@@ -189,6 +189,7 @@ def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
         status=_status(item),
         assignee=_assignee(payload, item),
         labels=labels,
+        description=text(item, "description") if "description" in item else None,
     )
 
 

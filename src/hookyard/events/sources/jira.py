@@ -44,7 +44,7 @@ from hookyard.events.sources.base import (
 Payload = dict[str, object]
 
 MAX_DEPTH = 50
-"""Nesting of a comment in Atlassian's document format that is read."""
+"""Nesting of a text in Atlassian's document format that is read."""
 
 _FIELDS = {"summary": "title", "issuetype": "type"}
 
@@ -144,7 +144,14 @@ def _task(issue: Payload) -> MirroredTask:
         status=text(issue, "fields", "status", "name"),
         assignee=_person(dig(issue, "fields", "assignee")),
         labels=tuple(label for label in items(issue, "fields", "labels") if isinstance(label, str)),
+        description=_description(dig(issue, "fields")),
     )
+
+
+def _description(fields: object) -> str | None:
+    if not isinstance(fields, dict) or "description" not in fields:
+        return None  # the deliveries of comments leave it out
+    return _written(fields["description"])
 
 
 def _changes(payload: Payload, task: MirroredTask) -> tuple[dict[str, object], bool, bool]:
@@ -169,13 +176,16 @@ def _changes(payload: Payload, task: MirroredTask) -> tuple[dict[str, object], b
 
 
 def _comment(comment: object) -> Comment:
-    body = dig(comment, "body")
-    content = "\n".join(_document(body)) if isinstance(body, dict) else text(comment, "body")
-    return Comment(text(comment, "id"), content, _person(dig(comment, "author")))
+    return Comment(text(comment, "id"), _written(dig(comment, "body")), _person(dig(comment, "author")))
+
+
+def _written(content: object) -> str:
+    """Text as it is, or the text of a document."""
+    return "\n".join(_document(content)) if isinstance(content, dict) else text(content)
 
 
 def _document(node: object, depth: int = 0) -> list[str]:
-    """The text of a comment in Atlassian's document format, a line for each block."""
+    """The text of Atlassian's document format, a line for each block."""
     if depth > MAX_DEPTH:
         return []
     inner = [_document(child, depth + 1) for child in items(node, "content")]
