@@ -15,6 +15,7 @@ VERSIONS = {
     "codex": ("@openai/codex", "0.169.0"),
     "gemini": ("@google/gemini-cli", "0.61.0"),
     "copilot": ("@github/copilot", "1.0.102"),
+    "opencode": ("opencode-ai", "1.18.33"),
 }
 CACHE = Path(os.environ.get("HOOKYARD_TEST_CACHE", Path.home() / ".cache" / "hookyard-tests")) / "cli"
 

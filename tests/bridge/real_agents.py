@@ -45,6 +45,21 @@ wire_api = "responses"
 request_max_retries = 0
 """
 
+_OPENCODE = {
+    "autoupdate": False,
+    "share": "disabled",
+    "model": "mock/mock-model",
+    "provider": {
+        "mock": {
+            "npm": "@ai-sdk/openai-compatible",
+            "options": {"baseURL": "{url}/v1", "apiKey": "none"},
+            "models": {"mock-model": {"tool_call": True, "limit": {"context": 100_000, "output": 4096}}},
+        }
+    },
+}
+_OPENCODE_LIBRARY = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": "any"}}}}
+"""OpenCode fetches a library for plugins from npm into every folder that can hold some, unless it seems to be there."""
+
 RECIPES = {
     "claude-code": Recipe(
         ("claude", "-p", "--allowedTools", "Bash", "--"),
@@ -86,6 +101,15 @@ RECIPES = {
             "COPILOT_OFFLINE": "true",
         },
         {},
+    ),
+    "opencode": Recipe(
+        ("opencode", "run"),
+        {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"},
+        {
+            ".config/opencode/opencode.json": json.dumps(_OPENCODE),
+            ".config/opencode/package-lock.json": json.dumps(_OPENCODE_LIBRARY),
+            ".config/opencode/node_modules/empty": "",
+        },
     ),
 }
 

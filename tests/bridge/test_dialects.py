@@ -27,6 +27,7 @@ FILES = {
     "copilot_error.jsonl": "copilot",
     "copilot_reading_claude_settings.jsonl": "claude-code",
     "gemini.jsonl": "gemini",
+    "opencode.jsonl": "opencode",
 }
 BEFORE_TOOL = {
     "claude-code": ("PreToolUse", {"tool_name": "Bash", "tool_input": {"command": "ls", "description": "d"}}),
@@ -34,6 +35,10 @@ BEFORE_TOOL = {
     "atomcode": ("PreToolUse", {"tool_name": "bash", "tool_input": {"command": "ls", "description": "d"}}),
     "gemini": ("BeforeTool", {"tool_name": "sh", "tool_input": {"command": "ls", "description": "d"}}),
     "copilot": ("preToolUse", {"toolName": "bash", "toolArgs": {"command": "ls", "description": "d"}}),
+    "opencode": (
+        "tool.execute.before",
+        {"input": {"tool": "bash"}, "output": {"args": {"command": "ls", "description": "d"}}},
+    ),
 }
 AGENTS = sorted(BEFORE_TOOL)
 
@@ -42,7 +47,21 @@ def recorded(shared: Path, name: str) -> list[tuple[str, dict[str, Any]]]:
     """Native event name and payload of every line."""
     lines = (shared / "samples" / "agents" / name).read_text().splitlines()
     payloads = [json.loads(line)["in"] for line in lines]
+    if FILES[name] == "opencode":
+        return handed_over(payloads)
     return [(payload.get("_event") or payload.get("hook_event_name") or "?", payload) for payload in payloads]
+
+
+def handed_over(payloads: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """What our plugin makes of what OpenCode told its recorder, which kept only the names of some inputs.
+
+    No call failed, so no part of a message is handed over.
+    """
+    return [
+        (payload["_event"].removeprefix("event:"), {**payload, "cwd": "/home/dev/project"})
+        for payload in payloads
+        if isinstance(payload["input"], dict) and payload["_event"] != "event:message.part.updated"
+    ]
 
 
 def heard_of(dialect: Dialect, samples: list[tuple[str, dict[str, Any]]]) -> list[Heard]:
@@ -88,7 +107,7 @@ def test_recorded_sessions_stand_for_points_in_order(shared: Path, file: str) ->
 
 def test_a_recorded_tool_call_is_understood_by_every_dialect(shared: Path) -> None:
     expected = {"claude_command.jsonl": "Bash", "codex.jsonl": "Bash", "gemini.jsonl": "run_shell_command"}
-    for file, tool in {**expected, "copilot.jsonl": "bash"}.items():
+    for file, tool in {**expected, "copilot.jsonl": "bash", "opencode.jsonl": "bash"}.items():
         calls = [heard for heard in heard_of(dialect_of(FILES[file]), recorded(shared, file)) if heard.tool_name]
         before, after = calls[0], calls[1]
         assert (before.tool_name, before.tool_args and before.tool_args["command"]) == (tool, "echo hi")
@@ -136,6 +155,7 @@ DENIED: Mapping[str, Any] = {
     "gemini": {"decision": "deny", "reason": "no"},
     "copilot": {"permissionDecision": "deny", "permissionDecisionReason": "no"},
     "atomcode": {"action": "block", "reason": "no"},
+    "opencode": {"deny": "no"},
 }
 
 
@@ -162,6 +182,7 @@ def test_modify_in_the_words_of_each() -> None:
     assert said["gemini"]["hookSpecificOutput"] == {"hookEventName": "BeforeTool", "tool_input": new}
     assert said["copilot"] == {"modifiedArgs": new}
     assert said["atomcode"] == {"action": "modify", "args": new}
+    assert said["opencode"] == {"args": new}
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -169,7 +190,7 @@ def test_a_modification_never_passes_over_the_person(agent: str) -> None:
     dialect, heard = dialect_of(agent), before_tool(agent)
     ruling = Ruling(args={"command": "pwd", "description": "d"})
     settled = settle(dialect, heard, ruling)
-    if agent == "claude-code":  # it asks about the changed arguments itself
+    if agent in {"claude-code", "opencode"}:  # which ask about the changed arguments themselves
         assert settled is ruling
     else:
         assert "--allow-modify" in (settled.denied or "")
@@ -191,14 +212,17 @@ def test_gemini_cannot_take_an_argument_away() -> None:
 
 
 def test_a_blocked_prompt() -> None:
-    names = {"gemini": "BeforeAgent", "copilot": "userPromptSubmitted"}
+    names = {"gemini": "BeforeAgent", "copilot": "userPromptSubmitted", "opencode": "chat.message"}
+    parts = [{"type": "text", "text": "hello"}, {"type": "text", "text": "a file's text", "synthetic": True}]
     for agent in AGENTS:
         dialect = dialect_of(agent)
-        heard = dialect.read(names.get(agent, "UserPromptSubmit"), {"prompt": "hello"})
+        heard = dialect.read(names.get(agent, "UserPromptSubmit"), {"prompt": "hello", "output": {"parts": parts}})
         assert heard.firings[0].own["content"] == "hello"
         answer = dialect.answer(heard, Ruling("no"))
         if agent == "copilot":
             assert answer == Answer(BLOCKED, err="no")
+        elif agent == "opencode":
+            assert out(answer) == {"deny": "no"}
         else:
             assert out(answer) == {"decision": "block", "reason": "no"}
 
@@ -219,7 +243,8 @@ JSON = st.recursive(
 )
 NAMES = """
     session_id sessionId cwd prompt tool_name toolName tool_input toolArgs tool_response toolResult tool_use_id call_id
-    error errorContext delta model llm_response llm_request permission_mode duration_ms timestamp
+    error errorContext delta model llm_response llm_request permission_mode duration_ms timestamp input output args
+    part parts state metadata sessionID callID
 """
 KEYS = st.sampled_from(NAMES.split())
 EVENTS = [(agent, event.name) for agent, dialect in all_dialects().items() for event in dialect.events]

@@ -30,6 +30,7 @@ GATED = {
     "atomcode": {"PreToolUse"},
     "gemini": {"BeforeTool"},
     "copilot": {"preToolUse"},
+    "opencode": {"tool.execute.before"},
 }
 
 
@@ -65,7 +66,7 @@ def test_install_twice_and_uninstall_restores_to_the_byte(bridged: Bridged, ours
     path = dialect_of(agent).settings_file(bridged.home.parent, {}, None)
     bridged.gate(URL)
     before = None
-    if agent != "copilot":  # whose file is ours alone
+    if agent not in {"copilot", "opencode"}:  # whose files are ours alone
         path.parent.mkdir(parents=True, exist_ok=True)
         before = '{ "theme":"dark",\n\n "hooks": {} }'
         path.write_text(before)

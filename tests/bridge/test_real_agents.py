@@ -1,4 +1,4 @@
-"""The real Claude Code, Codex, Gemini CLI and Copilot CLI, hooked by `bridge install`, with real webhooks.
+"""The real Claude Code, Codex, Gemini CLI, Copilot CLI and OpenCode, hooked by `bridge install`, with real webhooks.
 
 What each of them does is compared with `matrix.json`, from which the documentation's table is made; with
 HOOKYARD_WRITE_MATRIX=1 the file is written instead.
@@ -92,7 +92,7 @@ async def test_what_is_seen_in_which_order(real: Real) -> None:
     assert {body["agent"] for body in bodies.values()} == {real.agent}
     assert len({body["hook_context"]["session_id"] for body in bodies.values()}) == 1
     assert {body["hook_context"]["working_dir"] for body in bodies.values()} == {str(real.user.project)}
-    assert bodies["on_message_received"]["context"]["content"] == real_agents.PROMPT
+    assert bodies["on_message_received"]["context"]["content"].strip('"') == real_agents.PROMPT  # OpenCode quotes it
     assert "from-the-model" in bodies["pre_tool_execution"]["hook_context"]["tool_args"]
     assert bodies["post_tool_execution"]["result_context"]["success"] is True
     assert bodies["on_turn_complete"]["context"]["tool_calls"] == 1

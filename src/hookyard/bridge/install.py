@@ -23,9 +23,10 @@ from typing import Any
 from hookyard.bridge import codex_trust, relay, shim
 from hookyard.bridge.desk import SEEN
 from hookyard.bridge.dialects import all_dialects, dialect_of
-from hookyard.bridge.dialects.base import Dialect, Line
+from hookyard.bridge.dialects.base import Dialect, Line, is_closed
 from hookyard.bridge.native_file import NativeFile, write_whole
-from hookyard.bridge.plan import Commands, is_closed, lines_for
+from hookyard.bridge.plan import Commands, lines_for
+from hookyard.bridge.plugin_file import PluginFile
 from hookyard.errors import ConflictError, HookyardError, InvalidError, NotFoundError
 from hookyard.hooks.facade import Hooks
 
@@ -109,8 +110,9 @@ class Bridge:
         return Commands(self.interpreter, Path(shim.__file__), self.folder)
 
     def file(self, dialect: Dialect, project: Path | None) -> NativeFile:
-        """The settings file of an agent, the user's or a project's."""
-        return NativeFile(dialect.settings_file(self.user, self.environ, project), self.home / BACKUPS)
+        """The settings file of an agent, the user's or a project's, or the plugin that stands in for it."""
+        path, backups = dialect.settings_file(self.user, self.environ, project), self.home / BACKUPS
+        return NativeFile(path, backups) if dialect.plugin is None else PluginFile(path, backups, dialect.plugin)
 
     def install(
         self, agent: str, project: Path | None = None, *, allow_modify: bool = False, trust_codex: bool = False
@@ -146,7 +148,8 @@ class Bridge:
             )
         self._prepare()
         native = self.file(dialect, project)
-        changed = native.change(lambda settings: dialect.install(settings, lines, commands.ours))
+        first = not _installed(native, dialect, commands.ours)
+        changed = native.change(lambda settings: dialect.install(settings, lines, commands.ours), keep=first)
         self.end_relay()  # the next one has this installation's variables
         notes = self._notes(dialect, project, trust_codex=trust_codex)
         closed = tuple(line.event.name for line in lines if is_closed(line.command))
@@ -249,7 +252,8 @@ class Bridge:
             return Status(dialect.name, native.path, scope)
         # A line that allows modifications was asked for by its user: that alone is no difference.
         plain = {event: commands.plain(command) for event, command in there.items()}
-        missing = tuple(event for event, command in wanted.items() if plain.get(event) != command)
+        outdated = native.outdated()
+        missing = tuple(event for event, command in wanted.items() if outdated or plain.get(event) != command)
         heard = None
         with contextlib.suppress(OSError):
             heard = (self.folder / f"{SEEN}{dialect.name}").stat().st_mtime

@@ -41,6 +41,7 @@ async def judge(hooks: Hooks, heard: Heard, session: Session, clock: Clock) -> R
     args = given
     warnings: list[str] = []
     result: str | None = None
+    text: str | None = None
     for firing in heard.firings:
         own = _own(firing, heard, session, clock)
         decision = await hooks.fire(
@@ -66,6 +67,8 @@ async def judge(hooks: Hooks, heard: Heard, session: Session, clock: Clock) -> R
                 args = decision.content
             elif modifies is Modifies.RESULT:
                 result = decision.content
+            elif heard.takes_text:
+                text = decision.content
             elif modifies is Modifies.MESSAGE:
                 why = f"Blocked: {_author(decision)} changed the message, which {heard.agent} cannot do."
                 return Ruling(why, None, tuple(warnings))
@@ -73,7 +76,7 @@ async def judge(hooks: Hooks, heard: Heard, session: Session, clock: Clock) -> R
                 what = _CANNOT_TAKE[modifies]
                 warnings.append(f"{_author(decision)} changed {what}, which {heard.agent} cannot do: it stays as it is")
     if args == given:
-        return Ruling(warnings=tuple(warnings), result=result)
+        return Ruling(warnings=tuple(warnings), result=result, text=text)
     return new_arguments(args or "", tuple(warnings))
 
 

@@ -1,7 +1,8 @@
 """An agent's settings file: read with care, written whole or not at all, put back as it was.
 
-Used by `install`. The file is the user's: broken JSON is never written over, a link stays a link, the file's mode
-stays, and the text that was there before the first installation is kept, so that it can be restored to the byte.
+Used by `install`; `plugin_file` is another kind of it. The file is the user's: broken JSON is never written over, a
+link stays a link, the file's mode stays, and the text that was there before the first installation is kept, so that it
+can be restored to the byte.
 """
 
 from __future__ import annotations
@@ -50,13 +51,17 @@ class NativeFile:
             raise InvalidError(f"cannot be read: {_plain(error)}", where=str(self.path)) from None
 
     def settings(self) -> dict[str, Any]:
-        """The object in it, empty when there is none.
+        """What it says, empty when there is none.
 
         Raises:
             InvalidError: It holds something else; nobody knows what to keep, so nothing is written.
         """
+        return self.parsed(self.text())
+
+    def parsed(self, text: str | None) -> dict[str, Any]:
+        """The object in a text of the file's kind; raises as `settings`."""
         try:
-            value = _value(self.text())
+            value = _value(text)
         except json.JSONDecodeError as error:
             mend = "mend it (comments are no JSON either), then install again; nothing was written"
             raise InvalidError(f"is not JSON: {error.msg}", where=f"{self.path}:{error.lineno}", mend=mend) from None
@@ -66,48 +71,58 @@ class NativeFile:
             raise InvalidError("holds no JSON object", where=str(self.path), mend="nothing was written")
         return value
 
-    def change(self, change: Callable[[dict[str, Any]], None], *, restore: bool = False) -> bool:
+    def worded(self, settings: dict[str, Any]) -> str | None:
+        """The text for an object, None for no file at all."""
+        return _readable(settings) + "\n"
+
+    def outdated(self) -> bool:
+        """The text would be another one though it says the same."""
+        return False
+
+    def change(self, change: Callable[[dict[str, Any]], None], *, keep: bool = False, restore: bool = False) -> bool:
         """Change the settings and write them.
 
         Args:
             change: Changes them in place.
+            keep: Nothing of ours is in the file yet: its text is worth keeping.
             restore: The change takes out what is ours: where nobody else changed the file since the first
                 installation, the very text that was there before comes back.
 
         Returns:
             Whether anything was to be changed.
         """
-        before, settings = self.text(), self.settings()
+        before = self.text()
+        settings = self.parsed(before)
         known = json.dumps(settings)
         try:
             change(settings)
         except InvalidError as error:
             raise InvalidError(error.what, where=str(self.path), mend=error.mend) from None
-        if json.dumps(settings) == known:
+        if json.dumps(settings) == known and not self.outdated():
             return False
         kept = self._kept()
         if restore and kept is not None:
-            then = _value(kept.before)
+            then = self.parsed(kept.before)
             change(then)
             if then == settings:
                 self._restore(kept.before)
                 return True
-        if not restore:
+        if keep:
             self._keep(before)
-        self._write(_readable(settings) + "\n")
+        self._write(self.worded(settings))
         return True
 
-    def _write(self, text: str) -> None:
-        write_whole(Path(os.path.realpath(self.path)), text)
+    def _write(self, text: str | None) -> None:
+        if text is not None:
+            write_whole(Path(os.path.realpath(self.path)), text)
+            return
+        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()  # when we made it; a folder with anything in it stays
 
     def _restore(self, before: str | None) -> None:
         """Nothing of ours is left: the very text that was there before."""
-        if before is None:
-            self.path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.path.parent.rmdir()  # when we made it; a folder with anything in it stays
-        else:
-            self._write(before)
+        self._write(before)
         self._place.unlink(missing_ok=True)
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hookyard.bridge.dialects.base import Dialect, Event, Line
+from hookyard.bridge.dialects.base import IF_CLOSED, Dialect, Event, Line
 from hookyard.hooks.facade import Hooks
 from hookyard.hooks.points import POINTS, Point
 from hookyard.hooks.retry import whole_deadline
@@ -28,7 +28,6 @@ AGENT_WAITS_LONGER_SECONDS = 5
 """An agent goes on when its hook's time is over, so the shim must have refused before."""
 
 _OF_ITS_OWN_SECONDS = 1.0
-_CLOSED = " || exit 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Commands:
         """The command of one event. Where it is closed, a missing interpreter or file refuses too."""
         argv = [str(self.interpreter), "-S", "-E", "-I", str(self.shim), str(self.folder), agent, event]
         command = shlex.join([*argv, f"{seconds:g}", mode])
-        return f"{command}{_CLOSED}" if "c" in mode else command
+        return f"{command}{IF_CLOSED}" if "c" in mode else command
 
     def plain(self, command: str) -> str:
         """A line of ours as it would be without `--allow-modify`."""
@@ -58,11 +57,6 @@ class Commands:
     def ours(self, command: str) -> bool:
         """Whether a command found in an agent's settings runs our shim, this installation's or an earlier one's."""
         return f"{self.shim.parent.name}/{self.shim.name}" in command and "hookyard" in command
-
-
-def is_closed(command: str) -> bool:
-    """Whether a line of ours refuses whatever goes wrong."""
-    return command.endswith(_CLOSED)
 
 
 def lines_for(dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modify: bool = False) -> tuple[Line, ...]:

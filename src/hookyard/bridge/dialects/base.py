@@ -20,6 +20,10 @@ BLOCKED = 2
 """The exit code that every agent takes for a refusal, with the reason on stderr."""
 
 
+IF_CLOSED = " || exit 2"
+"""The end of a line that is closed: what fails before the shim runs refuses too."""
+
+
 class UnreadableError(PermanentError):
     """The event is not of a shape that the dialect knows."""
 
@@ -53,6 +57,7 @@ class Heard:
         duration_ms: How long the call took, None where the agent does not tell it.
         bypasses: The agent runs in a mode that asks no person for permission anyway.
         response: The tool's result as the agent told it, None before the call and where it cannot be changed.
+        takes_text: The agent lets its hook change the message and the model's answer, and add to the system prompt.
     """
 
     event: str
@@ -66,6 +71,7 @@ class Heard:
     duration_ms: float | None = None
     bypasses: bool = False
     response: Any = None
+    takes_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,15 @@ class Ruling:
         args: The whole new arguments of the tool call, None when they stay.
         warnings: For the user to see.
         result: What the model is to read as the tool's result, None when that stays.
+        text: What takes the place of the message or of the model's answer, or is added to the system prompt; None when
+            those stay.
     """
 
     denied: str | None = None
     args: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     result: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,11 @@ class Line:
     timeout_seconds: int
 
 
+def is_closed(command: str) -> bool:
+    """Whether a line of ours refuses whatever goes wrong."""
+    return command.endswith(IF_CLOSED)
+
+
 class Dialect(Protocol):
     """One agent's way of speaking."""
 
@@ -169,6 +183,9 @@ class Dialect(Protocol):
 
     recheck: Recheck
     """What the agent does with modified arguments."""
+
+    plugin: Path | None
+    """Template of the program that its hooks are, None where they are kept in JSON."""
 
     blocks_prompts: bool
     """It obeys a refusal of the user's message. Where it does not, every tool call of that turn is refused instead."""
@@ -283,6 +300,12 @@ def arguments(native: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnreadableError(f"the event's {key} is no object")
     return value
+
+
+def part_of(native: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object within an event, empty when there is none."""
+    value = native.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:

@@ -26,6 +26,7 @@ class ClaudeCode:
     proven = "2.1.330"
     recheck = Recheck.ASKS_AGAIN
     blocks_prompts = True
+    plugin: Path | None = None
     events: tuple[Event, ...] = (
         Event("SessionStart", (Point.SESSION_START,)),
         Event("UserPromptSubmit", base.PROMPT),

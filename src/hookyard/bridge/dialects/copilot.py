@@ -19,6 +19,7 @@ class Copilot:
     proven = "1.0.102"
     recheck = Recheck.RUNS_THEM
     blocks_prompts = False
+    plugin: Path | None = None
     events: tuple[Event, ...] = (
         Event("sessionStart", (Point.SESSION_START,)),
         Event("userPromptSubmitted", base.PROMPT),

@@ -24,6 +24,7 @@ class Gemini:
     proven = "0.61.0"
     recheck = Recheck.RUNS_THEM
     blocks_prompts = True
+    plugin: Path | None = None
     events: tuple[Event, ...] = (
         Event("SessionStart", (Point.SESSION_START,)),
         Event("BeforeAgent", base.PROMPT),

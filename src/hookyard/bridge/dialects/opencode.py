@@ -1,0 +1,167 @@
+"""OpenCode, whose hooks are JavaScript inside it: a plugin of ours (`opencode.js`) runs the lines and obeys them.
+
+What the plugin hands over is what OpenCode gave it: `input` and `output` of the hook, and the folder. An answer is ours
+alone to word: `deny`, or `args` or `text` in place of what the hook may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hookyard.bridge.dialects import base
+from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.hooks.points import Point
+
+_CALL_FAILED = "message.part.updated"
+"""The plugin tells it only of tool calls that failed, for which there is no hook."""
+
+_ABORTED = "MessageAbortedError"
+
+
+class OpenCode:
+    """OpenCode's dialect."""
+
+    name = "opencode"
+    title = "OpenCode"
+    proven = "1.18.33"
+    recheck = Recheck.ASKS_AGAIN
+    blocks_prompts = True
+    plugin: Path | None = Path(__file__).with_suffix(".js")
+    events: tuple[Event, ...] = (
+        Event("session.created", (Point.SESSION_START,)),
+        Event("chat.message", base.PROMPT),
+        Event("experimental.chat.system.transform", (Point.SYSTEM_PROMPT,)),
+        Event("experimental.text.complete", (Point.MODEL_RESPONSE,)),
+        Event("tool.execute.before", base.BEFORE_TOOL),
+        Event("tool.execute.after", (Point.POST_TOOL,)),
+        Event(_CALL_FAILED, (Point.POST_TOOL,)),
+        Event("session.error", (Point.ERROR,)),
+        Event("session.idle", base.TURN_END),
+        Event("dispose", (Point.SESSION_END,)),
+    )
+
+    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+        """Understand an event; it tells no permission mode."""
+        given, made = base.part_of(native, "input"), base.part_of(native, "output")
+        tool, args = _call(event, given, made)
+        return Heard(
+            event,
+            self.name,
+            _firings(event, given, made),
+            base.text_of(given, "sessionID") or None,
+            base.text_of(native, "cwd") or None,
+            tool,
+            args,
+            base.text_of(base.part_of(given, "part") or given, "callID"),
+            response=made.get("output") if event == "tool.execute.after" else None,
+            takes_text=True,
+        )
+
+    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+        """As the plugin reads it."""
+        if ruling.denied is not None:
+            return Answer.of({"deny": ruling.denied})
+        said: dict[str, Any] = {}
+        if ruling.args is not None:
+            said["args"] = ruling.args
+        text = ruling.text if ruling.result is None else ruling.result
+        if text is not None:
+            said["text"] = text
+        return Answer.of(said, base.warn(ruling.warnings))
+
+    def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
+        """The plugin, in the folder from which OpenCode loads every one."""
+        if project is not None:
+            folder = project / ".opencode"
+        else:
+            folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
+        return folder / "plugin" / "hookyard.js"
+
+    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+        """What the plugin calls HOOKS. It is ours alone, so all of it is written anew."""
+        settings.clear()
+        for line in lines:
+            settings[line.event.name] = {
+                "command": line.command,
+                "timeoutSeconds": line.timeout_seconds,
+                "closed": base.is_closed(line.command),
+            }
+
+
+def _call(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    """The tool call that an event is about and its arguments, nothing where it is about none."""
+    match event:
+        case "tool.execute.before":
+            return base.needed(given, "tool"), _arguments(made, "args")
+        case "tool.execute.after":
+            return base.needed(given, "tool"), _arguments(given, "args")
+        case "message.part.updated":
+            part = base.part_of(given, "part")
+            return base.needed(part, "tool"), _arguments(base.part_of(part, "state"), "input")
+    return None, None
+
+
+def _arguments(holder: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A call's arguments, which are never left out."""
+    return base.arguments({key: holder.get(key)}, key)
+
+
+def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[Firing, ...]:
+    match event:
+        case "session.created":
+            return (Firing(Point.SESSION_START),)
+        case "chat.message":
+            return _message(made)
+        case "experimental.chat.system.transform":
+            system = made.get("system")
+            texts = [text for text in system if isinstance(text, str)] if isinstance(system, list) else []
+            return (Firing(Point.SYSTEM_PROMPT, {"system_prompt": "\n".join(texts)}),)
+        case "experimental.text.complete":
+            text = base.text_of(made, "text")
+            return (Firing(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
+        case "tool.execute.before":
+            return base.before_tool(base.text_of(given, "callID"))
+        case "tool.execute.after":
+            success = base.part_of(made, "metadata").get("exit") in (None, 0)
+            return base.after_tool(base.text_of(given, "callID"), base.as_text(made.get("output", "")), success=success)
+        case "message.part.updated":
+            return _failed_call(base.part_of(given, "part"))
+        case "session.error":
+            return (_error(base.part_of(given, "error")),)
+        case "session.idle":
+            error = base.text_of(given, "error")
+            return base.turn_end("Responded" if not error else "Cancelled" if error == _ABORTED else "Failed")
+        case "dispose":
+            return (Firing(Point.SESSION_END),)
+    return ()
+
+
+def _message(made: Mapping[str, Any]) -> tuple[Firing, ...]:
+    """What the user said and attached; what OpenCode added to it (the text of an attached file) is left out."""
+    told = made.get("parts")
+    parts = [part for part in told if isinstance(part, dict)] if isinstance(told, list) else []
+    texts = [base.text_of(part, "text") for part in parts if part.get("type") == "text" and not part.get("synthetic")]
+    files = [name for part in parts if part.get("type") == "file" and (name := base.text_of(part, "filename"))]
+    message, turn = base.prompt("\n".join(texts))
+    return Firing(message.point, {**message.own, **({"attached_files": files} if files else {})}), turn
+
+
+def _failed_call(part: Mapping[str, Any]) -> tuple[Firing, ...]:
+    state = base.part_of(part, "state")
+    if state.get("status") != "error":
+        return ()
+    return base.after_tool(base.text_of(part, "callID"), base.as_text(state.get("error", "")), success=False)
+
+
+def _error(error: Mapping[str, Any]) -> Firing:
+    own = {
+        "error_type": base.text_of(error, "name") or "error",
+        "error_message": base.text_of(base.part_of(error, "data"), "message"),
+        "phase": "turn",
+    }
+    return Firing(Point.ERROR, own)
+
+
+DIALECT = OpenCode()
