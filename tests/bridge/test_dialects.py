@@ -29,7 +29,7 @@ FILES = {
     "gemini.jsonl": "gemini",
     "opencode.jsonl": "opencode",
 }
-BEFORE_TOOL = {
+BEFORE_TOOL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "claude-code": ("PreToolUse", {"tool_name": "Bash", "tool_input": {"command": "ls", "description": "d"}}),
     "codex": ("PreToolUse", {"tool_name": "Bash", "tool_input": {"command": "ls", "description": "d"}}),
     "atomcode": ("PreToolUse", {"tool_name": "bash", "tool_input": {"command": "ls", "description": "d"}}),

@@ -27,6 +27,7 @@ WORDS = {
 PAGES = {"en": DOCS / "bridge.md", "zh-CN": DOCS / "zh-CN" / "bridge.md"}
 TABLE = re.compile(r"(<!-- matrix -->\n).*?(\n<!-- end of matrix -->)", re.DOTALL)
 TOOL = {Point.TOOL_CALL_START, Point.PRE_TOOL}
+TEXT = {Point.MESSAGE, Point.SYSTEM_PROMPT, Point.MODEL_RESPONSE}
 
 
 def cell(dialect: Dialect, point: Point, language: str) -> str:
@@ -43,6 +44,8 @@ def cell(dialect: Dialect, point: Point, language: str) -> str:
         found += [modify] * bool(row["modify_result"])
     if point is Point.MESSAGE:
         found.append(deny if row["block_prompt"] else instead)
+    if point in TEXT:
+        found += [modify] * row.get("modify_text", False)
     return ", ".join(found)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,53 @@ def test_a_link_stays_a_link(bridged: Bridged, ours: Bridge) -> None:
     assert "PreToolUse" in read(real)["hooks"]
     ours.uninstall("claude-code")
     assert real.read_text() == "{}"
+
+
+def test_what_another_home_installed_does_not_come_back(bridged: Bridged, ours: Bridge) -> None:
+    bridged.gate(URL)
+    earlier = replace(ours, home=bridged.home.with_name("earlier"))
+    earlier.home.mkdir()
+    (earlier.home / "hooks.toml").write_text((bridged.home / "hooks.toml").read_text())
+    for agent in ("claude-code", "opencode"):
+        earlier.install(agent)
+        done = ours.install(agent)
+        assert str(bridged.folder) in done.path.read_text()
+        ours.uninstall(agent)
+        assert not done.path.exists() or read(done.path) == {}
+
+
+def test_opencodes_plugin_is_ours_alone_and_others_stay(bridged: Bridged, ours: Bridge) -> None:
+    path = bridged.home.parent / ".config" / "opencode" / "plugin" / "hookyard.js"
+    path.parent.mkdir(parents=True)
+    other = path.with_name("other.js")
+    other.write_text("export const Other = async () => ({})")
+    bridged.gate(URL)
+    path.write_text("export const Mine = async () => ({})")
+    for act in (ours.install, ours.uninstall):
+        with pytest.raises(InvalidError, match=r"hookyard\.js.*somebody else"):
+            act("opencode")
+    assert path.read_text() == "export const Mine = async () => ({})"
+    path.unlink()
+    ours.install("opencode")
+    assert sorted(path.parent.iterdir()) == [path, other]
+    ours.uninstall("opencode")
+    assert list(path.parent.iterdir()) == [other]
+
+
+def test_a_plugin_that_somebody_changed_is_written_anew(bridged: Bridged, ours: Bridge) -> None:
+    def state() -> Any:
+        return next(one for one in ours.status(ask_codex=False) if one.agent == "opencode")
+
+    bridged.gate(URL, on_failure="deny")
+    path = ours.install("opencode").path
+    once = path.read_text()
+    assert state().missing == ()
+    path.write_text(once.replace("throw", "console.log"))
+    assert state().missing == ("tool.execute.before",)
+    assert ours.install("opencode").changed
+    assert path.read_text() == once
+    path.write_text(once.replace("const HOOKS = ", "const HOOKS = []; "))
+    assert "was changed" in state().fault
 
 
 def test_a_project_adds_only_what_the_user_has_not(bridged: Bridged, ours: Bridge) -> None:

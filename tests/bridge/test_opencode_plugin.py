@@ -222,9 +222,9 @@ CHANGED: dict[str, tuple[str, Step, Callable[[Any], Any], Any]] = {
     ),
     "the system prompt": (
         "system_prompt",
-        ("experimental.chat.system.transform", {"sessionID": "s1"}, {"system": ["old"]}),
+        ("experimental.chat.system.transform", {"sessionID": "s1"}, {"system": ["first", "old"]}),
         lambda output: output["system"],
-        ["old", "new"],
+        ["first", "old\n\nnew"],
     ),
     "the model's answer": (
         "model_response",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from hookyard.bridge.dialects import dialect_of
 from hookyard.bridge.install import Bridge, Done
@@ -46,6 +46,22 @@ class Real:
     async def run(self, *more: str) -> str:
         return await real_agents.run(self.agent, self.user.project, self.environ, *more)
 
+    def listen_in(self) -> list[dict[str, Any]]:
+        """What the agent says to the model from now on, in full: the mock model's log is short."""
+        said: list[dict[str, Any]] = []
+
+        async def pass_on(request: Received) -> web.Response:
+            said.append(request.body)
+            async with (
+                ClientSession() as client,
+                client.post(f"{self.server.url}/v1/chat/completions", data=request.raw) as got,
+            ):
+                return web.Response(body=await got.read(), content_type=got.content_type)
+
+        self.receiver.answer(pass_on, "/v1/chat/completions")
+        real_agents.prepare(self.agent, self.user.home.parent, self.receiver.url(""))
+        return said
+
     @property
     def made(self) -> str | None:
         path = self.user.project / "made"
@@ -61,11 +77,14 @@ class Real:
         return [request.body["event"] for request in self.receiver.requests]
 
 
+@pytest.fixture
+def made_real(bridged: Bridged, receiver: Receiver, mock_model: Callable[..., MockModel]) -> Callable[[str], Real]:
+    return lambda agent: Real(agent, bridged, receiver, mock_model(MOCK_CMD="echo from-the-model > made"))
+
+
 @pytest.fixture(params=sorted(real_agents.RECIPES))
-def real(
-    request: pytest.FixtureRequest, bridged: Bridged, receiver: Receiver, mock_model: Callable[..., MockModel]
-) -> Real:
-    return Real(request.param, bridged, receiver, mock_model(MOCK_CMD="echo from-the-model > made"))
+def real(request: pytest.FixtureRequest, made_real: Callable[[str], Real]) -> Real:
+    return made_real(request.param)
 
 
 def proven(agent: str, what: str, value: object) -> None:
@@ -124,7 +143,7 @@ async def test_modified(real: Real) -> None:
 
 
 async def test_a_modification_without_leave_is_a_deny(real: Real) -> None:
-    if real.agent in {"claude-code", "codex"}:
+    if real.agent in {"claude-code", "codex", "opencode"}:
         pytest.skip("it asks again, or asks nobody when run like this: shown by the tests of the dialects")
     real.receiver.answer(change)
     real.user.gate(real.receiver.url())
@@ -185,6 +204,7 @@ async def test_a_failing_webhook_open(real: Real) -> None:
     proven(real.agent, "open", True)
 
 
+<<<<<<< HEAD
 WITH_ERRORS = [
     agent for agent in sorted(real_agents.RECIPES) if any(Point.ERROR in e.points for e in dialect_of(agent).events)
 ]
@@ -209,3 +229,28 @@ async def test_an_error(agent: str, bridged: Bridged, receiver: Receiver, mock_m
     assert body["context"]["error_type"]
     assert body["context"]["phase"]
     proven(agent, "error", True)
+=======
+async def test_opencode_takes_new_text_and_asks_its_own_permissions_about_new_arguments(
+    made_real: Callable[[str], Real],
+) -> None:
+    real = made_real("opencode")
+    answers = {
+        "on_message_received": "a new message",
+        "system_prompt": "and be brief",
+        "on_model_response": "a new answer",
+        "pre_tool_execution": {"command": "echo changed > made", "description": "d"},
+    }
+    real.receiver.answer(lambda got: {"result": "modify", "modified_content": answers[got.body["event"]]})
+    real.user.gate(real.receiver.url(), "message,system_prompt,model_response,pre_tool")
+    real.install()
+    real.environ["OPENCODE_PERMISSION"] = json.dumps({"bash": {"*": "allow", "echo changed*": "deny"}})
+    requests = real.listen_in()
+    said = await real.run()
+    assert real.made is None, said
+    assert "rule which prevents" in real.told, "OpenCode's own refusal"
+    assert "a new answer" in said
+    talks = [talk for talk in requests if talk.get("tools")]
+    assert all(talk["messages"][0]["content"].endswith("\n\nand be brief") for talk in talks)
+    assert talks[0]["messages"][-1]["content"] == "a new message"
+    proven(real.agent, "modify_text", True)
+>>>>>>> a1443f1 (Bridge: OpenCode in the docs, the matrix and the tests)

@@ -34,7 +34,7 @@ _HOOK_FILES = re.compile(
       | \.gemini/settings\.json
       | \.copilot/(hooks(/.*)?|config\.json)
       | \.github/hooks (/.*)?
-      | \.opencode/plugins? (/.*)?
+      | \.(config/)?opencode/plugins? (/.*)?
     ) $
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -42,7 +42,7 @@ _HOOK_FILES = re.compile(
 
 _HOOK_FILES_NAMED = re.compile(
     r"hooks\.toml|\.hookyard\b|\.atomcode/hooks|\.claude/settings|\.codex/(?:hooks|config)|\.gemini/settings"
-    r"|\.copilot/(?:hooks|config)|\.github/hooks|\.opencode/plugin",
+    r"|\.copilot/(?:hooks|config)|\.github/hooks|\.(?:config/)?opencode/plugin",
     re.IGNORECASE,
 )
 

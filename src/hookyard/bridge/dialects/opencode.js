@@ -115,7 +115,7 @@ export const Hookyard = async ({ client, directory }) => {
   const hooks = {
     async event({ event: { type, properties = {} } }) {
       const { sessionID, part } = properties
-      if (sessionID && type !== "session.deleted") sessions.add(sessionID)
+      if (sessionID) sessions.add(sessionID)
       if (type === "session.created") later(type, properties)
       if (type === "session.error") {
         failed.set(sessionID, properties.error?.name ?? "error")
@@ -155,7 +155,7 @@ export const Hookyard = async ({ client, directory }) => {
     async "experimental.chat.system.transform"({ sessionID }, { system }) {
       await events
       const text = await mention("experimental.chat.system.transform", { sessionID }, { system }, "text")
-      if (text !== undefined) system.push(text)
+      if (text !== undefined) system.push([...system.splice(-1), text].join("\n\n")) // not every model takes two prompts
     },
 
     async "experimental.text.complete"(input, output) {
