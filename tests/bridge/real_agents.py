@@ -49,6 +49,7 @@ _OPENCODE = {
     "autoupdate": False,
     "share": "disabled",
     "model": "mock/mock-model",
+    "agent": {"title": {"disable": True}},  # it asks the model at the same time, in either order
     "provider": {
         "mock": {
             "npm": "@ai-sdk/openai-compatible",

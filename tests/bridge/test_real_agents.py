@@ -250,7 +250,6 @@ async def test_opencode_takes_new_text_and_asks_its_own_permissions_about_new_ar
     assert real.made is None, said
     assert "rule which prevents" in real.told, "OpenCode's own refusal"
     assert "a new answer" in said
-    talks = [talk for talk in requests if talk.get("tools")]
-    assert all(talk["messages"][0]["content"].endswith("\n\nand be brief") for talk in talks)
-    assert talks[0]["messages"][-1]["content"] == "a new message"
+    assert all(request["messages"][0]["content"].endswith("\n\nand be brief") for request in requests)
+    assert requests[0]["messages"][-1]["content"] == "a new message"
     proven(real.agent, "modify_text", True)
