@@ -209,6 +209,25 @@ async def test_a_failed_call_is_told_once_and_a_refused_one_not_at_all(host: Hos
     assert told[0]["result_context"]["result"] == "no such file"
 
 
+async def test_what_can_refuse_nothing_throws_at_no_shape(host: Host, receiver: Receiver) -> None:
+    host.user.gate(receiver.url(), "*", on_failure="deny")
+    host.bridge.install("opencode")
+    after = ("tool.execute.after", {**CALL, "args": {}})
+    ended = await host.run(
+        ("event", {}),
+        event("message.part.updated", part={"type": "tool"}),
+        event("session.error", error=None),
+        ("experimental.chat.system.transform", {}, {"system": None}),
+        ("experimental.text.complete", {}, None),
+        (*after, None),
+        (*after, {"content": [None]}),
+        ("dispose",),
+        before(),
+    )
+    assert not any(step["error"] for step in ended.steps)
+    assert "on_session_end" in [request.body["event"] for request in receiver.requests]
+
+
 CHANGED: dict[str, tuple[str, Step, Callable[[Any], Any], Any]] = {
     "a message": (
         "message",

@@ -236,6 +236,8 @@ class Bridge:
                     raise InvalidError(f"Codex still does not trust {left} of the hooks", mend="review them in Codex")
             else:
                 notes.append("Codex skips the hooks until you have reviewed them: start codex and open /hooks")
+        if dialect.plugin is not None:
+            notes.append(f"{dialect.title} loads plugins when it starts: restart it")
         if dialect.name == "copilot":
             notes.append("Copilot also runs Claude Code's hooks in a trusted folder; nothing is asked about twice")
         return tuple(notes)

@@ -1,7 +1,8 @@
-// Written by hookyard: `hookyard bridge install opencode` writes it anew, `hookyard bridge uninstall opencode` removes it.
+// Written by hookyard: `bridge install opencode` writes it anew, `bridge uninstall opencode` removes it.
 //
 // Hands OpenCode's hooks to the webhooks of hooks.toml. HOOKS says which: the command that asks about each (the event
-// on its standard input), how long that may take, and whether the gate is closed: then whatever goes wrong refuses the step.
+// on its standard input), how long that may take, and whether the gate is closed: whatever goes wrong then refuses
+// the step.
 import { spawn } from "node:child_process"
 import { isMainThread } from "node:worker_threads"
 
@@ -9,7 +10,7 @@ const HOOKS = {}
 
 class Denied extends Error {}
 
-/** Run the command of a hook with an event; gives what it answers, `{}` where it says nothing. */
+/** Run the command of a hook with an event; gives what it says on its two outputs. */
 function run({ command, timeoutSeconds }, event) {
   const text = JSON.stringify(event)
   return new Promise((resolve, reject) => {
@@ -59,7 +60,7 @@ const brief = ({ type, text, synthetic, filename }) => ({ type, text, synthetic,
 
 const spoken = (part) => part.type === "text" && !part.synthetic
 
-/** The text of a tool's result: our tools have `output`, those of MCP servers have `content`. */
+/** The text of a tool's result: OpenCode's own tools give `output`, those of MCP servers `content`. */
 function resultOf(output) {
   if (!Array.isArray(output.content)) return output.output
   return output.content.filter(({ type }) => type === "text").map(({ text }) => text).join("\n")
@@ -79,8 +80,12 @@ export const Hookyard = async ({ client, directory }) => {
 
   /** A line for the user. The terminal's own thread draws on it, so another thread must not write there. */
   function tell(line) {
-    if (isMainThread) process.stderr.write(`${line}\n`)
-    else client.tui.showToast({ body: { title: "hookyard", message: line, variant: "warning" } }).catch(() => {})
+    try {
+      if (isMainThread) process.stderr.write(`${line}\n`)
+      else client.tui.showToast({ body: { title: "hookyard", message: line, variant: "warning" } }).catch(() => {})
+    } catch {
+      // nobody listens, which changes nothing else
+    }
   }
 
   /** Ask about an event; gives what takes the place of what `takes` names, if anything. Throws to refuse the step. */
@@ -99,21 +104,21 @@ export const Hookyard = async ({ client, directory }) => {
     }
   }
 
-  /** Ask where nothing can be refused. */
-  async function mention(name, input, output, takes) {
+  /** What can refuse nothing: if it goes wrong, that is only told. */
+  const quietly = (act) => async (...given) => {
     try {
-      return await ask(name, input, output, takes)
+      await act(...given)
     } catch (error) {
       tell(error.message)
     }
   }
 
   function later(name, input) {
-    if (name in HOOKS) events = events.then(() => mention(name, input))
+    if (name in HOOKS) events = events.then(quietly(() => ask(name, input)))
   }
 
   const hooks = {
-    async event({ event: { type, properties = {} } }) {
+    event: quietly(async ({ event: { type, properties = {} } }) => {
       const { sessionID, part } = properties
       if (sessionID) sessions.add(sessionID)
       if (type === "session.created") later(type, properties)
@@ -129,7 +134,7 @@ export const Hookyard = async ({ client, directory }) => {
         if (!settled.has(part.callID)) later(type, { sessionID, part })
         settled.add(part.callID)
       }
-    },
+    }),
 
     async dispose() {
       for (const sessionID of sessions) later("dispose", { sessionID })
@@ -152,17 +157,18 @@ export const Hookyard = async ({ client, directory }) => {
       }
     },
 
-    async "experimental.chat.system.transform"({ sessionID }, { system }) {
+    "experimental.chat.system.transform": quietly(async ({ sessionID }, { system }) => {
       await events
-      const text = await mention("experimental.chat.system.transform", { sessionID }, { system }, "text")
-      if (text !== undefined) system.push([...system.splice(-1), text].join("\n\n")) // not every model takes two prompts
-    },
+      const text = await ask("experimental.chat.system.transform", { sessionID }, { system }, "text")
+      if (text === undefined) return
+      system.push([...system.splice(-1), text].join("\n\n")) // to the last one: not every model takes several
+    }),
 
-    async "experimental.text.complete"(input, output) {
+    "experimental.text.complete": quietly(async (input, output) => {
       await events
-      const text = await mention("experimental.text.complete", input, { text: output.text }, "text")
+      const text = await ask("experimental.text.complete", input, { text: output.text }, "text")
       if (text !== undefined) output.text = text
-    },
+    }),
 
     async "tool.execute.before"(input, output) {
       await events
@@ -175,14 +181,15 @@ export const Hookyard = async ({ client, directory }) => {
       }
     },
 
-    async "tool.execute.after"(input, output) {
+    "tool.execute.after": quietly(async (input, output) => {
       await events
+      if (!output) return // of a subagent that failed
       const told = { output: resultOf(output), metadata: { exit: output.metadata?.exit } }
-      const text = await mention("tool.execute.after", input, told, "text")
+      const text = await ask("tool.execute.after", input, told, "text")
       if (text === undefined) return
       if (Array.isArray(output.content)) output.content = [{ type: "text", text }]
       else output.output = text
-    },
+    }),
   }
   const needed = (name) => name in HOOKS || name === "event" || name === "dispose"
   return Object.fromEntries(Object.entries(hooks).filter(([name]) => needed(name)))
