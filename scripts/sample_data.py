@@ -297,7 +297,7 @@ class Sample:
                 "id": self._id("run", queued, chance), "workspace_id": self.workspace, "callback_id": self.callback_ids[place],
                 "callback_version": 7 if place == 0 else 1 + place % 4, "event_id": event["id"], "conversation_id": self._id("conversation", queued, chance),
                 "status": status, "prompt": _filled(self.language, place, event), "context": event["variables"], "agent": CALLBACKS[place][4],
-                "reason": {"failed": "output limit exceeded", "skipped": "quota of the day is spent", "timed_out": "over 15 min"}.get(status),
+                "reason": {"failed": "the run's 40000 tokens are spent", "skipped": "the callback was disabled before the run started", "timed_out": "the run took longer than 900 s and was ended"}.get(status),
                 "timeout_seconds": 900.0, "subject": event["subject"], "queued_at": queued, "started_at": started,
                 "finished_at": None if alive or started is None else min(self.now, started + took), "attempt": 1, "worker_id": "wrk_1",
                 "input_tokens": chance.randrange(2000, 40_000), "output_tokens": chance.randrange(100, 4000),
