@@ -271,7 +271,7 @@ class Sample:
                 {
                     "id": self._id("event", at, chance), "workspace_id": self.workspace, "name": name, "source": "workspace",
                     "operation_id": f"op_{number // 2:06d}", "occurred_at": at, "received_at": at + 0.002,
-                    "variables": json.dumps(variables, ensure_ascii=False), "subject": variables.get("taskDBId", "conv-1"),
+                    "variables": json.dumps(variables, ensure_ascii=False), "subject": variables.get("taskId", "conv-1"),
                     "author_trust": "member", "listener_set": f"set-{self.workspace}", "verdicts": chance.choice(["qcdeca", "qolccc", "cccccc", "mcdcqc"]),
                     "duplicates": 2 if number % 17 == 0 else 0,
                 }
