@@ -271,7 +271,7 @@ class Sample:
                 {
                     "id": self._id("event", at, chance), "workspace_id": self.workspace, "name": name, "source": "workspace",
                     "operation_id": f"op_{number // 2:06d}", "occurred_at": at, "received_at": at + 0.002,
-                    "variables": json.dumps(variables, ensure_ascii=False), "subject": variables.get("taskDBId", "conv-1"),
+                    "variables": json.dumps(variables, ensure_ascii=False), "subject": variables.get("taskId", "conv-1"),
                     "author_trust": "member", "listener_set": f"set-{self.workspace}", "verdicts": chance.choice(["qcdeca", "qolccc", "cccccc", "mcdcqc"]),
                     "duplicates": 2 if number % 17 == 0 else 0,
                 }
@@ -297,7 +297,7 @@ class Sample:
                 "id": self._id("run", queued, chance), "workspace_id": self.workspace, "callback_id": self.callback_ids[place],
                 "callback_version": 7 if place == 0 else 1 + place % 4, "event_id": event["id"], "conversation_id": self._id("conversation", queued, chance),
                 "status": status, "prompt": _filled(self.language, place, event), "context": event["variables"], "agent": CALLBACKS[place][4],
-                "reason": {"failed": "output limit exceeded", "skipped": "quota of the day is spent", "timed_out": "over 15 min"}.get(status),
+                "reason": {"failed": "the run's 40000 tokens are spent", "skipped": "the callback was disabled before the run started", "timed_out": "the run took longer than 900 s and was ended"}.get(status),
                 "timeout_seconds": 900.0, "subject": event["subject"], "queued_at": queued, "started_at": started,
                 "finished_at": None if alive or started is None else min(self.now, started + took), "attempt": 1, "worker_id": "wrk_1",
                 "input_tokens": chance.randrange(2000, 40_000), "output_tokens": chance.randrange(100, 4000),

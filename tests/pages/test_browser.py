@@ -206,3 +206,45 @@ def test_every_page_is_ready_soon(open_page: OpenPage, server: World) -> None:
             (page.evaluate("() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"), path)
         )
     assert sorted(times)[len(times) // 2][0] < CROWDED_MS, sorted(times)[-5:]
+
+
+def test_a_list_is_narrowed_to_a_task_and_the_address_says_so(open_page: OpenPage, server: World) -> None:
+    page = open_page(server, "/w/payments/events", server.boss)
+    number = server.samples["payments"].task_rows[-1]["task_id"]
+    page.locator("[data-search]").fill(number)
+    expect(page.locator(".rows .row").filter(has_not_text=number)).to_have_count(0)
+    assert page.locator(".rows .row").count() > 0
+    expect(page).to_have_url(f"{server.url}/w/payments/events?task={number}")
+    page.goto(f"{server.url}/w/payments/runs?task={number}")
+    expect(page.locator("[data-search]")).to_have_value(number)
+    expect(page.locator(".rows .row").filter(has_not_text=number)).to_have_count(0)
+
+
+def test_a_menu_is_answered_by_its_letters(open_page: OpenPage, server: World) -> None:
+    page = open_page(server, "/w/payments/automations", server.boss)
+    page.keyboard.press("n")
+    expect(page.locator("#new")).to_be_visible()
+    page.keyboard.press("t")
+    expect(page.locator("h1")).to_have_text("Start from a template")
+
+
+def test_what_comes_meanwhile_does_not_shorten_a_list_that_was_made_longer(open_page: OpenPage, server: World) -> None:
+    page = open_page(server, "/w/payments/events", server.boss)
+    page.locator("[data-more] a").click()
+    expect(page.locator(".rows .row")).to_have_count(100)
+    fresh = page.locator(".btn.fresh")
+    deadline = time.monotonic() + 60
+    while not fresh.is_visible() and time.monotonic() < deadline:  # said again until the page's stream is there
+        server.services.db.write_sync(lambda conn: announce(conn, "events:payments"))
+        page.wait_for_timeout(200)
+    expect(page.locator(".rows .row")).to_have_count(100)
+    fresh.click()
+    expect(page.locator(".rows .row")).to_have_count(50)
+
+
+def test_a_dialog_can_be_linked_to(open_page: OpenPage, server: World) -> None:
+    page = open_page(server, "/w/payments/tasks?open=new-task", server.boss)
+    expect(page.locator("#new-task")).to_be_visible()
+    page.locator("#new-task [data-close]").click()
+    expect(page.locator("#new-task")).not_to_be_visible()
+    assert "open=" not in page.url

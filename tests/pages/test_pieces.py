@@ -15,6 +15,7 @@ from hookyard.errors import InvalidError
 from hookyard.events.catalog import Value
 from hookyard.web.pages.automations import as_yaml, read_yaml
 from hookyard.web.pages.differences import differences
+from hookyard.web.pages.events import summary
 from hookyard.web.pages.form import Form
 from hookyard.web.pages.gates import line_of
 from hookyard.web.pages.highlight import javascript, json_text
@@ -258,3 +259,13 @@ def test_cursors() -> None:
     assert number_and_id(with_number((12.5, "a~b"))) == (12.5, "a~b")
     assert [number_and_id(text) for text in ("", "x~y", "nan~y", "1")] == [None] * 4
     assert run_floor(0) < run_floor(1) < run_floor(2e9)
+
+
+def test_an_event_in_a_few_words() -> None:
+    en, zh = language("en"), language("zh-CN")
+    assert summary(zh, {"taskStatus": "in_progress"}) == "进行中"
+    assert summary(en, {"taskStatus": "made <up>"}) == "made <up>"
+    assert summary(en, {"changes": '{"status": "blocked", "labels": ["a"]}'}) == 'status: blocked, labels: ["a"]'
+    assert summary(en, {"changes": "no json", "taskStatus": "todo"}) == "no json"
+    assert summary(en, {"commentContent": "x" * 300}) == "x" * 200 + "…"
+    assert summary(en, {}) == ""

@@ -98,6 +98,7 @@ def test_the_whole_story(open_page: OpenPage, working: World, code: str) -> None
     # Change a task, watch its run.
     change_status(page, "task-2", "blocked")
     page.locator(".nav [data-place=runs]").click()
+    expect(page.locator(".rows .row", has_text=names[0]).first).to_contain_text("task-2")
     page.locator(".rows .row .open", has_text=names[0]).first.click()
     expect(page.locator(".pill")).to_have_text(str(words.t("status.succeeded")))
     expect(page.locator("#timeline")).to_contain_text("blocked")
@@ -108,6 +109,13 @@ def test_the_whole_story(open_page: OpenPage, working: World, code: str) -> None
     row = page.locator(".gate-row", has_text=names[1])
     expect(row).to_contain_text(str(words.t("gate.condition")))
     expect(page.locator(".gate-row", has_text=names[0]).locator(".outcome a").first).to_be_visible()
+
+    # The task tells both, and leads back.
+    event = page.url
+    page.goto(f"{working.url}/w/{workspace}/tasks/task-2")
+    expect(page.locator("aside, .main-side").locator("a", has_text=names[0]).first).to_be_visible()
+    expect(page.locator(".main-side .chip", has_text="task.status_changed").first).to_be_visible()
+    page.goto(event)
 
     # Replay it.
     page.locator("[popovertarget=replay]").click()

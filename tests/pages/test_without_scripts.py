@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -55,7 +57,7 @@ def test_lists_are_filtered_and_turned_over(plain: Page, server: World) -> None:
     plain.goto(f"{server.url}/w/payments/runs")
     plain.locator("[name=status]").select_option("skipped")
     plain.locator(".bar button").click()
-    expect(plain).to_have_url(f"{server.url}/w/payments/runs?status=skipped&callback=")
+    expect(plain).to_have_url(re.compile("/w/payments/runs[?].*status=skipped"))
     assert plain.locator(".rows .row").count() > 0
     plain.goto(f"{server.url}/w/payments/events")
     first = plain.locator(".rows .row .open").first.get_attribute("href")

@@ -34,9 +34,9 @@ def marks(visit: Visit, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
     found = []
     for run in runs:
         kind = "denied" if run.denied and run.status == "succeeded" else KINDS.get(run.status, "none")
-        tip = f"{words.word('status', run.status)}, {words.ago_text(run.at)}" + (
-            f": {words.message(run.reason)}" if run.reason else ""
-        )
+        tip = f"{words.word('status', run.status)}{words.comma}{words.ago_text(run.at)}"
+        if run.reason:
+            tip += f"{words.colon}{words.message(run.reason)}"
         found.append(Tick(kind, tip, visit.path("runs", run.id)))
     return found
 
@@ -47,7 +47,7 @@ def counted(visit: Visit, runs: tuple[queries.LastRun, ...]) -> str:
     for run in runs:
         counts[run.status] = counts.get(run.status, 0) + 1
     parts = [f"{count} {visit.language.word('status', status)}" for status, count in counts.items()]
-    return ", ".join(parts) or str(visit.language.t("automations.no_runs"))
+    return visit.language.comma.join(parts) or str(visit.language.t("automations.no_runs"))
 
 
 async def automations_page(visit: Visit) -> Response:

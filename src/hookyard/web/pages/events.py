@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -12,8 +13,10 @@ from hookyard.clock import iso
 from hookyard.errors import NotFoundError
 from hookyard.ids import EventId
 from hookyard.web.pages.gates import line_of
+from hookyard.web.pages.language import Language
 from hookyard.web.pages.origin import origin
 from hookyard.web.pages.queries import events as queries
+from hookyard.web.pages.timeline import arguments
 from hookyard.web.pages.visit import Visit
 
 
@@ -32,12 +35,18 @@ async def events_page(visit: Visit) -> Response:
     return await visit.page("events.html", filters=filters, names=names, summary=summary, **data)
 
 
-def summary(variables: dict[str, Any]) -> str:
+def summary(words: Language, variables: Mapping[str, Any]) -> str:
     """What an event says beside its task: the newest words in it."""
     for name in ("commentContent", "changes", "assigneeName", "errorMessage", "userName", "taskStatus"):
         value = variables.get(name)
         if value:
             text = str(value)
+            if name == "taskStatus":
+                text = str(words.word("task_status", text).unescape())
+            elif name == "changes":
+                text = (
+                    words.comma.join(f"{key}{words.colon}{one}" for key, one in arguments(text).items() if key) or text
+                )
             return text if len(text) <= 200 else text[:200] + "…"
     return ""
 

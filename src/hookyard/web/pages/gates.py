@@ -58,7 +58,7 @@ def _said(verdict: Verdict, words: Language) -> tuple[Markup, Markup]:
         case "":
             if not verdict.enabled:
                 return t("gate.off"), Markup("")
-            return t("gate.not_listening"), t("gate.listens_to", events=", ".join(verdict.events))
+            return t("gate.not_listening"), t("gate.listens_to", events=words.comma.join(verdict.events))
         case letters.AUTHOR:
             return t("gate.author"), t("gate.author_why")
         case letters.CONDITION:

@@ -45,6 +45,16 @@ class Language:
         """Whether it is the Chinese one."""
         return self.code == "zh-CN"
 
+    @property
+    def comma(self) -> str:
+        """What stands between the parts of an enumeration."""
+        return "，" if self.chinese else ", "
+
+    @property
+    def colon(self) -> str:
+        """What stands between a thing and what is said of it."""
+        return "：" if self.chinese else ": "
+
     def t(self, key: str, **values: object) -> Markup:
         """A text with its values put in. Of `one | many`, the first is taken when `n` is 1.
 

@@ -83,7 +83,7 @@ def tick(kind: str) -> Markup:
 def matches(hits: Sequence[bool], chosen: int, label: str) -> Markup:
     """Which of the past events a condition holds for, oldest left, with the chosen one ringed."""
     step = 100 / max(1, len(hits))
-    wide = step * 0.66
+    wide = min(step * 0.66, 1.4)
     parts = []
     for place, hit in enumerate(hits):
         high = 18 if hit else 6

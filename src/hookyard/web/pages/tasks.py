@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from hookyard.errors import InvalidError, NotFoundError, Problem
+from hookyard.web.pages.events import summary
 from hookyard.web.pages.form import Form
 from hookyard.web.pages.queries import tasks as queries
 from hookyard.web.pages.queries.cursor import number_and_id, with_number
@@ -113,6 +114,7 @@ async def _task(visit: Visit, problems: tuple[Problem, ...], said: str = "") -> 
         statuses=list(dict.fromkeys((*STATUSES, *(status for status, _ in used)))),
         problems=problems,
         said=said,
+        summary=summary,
     )
 
 

@@ -31,7 +31,7 @@ def marks(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> list[Tick]:
     found = []
     for row in rows:
         kind = "err" if row.state in queries.FAILED else KINDS.get(row.result or "ok", "ok")
-        tip = f"{words.word('status', row.word)}, {words.ago_text(row.at)}"
+        tip = f"{words.word('status', row.word)}{words.comma}{words.ago_text(row.at)}"
         found.append(Tick(kind, tip, visit.path("webhooks", row.webhook, delivery=row.id)))
     return found
 
@@ -42,7 +42,7 @@ def counted(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> str:
     for row in rows:
         counts[row.word] = counts.get(row.word, 0) + 1
     parts = [f"{count} {visit.language.word('status', word)}" for word, count in counts.items()]
-    return ", ".join(parts) or str(visit.language.t("webhooks.none_sent"))
+    return visit.language.comma.join(parts) or str(visit.language.t("webhooks.none_sent"))
 
 
 async def webhooks_page(visit: Visit) -> Response:

@@ -77,15 +77,14 @@ def _event(row: Any) -> EventRow:
 
 def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> tuple[list[EventRow], str]:
     """A page of the stream, newest first, and the id behind which the next begins (`""` at the end)."""
-    events, tasks = schema.events.c, schema.tasks.c
+    events = schema.events.c
     query = select(*_FIELDS).where(events.workspace_id == workspace_id)
     if after:
         query = query.where(events.id < after)
     if filters.name:
         query = query.where(events.name == filters.name)
     if filters.subject:
-        asked = select(tasks.id).where(tasks.workspace_id == workspace_id, tasks.task_id == filters.subject)
-        query = query.where(events.subject == (conn.execute(asked).scalar() or filters.subject))
+        query = query.where(events.subject == filters.subject)
     query = query.order_by(events.id.desc())
     if not filters.outcome:
         rows = [_event(row) for row in conn.execute(query.limit(PAGE + 1))]
@@ -169,7 +168,7 @@ def one(conn: Connection, workspace_id: str, event_id: str) -> EventPage | None:
     if row is None:
         return None
     title = conn.execute(
-        select(tasks.title).where(tasks.workspace_id == workspace_id, tasks.id == (row.subject or ""))
+        select(tasks.title).where(tasks.workspace_id == workspace_id, tasks.task_id == (row.subject or ""))
     ).scalar()
     siblings: list[tuple[str, str]] = []
     if row.operation_id:

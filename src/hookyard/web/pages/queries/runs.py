@@ -110,14 +110,13 @@ def _run(row: Any) -> RunRow:
 def _titled(conn: Connection, workspace_id: str, found: list[RunRow]) -> list[RunRow]:
     """The runs with number and title of the task that each is about."""
     tasks = schema.tasks.c
-    ids = {run.subject for run in found if run.subject}
-    if not ids:
+    numbers = {run.subject for run in found if run.subject}
+    if not numbers:
         return found
-    query = select(tasks.id, tasks.task_id, tasks.title).where(tasks.workspace_id == workspace_id, tasks.id.in_(ids))
-    known = {row.id: (row.task_id, row.title) for row in conn.execute(query)}
+    query = select(tasks.task_id, tasks.title).where(tasks.workspace_id == workspace_id, tasks.task_id.in_(numbers))
+    known: dict[str, str] = dict(conn.execute(query).all())
     return [
-        replace(run, task_id=known[run.subject][0], title=known[run.subject][1]) if run.subject in known else run
-        for run in found
+        replace(run, task_id=run.subject, title=known[run.subject]) if run.subject in known else run for run in found
     ]
 
 
@@ -125,7 +124,7 @@ def _titled(conn: Connection, workspace_id: str, found: list[RunRow]) -> list[Ru
 _TOUCHED = {name: schema.runs.c[name] > literal_column("0") for name in ("denied", "modified")}
 
 
-def _where(workspace_id: str, filters: Filters, subject: str | None) -> ColumnElement[bool]:
+def _where(workspace_id: str, filters: Filters) -> ColumnElement[bool]:
     runs = schema.runs.c
     conditions = [runs.workspace_id == workspace_id]
     if filters.status in _TOUCHED:
@@ -135,7 +134,7 @@ def _where(workspace_id: str, filters: Filters, subject: str | None) -> ColumnEl
     if filters.callback:
         conditions.append(runs.callback_id == filters.callback)
     if filters.task:
-        conditions.append(runs.subject == (subject or ""))
+        conditions.append(runs.subject == filters.task)
     if filters.event:
         conditions.append(runs.event_id == filters.event)
     return and_(*conditions)
@@ -143,12 +142,8 @@ def _where(workspace_id: str, filters: Filters, subject: str | None) -> ColumnEl
 
 def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> tuple[list[RunRow], str]:
     """A page of the list, newest first, and the id behind which the next one begins (`""` at the end)."""
-    runs, tasks = schema.runs.c, schema.tasks.c
-    subject = None
-    if filters.task:
-        asked = select(tasks.id).where(tasks.workspace_id == workspace_id, tasks.task_id == filters.task)
-        subject = conn.execute(asked).scalar()
-    query = _rows().where(_where(workspace_id, filters, subject))
+    runs = schema.runs.c
+    query = _rows().where(_where(workspace_id, filters))
     if after:
         query = query.where(runs.id < after)
     rows = [_run(row) for row in conn.execute(query.order_by(runs.id.desc()).limit(PAGE + 1))]
@@ -161,14 +156,14 @@ def alive(conn: Connection, workspace_id: str, filters: Filters) -> list[RunRow]
     runs = schema.runs.c
     if filters.status or filters.task or filters.event:
         return []
-    query = _rows().where(_where(workspace_id, filters, None), runs.status == "running")
+    query = _rows().where(_where(workspace_id, filters), runs.status == "running")
     rows = [_run(row) for row in conn.execute(query.order_by(runs.id.desc()).limit(20))]
     return _titled(conn, workspace_id, rows)
 
 
 def count(conn: Connection, workspace_id: str, filters: Filters) -> int:
     """How many runs there are, counted up to `COUNTED`: a list must not take longer for what lies behind it."""
-    some = select(schema.runs.c.id).where(_where(workspace_id, filters, None)).limit(COUNTED).subquery()
+    some = select(schema.runs.c.id).where(_where(workspace_id, filters)).limit(COUNTED).subquery()
     return conn.execute(select(func.count()).select_from(some)).scalar_one()
 
 

@@ -106,13 +106,16 @@ def _with_counts(conn: Connection, workspace_id: str, tasks: Sequence[TaskRow]) 
             .group_by(comments.task_db_id)
         ).all()
     )
+    numbers = [task.task_id for task in tasks]
     alive = conn.execute(
-        select(runs.subject).where(runs.workspace_id == workspace_id, runs.status == "running", runs.subject.in_(ids))
+        select(runs.subject).where(
+            runs.workspace_id == workspace_id, runs.status == "running", runs.subject.in_(numbers)
+        )
     ).scalars()
     running: dict[str, int] = {}
     for subject in alive:
         running[subject] = running.get(subject, 0) + 1
-    return [replace(task, comments=by_task.get(task.id, 0), running=running.get(task.id, 0)) for task in tasks]
+    return [replace(task, comments=by_task.get(task.id, 0), running=running.get(task.task_id, 0)) for task in tasks]
 
 
 def statuses(conn: Connection, workspace_id: str) -> list[tuple[str, int]]:
@@ -242,7 +245,7 @@ def one(conn: Connection, workspace_id: str, task_id: str) -> TaskPage | None:
     ).all()  # fmt: skip
     happened = conn.execute(
         select(events.id, events.name, events.received_at, events.variables, events.cause)
-        .where(events.workspace_id == workspace_id, events.subject == task.id)
+        .where(events.workspace_id == workspace_id, events.subject == task.task_id)
         .order_by(events.id.desc())
         .limit(20)
     ).all()
@@ -253,7 +256,7 @@ def one(conn: Connection, workspace_id: str, task_id: str) -> TaskPage | None:
             runs.finished_at, runs.snippet,
         )
         .join(schema.callbacks, names.id == runs.callback_id)
-        .where(names.workspace_id == workspace_id, runs.workspace_id == workspace_id, runs.subject == task.id)
+        .where(names.workspace_id == workspace_id, runs.workspace_id == workspace_id, runs.subject == task.task_id)
         .order_by(runs.id.desc())
         .limit(10)
     ).all()  # fmt: skip
