@@ -201,6 +201,10 @@ async def test_a_misspelt_table_is_no_silence(home: Home) -> None:
         ("[webhooks.gate]\n{}", "hooks.toml: a: webhooks are given as tables under [[webhooks]]"),
         ("[[hooks.webhooks]]\n{}", "hooks.toml: a: unknown table [[hooks.webhooks]]; did you mean [[webhooks]]?"),
         ("[[hooks]]\n{}", "hooks.toml:1: a: unknown table [[hooks]]; did you mean [[webhooks]]?"),
+        (
+            "# a gate [[webhooks]]\n{}",
+            "hooks.toml: a: the keys of a webhook stand in no table; write [[webhooks]] above them",
+        ),
     ],
 )
 async def test_a_gate_in_the_wrong_kind_of_table_denies(home: Home, text: str, complaint: str) -> None:
@@ -335,10 +339,12 @@ class TestNoGateIsLost:
         assert not (await hooks.fire("message", content="x")).denied
 
     async def test_a_file_that_never_was_good_denies_if_it_names_a_gate(self, home: Home) -> None:
-        home.write('[[webhooks]\nname = "a"\non_failure = "deny"\n')
-        assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
-        home.write('[[webhooks]\nname = "a"\n')
-        assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
+        for meant in ('on_failure = "deny"', "on_failure = deny", 'on_failure. = "Deny"', "on_failure = }x"):
+            home.write(f'[[webhooks]]\nname = "a"\n{meant}\n=\n')
+            assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+        for other in ("", 'on_failure = "allow"'):
+            home.write(f'[[webhooks]\nname = "a"\n{other}\n')
+            assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
 
     @pytest.mark.parametrize(
         "encoded",

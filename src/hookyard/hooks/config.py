@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.hooks.entry import Checked, ConfigProblem, Entry, check
+from hookyard.hooks.entry_keys import KEYS
 from hookyard.hooks.files import Acting, FileState, Role, Source, acting
 from hookyard.hooks.points import Point
 from hookyard.hooks.protect import Protection
@@ -182,6 +183,8 @@ def entries_of(text: str | None, source: Source) -> list[Entry]:
     entries: list[Entry] = []
     for table, ours, value in _tables(tomllib.loads(text)):
         faults = () if ours == table else (("", f"unknown table [[{table}]]; did you mean [[{ours}]]?"),)
+        if not table:
+            faults = (("", f"the keys of a webhook stand in no table; write [[{ours}]] above them"),)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             faults = (("", f"webhooks are given as tables under [[{ours}]]"),)
             value = _meant(value)
@@ -195,6 +198,9 @@ def entries_of(text: str | None, source: Source) -> list[Entry]:
 
 def _tables(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Every table that holds webhooks, or was meant to: its name, which of ours it is, and what it holds."""
+    astray = {key: value for key, value in parsed.items() if key in KEYS and not isinstance(value, dict)}
+    if astray.keys() & {"trigger", "url", "on_failure"}:
+        yield "", "webhooks", [astray]
     for name, value in parsed.items():
         ours = _our_table(name, value)
         if ours is not None:
@@ -220,7 +226,8 @@ def _meant(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, dict):
         return [{}]
     inner = list(value.values())
-    return inner if inner and all(isinstance(item, dict) for item in inner) else [value]
+    named = inner and all(isinstance(item, dict) for item in inner) and not value.keys() & KEYS.keys()
+    return inner if named else [value]
 
 
 def _marking_repeats(entries: Sequence[Entry]) -> list[Entry]:
