@@ -195,6 +195,43 @@ async def test_a_misspelt_table_is_no_silence(home: Home) -> None:
     assert home.hooks().fail_closed("pre_tool")
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[webhooks.gate]\n{}", "hooks.toml: a: webhooks are given as tables under [[webhooks]]"),
+        ("[[hooks.webhooks]]\n{}", "hooks.toml: a: unknown table [[hooks.webhooks]]; did you mean [[webhooks]]?"),
+        ("[[hooks]]\n{}", "hooks.toml:1: a: unknown table [[hooks]]; did you mean [[webhooks]]?"),
+        (
+            "# a gate [[webhooks]]\n{}",
+            "hooks.toml: a: the keys of a webhook stand in no table; write [[webhooks]] above them",
+        ),
+    ],
+)
+async def test_a_gate_in_the_wrong_kind_of_table_denies(home: Home, text: str, complaint: str) -> None:
+    home.write(text.format(f'name = "a"\ntrigger = "pre_tool"\nurl = "{URL}"\non_failure = "deny"\n'))
+    assert complaints(home) == [complaint]
+    assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+
+
+async def test_a_key_below_the_headers_is_told_of(home: Home) -> None:
+    home.write(entry("a", "pre_tool", URL) + '[webhooks.headers]\nX = "1"\non_failure = "deny"\n')
+    assert complaints(home) == [
+        "hooks.toml:7: a: headers.on_failure: is a key of the webhook; move it above the headers"
+    ]
+    assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+    home.write(entry("a", "pre_tool", URL) + '[webhooks.headers]\npriority = "1"\n')
+    assert complaints(home) == [
+        "hooks.toml:6: a: headers.priority: is sent as a header; a webhook's own keys stand above its headers"
+    ]
+    assert len(home.hooks().configuration.webhooks) == 1
+
+
+@pytest.mark.parametrize("line", ["fail_closed = true", 'onFailure = "block"', 'on_fail = "closed"'])
+async def test_a_slip_that_means_a_closed_gate_denies(home: Home, line: str) -> None:
+    home.write(entry("a", "pre_tool", URL) + f"{line}\n")
+    assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+
+
 async def test_a_single_table_is_told_how(home: Home) -> None:
     home.write(f'[webhooks]\nname = "a"\ntrigger = "error"\nurl = "{URL}"\n')
     assert complaints(home) == ["hooks.toml: a: webhooks are given as tables under [[webhooks]]"]
@@ -302,10 +339,12 @@ class TestNoGateIsLost:
         assert not (await hooks.fire("message", content="x")).denied
 
     async def test_a_file_that_never_was_good_denies_if_it_names_a_gate(self, home: Home) -> None:
-        home.write('[[webhooks]\nname = "a"\non_failure = "deny"\n')
-        assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
-        home.write('[[webhooks]\nname = "a"\n')
-        assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
+        for meant in ('on_failure = "deny"', "on_failure = deny", 'on_failure. = "Deny"', "on_failure = }x"):
+            home.write(f'[[webhooks]]\nname = "a"\n{meant}\n=\n')
+            assert (await home.hooks().fire("pre_tool", tool_name="x")).denied
+        for other in ("", 'on_failure = "allow"'):
+            home.write(f'[[webhooks]\nname = "a"\n{other}\n')
+            assert not (await home.hooks().fire("pre_tool", tool_name="x")).denied
 
     @pytest.mark.parametrize(
         "encoded",

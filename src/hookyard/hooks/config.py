@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hookyard.hooks.entry import Checked, ConfigProblem, Entry, check
+from hookyard.hooks.entry_keys import KEYS
 from hookyard.hooks.files import Acting, FileState, Role, Source, acting
 from hookyard.hooks.points import Point
 from hookyard.hooks.protect import Protection
@@ -180,14 +181,13 @@ def entries_of(text: str | None, source: Source) -> list[Entry]:
         return []
     lines = table_lines(text)
     entries: list[Entry] = []
-    for table, value in tomllib.loads(text).items():
-        ours = _our_table(table)
-        if ours is None:
-            continue
+    for table, ours, value in _tables(tomllib.loads(text)):
         faults = () if ours == table else (("", f"unknown table [[{table}]]; did you mean [[{ours}]]?"),)
+        if not table:
+            faults = (("", f"the keys of a webhook stand in no table; write [[{ours}]] above them"),)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             faults = (("", f"webhooks are given as tables under [[{ours}]]"),)
-            value = [value] if isinstance(value, dict) else [{}]
+            value = _meant(value)
         for number, values in enumerate(value, 1):
             where = lines[table][number - 1] if len(lines.get(table, ())) == len(value) else None
             place = Place(str(source.path), where.line if where else None, source.role is Role.PROJECT)
@@ -196,11 +196,38 @@ def entries_of(text: str | None, source: Source) -> list[Entry]:
     return _marking_repeats(entries)
 
 
-def _our_table(table: str) -> str | None:
-    """The table that a name means: itself or a near miss; None for tables of others, such as `hooks`."""
+def _tables(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Every table that holds webhooks, or was meant to: its name, which of ours it is, and what it holds."""
+    astray = {key: value for key, value in parsed.items() if key in KEYS and not isinstance(value, dict)}
+    if astray.keys() & {"trigger", "url", "on_failure"}:
+        yield "", "webhooks", [astray]
+    for name, value in parsed.items():
+        ours = _our_table(name, value)
+        if ours is not None:
+            yield name, ours, value
+        elif isinstance(value, dict):
+            yield from ((f"{name}.{inner}", inner, held) for inner, held in value.items() if inner in _TABLES)
+
+
+def _our_table(table: str, value: Any) -> str | None:
+    """The table that is meant: by its name, by a near miss, or by what it holds; None for those of others."""
     if table in _TABLES:
         return table
-    return next(iter(difflib.get_close_matches(table.lower(), _TABLES, n=1, cutoff=0.85)), None)
+    near = difflib.get_close_matches(table.lower(), _TABLES, n=1, cutoff=0.85)
+    if near:
+        return near[0]
+    items = value if isinstance(value, list) else ()
+    alike = any(isinstance(item, dict) and "url" in item and "command" not in item for item in items)
+    return "webhooks" if alike else None
+
+
+def _meant(value: Any) -> list[dict[str, Any]]:
+    """The entries in something that is no list of tables: `[webhooks]`, or `[webhooks.NAME]` for each."""
+    if not isinstance(value, dict):
+        return [{}]
+    inner = list(value.values())
+    named = inner and all(isinstance(item, dict) for item in inner) and not value.keys() & KEYS.keys()
+    return inner if named else [value]
 
 
 def _marking_repeats(entries: Sequence[Entry]) -> list[Entry]:

@@ -85,9 +85,15 @@ class Entry:
 
     @property
     def means_deny(self) -> bool:
-        """It was to fail closed, as far as that can be read: a slip in the key or in the word counts as meant."""
+        """It was to fail closed, as far as that can be read: a slip in key, word or place counts as meant."""
+        headers = self.values.get("headers")
+        astray = headers.get("on_failure") if isinstance(headers, Mapping) else None
+        if astray is not None and astray != OnFailure.ALLOW:
+            return True
         for key, value in self.values.items():
             if key == "on_failure" and value != OnFailure.ALLOW:
+                return True
+            if key not in KEYS and "fail" in key.lower() and value not in (False, OnFailure.ALLOW):
                 return True
             if key not in KEYS and isinstance(value, str) and value.strip().lower() == OnFailure.DENY:
                 return True
@@ -177,6 +183,8 @@ def _check_together(entry: Entry, values: dict[str, Any], complain: Callable[...
     for name, _ in values.get("headers", ()):
         if name.lower().startswith("webhook-"):
             complain(f"headers.{name}", "is set by hookyard and not overridden", "warning")
+        elif name in KEYS:
+            complain(f"headers.{name}", "is sent as a header; a webhook's own keys stand above its headers", "warning")
         elif name.lower() == "authorization" and url is not None and urlsplit(url).username is not None:
             complain(f"headers.{name}", "the url has a user name and password already; give one of the two")
     closed = values.get("on_failure") is OnFailure.DENY

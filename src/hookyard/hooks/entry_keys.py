@@ -127,6 +127,8 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, Mapping):
         raise FaultError(f"must be a table, not {_kind(value)}")
     for name, text in value.items():
+        if name in KEYS and "_" in name:  # what is written below [webhooks.headers] belongs to them
+            raise FaultError("is a key of the webhook; move it above the headers", name)
         if not _HEADER_NAME.fullmatch(name):
             raise FaultError("is not a header name", name)
         if not isinstance(text, str):

@@ -20,7 +20,8 @@ from hookyard.hooks.trust import Standing, Trust
 LARGEST_FILE = 1024 * 1024
 """Bytes of a hooks file at most."""
 
-_DENY_TEXT = re.compile(r"""on_failure['"]?\s*=\s*['"]{1,3}deny""")
+# What a text that does not parse may have meant as a gate that fails closed: better one too many.
+_DENY_TEXT = re.compile(r"""(?i)\bdeny\b|on_fail\w*['"]?\s*=(?!\s*['"]{1,3}allow)""")
 _LINE_OF_ERROR = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 
 
