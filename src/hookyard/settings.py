@@ -79,9 +79,9 @@ class Setting:
             if isinstance(self.default, int) and value != int(value):
                 raise self._refuse(f"{value!r} is not a whole number")
             if self.minimum is not None and value < self.minimum:
-                raise self._refuse(f"{value} is below {self.minimum:g}")
+                raise self._refuse(f"{value} is below {_plain(self.minimum)}")
             if self.maximum is not None and value > self.maximum:
-                raise self._refuse(f"{value} is above {self.maximum:g}")
+                raise self._refuse(f"{value} is above {_plain(self.maximum)}")
             checked = type(self.default)(value)
         else:
             if not isinstance(value, str):
@@ -119,9 +119,9 @@ class Setting:
 
     def _refuse(self, what: str) -> InvalidError:
         if self.minimum is not None and self.maximum is not None:
-            bounds = f" from {self.minimum:g} to {self.maximum:g}"
+            bounds = f" from {_plain(self.minimum)} to {_plain(self.maximum)}"
         else:
-            bounds = "" if self.minimum is None else f" of at least {self.minimum:g}"
+            bounds = "" if self.minimum is None else f" of at least {_plain(self.minimum)}"
         kind = type(self.default).__name__
         mend = f"give a {'whole number' if kind == 'int' else kind}{bounds}, such as {self.default!r}"
         return InvalidError(what, where=self.name, mend=mend, problems=(Problem(self.name, f"{what}; {mend}"),))
@@ -414,6 +414,11 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _plain(number: float) -> str:
+    """A bound, without an exponent."""
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def _port(text: str | None) -> int:

@@ -6,8 +6,10 @@ import pytest
 
 from hookyard.callbacks.candidate import Accepted
 from hookyard.callbacks.history import History
+from hookyard.callbacks.preview import Preview, Tried
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import NotFoundError
+from hookyard.events.catalog import Catalog
 from hookyard.events.model import AuthorTrust, door_source
 from tests.callbacks.world import World, chain, open_world, task_event
 
@@ -141,3 +143,24 @@ async def test_the_time_machine_shows_what_an_edit_would_change(world: World, hi
     looked_at, changes = await history.time_machine(world.workspace, None, edited, last=2)
     assert (looked_at, len(changes)) == (2, 1)
     assert len(await world.runs()) == 2
+
+
+async def test_what_is_only_tried_switches_nothing_off(world: World, history: History) -> None:
+    """Neither the next text that is tried, nor the callback that is being edited."""
+    saved = await world.callback(condition="ctx.taskTitle.length > 0")
+    (accepted,) = await world.send(task_event())
+    assert accepted.runs
+    event, _ = await history.get(world.workspace, accepted.event_id)
+    preview = Preview(world.conditions, Catalog)
+    endless, good = "(() => { for (;;); })()", "ctx.taskTitle.length > 0 && 1"
+    for _ in range(4):
+        tried = await preview(event.event, "p", endless)
+        assert (tried.matched, tried.error is None) == (False, False)
+        await history.time_machine(world.workspace, saved.id, saved.spec.model_copy(update={"condition": endless}))
+    assert await preview(event.event, "p", good) == Tried(matched=True, error=None, prompt="p")
+    looked_at, changes = await history.time_machine(
+        world.workspace, saved.id, saved.spec.model_copy(update={"condition": good})
+    )
+    assert (looked_at, changes) == (1, [])
+    (again,) = await world.send(task_event(taskTitle="another"))
+    assert again.runs

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import update
 
 from hookyard.ids import UserId, WorkspaceId
+from hookyard.store import schema
 from hookyard.workspace.tokens import Scope
 from tests.web.conftest import Answer, Client, Server
 
@@ -58,6 +60,19 @@ async def test_a_stranger_finds_no_route_of_a_workspace(server: Server) -> None:
     assert await server.events() == []
 
 
+@pytest.mark.parametrize("raw", [b"{", b"\xff", b'{"a":' * 20_000])
+async def test_a_body_that_cannot_be_read_tells_no_stranger_anything(server: Server, raw: bytes) -> None:
+    for method, path, template in await operations(server):
+        if method in ("GET", "DELETE"):
+            continue
+        headers = {"content-type": "application/json"}
+        unknown = await server.nobody.request(method, path, data=raw, headers=headers)
+        assert unknown.status == 401, (method, path, unknown.text)
+        if "{workspace}" in template:
+            foreign = await server.stranger.request(method, path, data=raw, headers=headers)
+            assert foreign.status == 404, (method, path, foreign.text)
+
+
 async def test_administrators_find_no_workspace_that_is_not_there(server: Server) -> None:
     for method, path, template in await operations(server):
         if "{workspace}" in template:
@@ -83,6 +98,43 @@ async def test_members_may_do_what_the_contract_gives_them_and_no_more(server: S
         allowed = MEMBERS_DO.fullmatch(template) or (method == "GET" and MEMBERS_READ.fullmatch(template))
         refused = await status(server.member, method, path) == 403
         assert refused is not bool(allowed), (method, template)
+
+
+RUNS_DO = {
+    ("POST", "/api/v1/workspaces/{workspace}/tasks"),
+    ("GET", "/api/v1/workspaces/{workspace}/tasks/{task}"),
+    ("PATCH", "/api/v1/workspaces/{workspace}/tasks/{task}"),
+    ("GET", "/api/v1/workspaces/{workspace}/tasks/{task}/comments"),
+    ("POST", "/api/v1/workspaces/{workspace}/tasks/{task}/comments"),
+}
+
+
+async def test_a_run_may_use_its_task_tools_in_its_workspace_until_it_ends(server: Server) -> None:
+    callback = {"name": "c", "events": ["task.created"], "prompt": "p"}
+    assert (await server.member.post("/api/v1/workspaces/w/callbacks", callback)).status == 201
+    assert (await server.member.post("/api/v1/workspaces/w/tasks", {"title": "a"})).status == 201
+    (run,) = (await server.member.get("/api/v1/workspaces/w/runs")).json()["items"]
+
+    async def become(status: str) -> None:
+        change = update(schema.runs).where(schema.runs.c.id == run["id"]).values(status=status)
+        await server.services.db.write(lambda conn: conn.execute(change).rowcount)
+        server.services.auth.forget()
+
+    secret = await server.services.tokens.for_run(WorkspaceId("w"), run["id"], server.services.clock.now() + 3600)
+    client = server.client(secret)
+    assert (await client.get("/api/v1/workspaces/w/tasks/task-1")).status == 401  # it has not begun
+    await become("running")
+    for method, path, template in await operations(server):
+        answer = await ask(client, method, path)
+        assert (answer.status != 403) is ((method, template) in RUNS_DO), (method, path, answer.text)
+        if "{workspace}" in template:
+            assert await status(client, method, path.replace("/workspaces/w", "/workspaces/x")) == 404, (method, path)
+    made = (await client.post("/api/v1/workspaces/w/tasks/task-1/comments", {"content": "seen"})).json()
+    event = (await server.member.get("/api/v1/workspaces/w/events?limit=1")).json()["items"][0]
+    assert (event["variables"]["commentId"], event["causes"][0]["runId"]) == (made["id"], run["id"])
+    await become("succeeded")
+    for method, path, _ in await operations(server):
+        assert await status(client, method, path) == 401, (method, path)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/in/nothing", "/api/v2/workspaces"])

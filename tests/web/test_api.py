@@ -386,6 +386,9 @@ async def test_a_callback_is_tried_on_a_real_event(server: Server) -> None:
     written = {"events": ["task.created"], "prompt": "See {{taskTitle}}", "condition": "ctx.taskTitle.includes('修')"}
     tried = (await server.member.post(f"{path}/callbacks/check", written | {"eventId": event["id"]})).json()
     assert tried == {"problems": [], "matched": True, "error": None, "prompt": "See 修复"}
+    throws = written | {"condition": "ctx.nothing.at.all", "eventId": event["id"]}
+    thrown = (await server.member.post(f"{path}/callbacks/check", throws)).json()
+    assert (thrown["matched"], thrown["error"].partition(":")[0]) == (False, "TypeError")
     wrong = written | {"prompt": "{{nothing}}", "condition": "ctx.taskTitle."}
     found = (await server.member.post(f"{path}/callbacks/check", wrong)).json()["problems"]
     assert {(p["field"], p["line"]) for p in found if p["severity"] == "error"} == {("prompt", 1), ("condition", 1)}

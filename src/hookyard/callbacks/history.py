@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, select
 from hookyard.callbacks import letters
 from hookyard.callbacks.accept import Accept
 from hookyard.callbacks.candidate import Accepted
-from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition import Conditions, on_trial
 from hookyard.callbacks.match import (
     Listener,
     Listeners,
@@ -206,7 +206,7 @@ class History:
             return False, None
         if not spec.condition:
             return True, None
-        judgement = await self._conditions.judge(event.workspace_id, event.ctx, ((listener.key, spec.condition),))
+        judgement = await self._conditions.judge(event.workspace_id, event.ctx, on_trial(spec.condition))
         return judgement.matched, judgement.errors.get(0)
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition import Conditions, on_trial
 from hookyard.callbacks.template import Fence, parse
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import Catalog
 from hookyard.events.model import Event
-
-_KEY = "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +21,12 @@ class Tried:
     """What came of it.
 
     Attributes:
-        matched: The condition holds; None when it could not be judged.
-        error: Why it could not be judged.
+        matched: The condition holds; one that throws or breaks its limits does not.
+        error: What it threw, or which limit it broke.
         prompt: The rendered prompt; None when the template cannot be read.
     """
 
-    matched: bool | None
+    matched: bool
     error: str | None
     prompt: str | None
 
@@ -53,7 +51,7 @@ class Preview:
         """
         matched, error = True, None
         if condition.strip():
-            judged = await self._conditions.judge(event.workspace_id, event.ctx, ((_KEY, condition),))
+            judged = await self._conditions.judge(event.workspace_id, event.ctx, on_trial(condition))
             error = judged.errors.get(0)
             matched = judged.matched
         event_type = self._catalog().get(event.name)
@@ -64,4 +62,4 @@ class Preview:
             )
         except InvalidError:
             rendered = None
-        return Tried(None if error is not None else matched, error, rendered)
+        return Tried(matched, error, rendered)

@@ -110,6 +110,8 @@ def _happening(event: str, payload: Payload) -> Happening | None:
         if action != "created":
             return None
         comment = dig(payload, "comment")
+        if not isinstance(comment, dict):
+            raise InvalidError("the delivery has no comment", where="source github")
         written = Comment(text(comment, "id"), text(comment, "body"), _person(dig(comment, "user")))
         return Happening(task, actor, _trust(comment), when(comment, "created_at"), comment=written)
     if action == "opened":

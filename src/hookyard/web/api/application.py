@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.errors import HookyardError, InvalidError, Problem
 from hookyard.events.catalog import MAX_NAME
 from hookyard.web import problems
 from hookyard.web.api import (
@@ -90,7 +90,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Exception handler of bodies and parameters that are not as the route wants them."""
     assert isinstance(error, RequestValidationError)
     found = tuple(_problem(one, request) for one in error.errors()[:100])
-    return problems.of_error(InvalidError(_REFUSED, problems=found))
+    return await _refuse(request, found)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -98,8 +98,21 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     nested too deep) the framework says less than we do of any other."""
     if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
         reason = "is no UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "is nested too deep"
-        return problems.of_error(InvalidError(_REFUSED, problems=(Problem("body", f"{reason}; send a JSON object"),)))
+        return await _refuse(request, (Problem("body", f"{reason}; send a JSON object"),))
     return await problems.on_http_exception(request, error)
+
+
+async def _refuse(request: Request, found: tuple[Problem, ...]) -> Response:
+    """The refusal of a body, for those who may know that there is something to send one to: the framework parses it
+    before it asks who sent it."""
+    services: Services = request.app.state.services
+    try:
+        principal = await services.auth.bearer(request.headers.get("authorization", ""))
+        if (workspace := request.path_params.get("workspace")) is not None:
+            await services.auth.workspace(principal, workspace)
+    except HookyardError as error:
+        return problems.of_error(error)
+    return problems.of_error(InvalidError(_REFUSED, problems=found))
 
 
 def _problem(one: dict[str, Any], request: Request) -> Problem:
