@@ -104,3 +104,14 @@ def test_many_are_found_by_their_text() -> None:
     index = SimpleConditions.of([(n, one) for n, one in enumerate(texts) if one is not None])
     assert index.matched({"status": "s7"}) == [7, 507]
     assert index.matched({"status": "none"}) == index.matched({}) == index.matched({"status": 7}) == []
+
+
+def test_whether_one_reads_more_than_the_events_own_variables() -> None:
+    def common(*conditions: str) -> bool:
+        texts = [read_simple(condition) for condition in conditions]
+        return SimpleConditions.of([(n, one) for n, one in enumerate(texts) if one is not None]).common
+
+    assert not common("ctx.taskStatus === 'todo'", "ctx.taskType !== 'bug' || ctx.taskId === 'task-1'")
+    assert common("ctx.taskStatus === 'todo'", "ctx.taskType !== 'bug' && ctx.eventName === 'task.updated'")
+    assert common("ctx.workspaceId === 'ws_1'")
+    assert common("ctx.timestamp !== '2026-01-15T09:00:00Z'")

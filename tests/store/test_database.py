@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from hookyard.errors import InvalidError, PermanentError, TemporaryError
 from hookyard.store.database import Database, after_commit, announce
 from hookyard.store.engine import database_url as parse_url
+from hookyard.store.rows import execute, insert_rows, mark
 
 
 @pytest.fixture
@@ -275,3 +277,26 @@ def test_postgresql_says_why_it_cannot_be_reached(postgresql_url: str) -> None:
         pytest.raises(TemporaryError, match='cannot be reached: database "no_such_database" does not exist'),
     ):
         db.read_sync(rows)
+
+
+async def test_a_statement_of_the_driver_fails_like_any_other(db: Database) -> None:
+    def twice(conn: Connection) -> None:
+        statement = f"INSERT INTO t VALUES ({mark(conn)}, 'x')"
+        assert execute(conn, statement, (1,)).rowcount == 1
+        execute(conn, statement, (1,))
+
+    with pytest.raises(IntegrityError):
+        await db.write(twice)
+    assert await db.read(rows) == []
+
+
+async def test_rows_that_cannot_all_be_inserted_leave_none(db: Database) -> None:
+    table = Table("t", MetaData(), Column("id", Integer), Column("x", Text))
+
+    def several(conn: Connection) -> None:
+        insert_rows(conn, table, ("id", "x"), [(number, "x") for number in (1, 2, 1)])
+
+    outcomes = await asyncio.gather(db.write(several), db.write(insert(7)), return_exceptions=True)
+    assert isinstance(outcomes[0], IntegrityError)
+    assert outcomes[1] == 7
+    assert await db.read(rows) == [7]

@@ -20,6 +20,7 @@ from hookyard.ids import UserId, WorkspaceId
 from hookyard.settings import Settings
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
+from hookyard.web.connection import Connection
 from hookyard.web.services import Services
 from hookyard.workspace.actor import Actor
 from hookyard.workspace.tokens import Scope
@@ -145,7 +146,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
     """An application on a free port; its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        http = QuietServer(uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None))
+        http = QuietServer(uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None))
         task = asyncio.create_task(http.serve(sockets=[listener]))
         await http.ready.wait()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

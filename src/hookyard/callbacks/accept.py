@@ -162,8 +162,12 @@ class Accept:
             return Candidate(event, event_type, variables, None, "", {}, (), claim, replay_of)
         merging = live.flag("eventCallback.mergeEnabled")
         question = listeners.questions[is_vouched_for(event), merging]
-        verdicts, errors = await self._judged(event, variables, question)
-        named = {listeners.all[place].callback_id: error for place, error in errors.items()}
+        simple = question.simple
+        held = simple.matched(event.ctx if simple.common else event.variables)
+        verdicts = _with(question.letters, held, letters.MATCHED)
+        errors: Mapping[CallbackId, str] = {}
+        if question.conditions:
+            verdicts, errors = await self._judged(event, variables, listeners, question, verdicts)
         matches = []
         place = verdicts.find(letters.MATCHED)
         while place >= 0:
@@ -171,19 +175,21 @@ class Accept:
             start = None if merges(listener, merging=merging) else prepare(listener, event, event_type, self._ids)
             matches.append(Match(place, listener, start, *own_claim(listener, event, variables, live)))
             place = verdicts.find(letters.MATCHED, place + 1)
-        return Candidate(event, event_type, variables, listeners, verdicts, named, matches, claim, replay_of)
+        return Candidate(event, event_type, variables, listeners, verdicts, errors, matches, claim, replay_of)
 
-    async def _judged(self, event: Event, variables: str, question: Question) -> tuple[str, Mapping[int, str]]:
-        """One letter a listener, and the errors by the listener's place."""
-        held = question.simple.matched(event.ctx)
-        if not question.conditions:
-            return _with(question.letters, held, letters.MATCHED), {}
+    async def _judged(
+        self, event: Event, variables: str, listeners: Listeners, question: Question, known: str
+    ) -> tuple[str, Mapping[CallbackId, str]]:
+        """One letter a listener with what the engine says added to what is known, and the errors by callback."""
         judgement = await self._conditions.judge(event.workspace_id, _ctx(event, variables), question.conditions)
         verdicts = judgement.letters.translate(_VERDICTS)
-        errors = {question.judged[n]: judgement.errors[n] for n in sorted(judgement.errors)[:_ERRORS_KEPT]}
+        errors = {
+            listeners.all[question.judged[n]].callback_id: judgement.errors[n]
+            for n in sorted(judgement.errors)[:_ERRORS_KEPT]
+        }
         if question.whole:
             return verdicts, errors
-        whole = list(_with(question.letters, held, letters.MATCHED))
+        whole = list(known)
         for place, letter in zip(question.judged, verdicts, strict=True):
             whole[place] = letter
         return "".join(whole), errors

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from hookyard.ids import EventId
-from hookyard.store.rows import AT_ONCE, mark, values
+from hookyard.store.rows import AT_ONCE, execute, insert_into, mark, values
 
 KEPT_SECONDS = 7 * 86_400.0
 """How long ids and operations are remembered (contract, sections 4 and 5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One wish to be the first.
 
     Attributes:
@@ -59,8 +58,10 @@ def take(conn: Connection, claims: Sequence[Claim]) -> list[EventId | None]:
     for claim in claims:
         first.setdefault(claim.key, claim)
     # Sorted, so that two servers that claim the same things wait for each other in one order.
-    wanted = sorted(first.values(), key=lambda claim: claim.key)
-    if _insert(conn, wanted) == len(wanted):  # what nearly always happens
+    wanted = [first[name] for name in sorted(first)]
+    if _insert(conn, wanted) == len(wanted):
+        if len(wanted) == len(claims):  # what nearly always happens
+            return [None] * len(claims)
         holders = {claim.key: claim.event_id for claim in wanted}
     else:
         holders = _holders(conn, [claim.key for claim in wanted])
@@ -78,14 +79,15 @@ def _insert(conn: Connection, claims: Sequence[Claim]) -> int:
         parameters: list[object] = []
         for claim in part:
             parameters += (claim.key, claim.event_id, claim.at, claim.at + claim.seconds)
-        taken += conn.exec_driver_sql(_statement(len(part), mark(conn)), tuple(parameters)).rowcount
+        taken += execute(conn, _statement(len(part), mark(conn)), tuple(parameters)).rowcount
     return taken
 
 
 @lru_cache(maxsize=256)
 def _statement(rows: int, placeholder: str) -> str:
     return (
-        f"INSERT INTO claims (key, event_id, at, expires_at) VALUES {values(rows, 4, placeholder)}"  # noqa: S608
+        f"{insert_into(placeholder)} claims (key, event_id, at, expires_at)"
+        f" VALUES {values(rows, 4, placeholder)}"
         " ON CONFLICT (key) DO UPDATE SET event_id = excluded.event_id, at = excluded.at,"
         " expires_at = excluded.expires_at"
         " WHERE claims.expires_at <= excluded.at OR claims.at - (claims.expires_at - claims.at) > excluded.at"
@@ -97,6 +99,6 @@ def _holders(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, EventId]:
     for start in range(0, len(keys), AT_ONCE):
         part = keys[start : start + AT_ONCE]
         marks = ", ".join([mark(conn)] * len(part))
-        rows = conn.exec_driver_sql(f"SELECT key, event_id FROM claims WHERE key IN ({marks})", tuple(part))  # noqa: S608
+        rows = execute(conn, f"SELECT key, event_id FROM claims WHERE key IN ({marks})", tuple(part))  # noqa: S608
         held.update((bytes(k), EventId(e)) for k, e in rows)
     return held

@@ -24,7 +24,7 @@ from hookyard.errors import NotFoundError, TemporaryError
 from hookyard.ids import BatchId, Ids, RunId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import after_commit, announce
-from hookyard.store.rows import insert_or_update, insert_rows, mark
+from hookyard.store.rows import execute, insert_or_update, insert_rows, mark
 
 Outcome = list[Accepted] | Exception
 
@@ -70,12 +70,12 @@ class Gates:
         revisions = _revisions(conn, plans)
         refusals: dict[int, Exception] = {}
         for plan in plans:
-            workspace_id = plan.index.workspace_id
+            workspace_id = plan.judged_by.workspace_id
             revision = revisions.get(workspace_id)
             refusal: Exception | None = None
             if revision is None:
                 refusal = NotFoundError("there is no such workspace", where=workspace_id)
-            elif revision != plan.index.revision:
+            elif revision != plan.judged_by.revision:
                 refusal = MovedError("the callbacks have changed", mend="try again")
             elif plan.limited:
                 limit = plan.live.number("eventCallback.maxBacklog")
@@ -85,8 +85,10 @@ class Gates:
                 refusal = _apply(conn, plan.apply)
             if refusal is not None:
                 refusals[id(plan)] = refusal
-            else:
-                self._backlog.queued(workspace_id, sum(len(candidate.matches) for candidate in plan.candidates))
+                continue
+            for candidate in plan.candidates:
+                if candidate.matches:
+                    self._backlog.queued(workspace_id, len(candidate.matches))
         return refusals
 
     def _decide_matches(self, conn: Connection, matched: Sequence[Decision]) -> None:
@@ -111,7 +113,7 @@ class Gates:
             return
         self._store_sets(conn, decisions)
         insert_rows(conn, schema.events, _EVENT_COLUMNS, [_row(decision) for decision in decisions])
-        announce(conn, *{f"events:{decision.candidate.event.workspace_id}" for decision in decisions})
+        announce(conn, *[f"events:{name}" for name in {one.candidate.event.workspace_id for one in decisions}])
 
     def _store_sets(self, conn: Connection, decisions: Sequence[Decision]) -> None:
         """The listener sets that this process has not stored within the hour. (Unused ones are pruned after a day.)"""
@@ -160,11 +162,11 @@ def _decide(decision: Decision, match: Match, stop: HourlyStop, batches: Batches
 
 def _revisions(conn: Connection, plans: Sequence[Plan]) -> dict[WorkspaceId, int]:
     """The revision of each workspace, which stays until the transaction ends."""
-    workspaces = {plan.index.workspace_id for plan in plans}
+    workspaces = {plan.judged_by.workspace_id for plan in plans}
     lock_workspaces(conn, workspaces)
     marks = ", ".join([mark(conn)] * len(workspaces))
     statement = f"SELECT id, revision FROM workspaces WHERE id IN ({marks})"  # noqa: S608 - marks only
-    return {WorkspaceId(row[0]): row[1] for row in conn.exec_driver_sql(statement, tuple(sorted(workspaces)))}
+    return {WorkspaceId(row[0]): row[1] for row in execute(conn, statement, tuple(sorted(workspaces)))}
 
 
 def _apply(conn: Connection, apply: Callable[[Connection], None]) -> Exception | None:
@@ -190,7 +192,10 @@ def _decide_duplicates(conn: Connection, going: Sequence[Decision]) -> None:
         claims.extend(m.claim for m in decision.candidate.matches if m.claim is not None)
     if not claims:
         return
-    holders = {id(claim): holder for claim, holder in zip(claims, take(conn, claims), strict=True)}
+    taken = take(conn, claims)
+    if not any(taken):  # what nearly always happens
+        return
+    holders = {id(claim): holder for claim, holder in zip(claims, taken, strict=True)}
     repeated = []
     for decision in going:
         own = decision.candidate.claim
@@ -222,6 +227,8 @@ def _decide_operations(conn: Connection, matched: Sequence[Decision]) -> None:
 def _answer(decision: Decision) -> Accepted:
     if decision.accepted is not None:
         return decision.accepted
+    if not decision.details:
+        return Accepted(decision.candidate.event.id, verdicts=decision.letters)
     details = decision.details.values()
     return Accepted(
         decision.candidate.event.id,

@@ -16,7 +16,7 @@ from hookyard.callbacks.start import Start
 from hookyard.events.model import Cause
 from hookyard.ids import CallbackId
 from hookyard.settings import LiveSettings
-from hookyard.store.rows import mark, values
+from hookyard.store.rows import execute, mark, values
 
 HOUR_SECONDS = 3600.0
 
@@ -76,7 +76,7 @@ def _count(conn: Connection, pairs: Sequence[tuple[CallbackId, str]], now: float
             f" AND queued_at < {placeholder} GROUP BY callback_id, subject"
         )
         names = (name for pair in part for name in pair)
-        rows = conn.exec_driver_sql(statement, (*names, now - HOUR_SECONDS, now + HOUR_SECONDS))
+        rows = execute(conn, statement, (*names, now - HOUR_SECONDS, now + HOUR_SECONDS))
         for callback_id, subject, count in rows:
             counts[CallbackId(callback_id), subject] = count
     return counts

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, select, update
 
@@ -153,8 +153,7 @@ def merged(events: Sequence[Event]) -> Event:
         "batchSize": len(events),
         "events": json.dumps([event.ctx for event in events], ensure_ascii=False),
     }
-    return replace(
-        newest,
+    return newest._replace(
         variables={**newest.variables, **batch},
         author_trust=AuthorTrust.least(event.author_trust for event in events),
         cause=max((event.cause for event in reversed(events)), key=len),

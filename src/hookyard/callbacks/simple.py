@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hookyard.events.catalog import Value
+from hookyard.events.catalog import COMMON, Value
 
 # No escapes, line ends, NUL or half characters in the text: what stands there is what it means.
 _TERM = re.compile(
@@ -77,29 +77,33 @@ class SimpleConditions:
     Attributes:
         waiting: By variable and text, the places of the listeners whose whole condition is that comparison.
         others: Place and condition of the rest.
+        common: One of them reads what every event carries beside its own variables.
     """
 
     waiting: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
     others: Sequence[tuple[int, Alternatives]] = ()
+    common: bool = False
 
     @classmethod
     def of(cls, conditions: Iterable[tuple[int, Alternatives]]) -> SimpleConditions:
         """From the listeners' places and conditions."""
         waiting: dict[str, dict[str, list[int]]] = {}
         others: list[tuple[int, Alternatives]] = []
+        names: set[str] = set()
         for place, alternatives in conditions:
+            names.update(term.name for terms in alternatives for term in terms)
             term = alternatives[0][0]
             if len(alternatives) == len(alternatives[0]) == 1 and term.equal:
                 waiting.setdefault(term.name, {}).setdefault(term.text, []).append(place)
             else:
                 others.append((place, alternatives))
-        return cls(waiting, tuple(others))
+        return cls(waiting, tuple(others), not names.isdisjoint(variable.name for variable in COMMON))
 
     def matched(self, variables: Mapping[str, Value]) -> list[int]:
         """Places of the listeners whose condition holds for an event.
 
         Args:
-            variables: Everything that it carries, as in `Event.ctx`.
+            variables: Everything that it carries, as in `Event.ctx`; its own will do unless `common`.
         """
         places: list[int] = []
         for name, by_text in self.waiting.items():

@@ -70,6 +70,8 @@ async def _serve(settings: Settings, *, work: bool) -> None:
 async def _until_told(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
     import uvicorn
 
+    from hookyard.web.connection import Connection
+
     class Server(uvicorn.Server):
         """uvicorn, telling when it is ready, and without its own signal handling, which would end the process before
         our own parts are closed."""
@@ -94,7 +96,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
 
     config = uvicorn.Config(
         app.asgi,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

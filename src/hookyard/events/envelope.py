@@ -13,7 +13,7 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import pydantic_core
@@ -52,13 +52,12 @@ _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,40}")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-_PYTHON = {VariableType.STRING: str, VariableType.BOOLEAN: bool}
-_COMMON_KEYS = ("eventName", "workspaceId", "timestamp")
-_FLAT_KEYS = (*_COMMON_KEYS, "id", "source", "operationId")
+_STRING, _NUMBER, _BOOLEAN = VariableType.STRING, VariableType.NUMBER, VariableType.BOOLEAN
+_COMMON_KEYS = frozenset({"eventName", "workspaceId", "timestamp"})
+_FLAT_KEYS = _COMMON_KEYS | {"id", "source", "operationId"}
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a request holds.
 
     Attributes:
@@ -70,8 +69,7 @@ class Parsed:
     batch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(NamedTuple):
     """One event as it stands in a request, nothing checked yet; None = absent."""
 
     name: object
@@ -83,7 +81,7 @@ class _Form:
     time: object
     time_field: str
     data: dict[str, object]
-    keys: tuple[str, ...]  # keys of the data that are no variables
+    keys: frozenset[str]  # keys of the data that are no variables
 
 
 class _Door:
@@ -121,18 +119,18 @@ class _Door:
         values: dict[str, Value] = {}
         for name, kind in spec.types.items():
             value = data.get(name)
-            if type(value) is str and kind is VariableType.STRING:
+            if type(value) is str and kind is _STRING:
                 if self.text_may_hold_nul and "\x00" in value:
                     return None
                 values[name] = value
-            elif kind is VariableType.NUMBER and (number := _number(value)) is not None:
+            elif kind is _NUMBER and (number := _number(value)) is not None:
                 values[name] = number
-            elif type(value) is bool and kind is VariableType.BOOLEAN:
+            elif type(value) is bool and kind is _BOOLEAN:
                 values[name] = value
             else:
                 return None
         others = len(data) - len(values)
-        return values if others == sum(key in data for key in form.keys) else None
+        return values if others == len(data.keys() & form.keys) else None
 
     def _plain(self, form: _Form) -> bool:
         workspace = form.data.get("workspaceId")

@@ -1,7 +1,8 @@
 """An event, before and after it is accepted, and what caused it.
 
 A `Draft` is what a door or the workspace hands to `callbacks.accept`; accepting gives it an id and a time of receipt
-and makes it an `Event`. Neither trust nor cause is ever read from a request: doors and the workspace set them.
+and makes it an `Event`. Neither trust nor cause is ever read from a request: doors and the workspace set them. Both are
+named tuples, which are made in a third of the time that a frozen dataclass takes.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from hookyard.clock import iso
 from hookyard.events.catalog import Value
@@ -93,8 +95,7 @@ class Cause:
 NO_CAUSE = Cause()
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event that is not accepted yet; its variables have been checked against the catalog.
 
     Attributes:
@@ -115,27 +116,18 @@ class Draft:
     operation_id: str | None = None
     occurred_at: float | None = None
     author_trust: AuthorTrust = AuthorTrust.UNKNOWN
-    cause: Cause = field(default=NO_CAUSE)
+    cause: Cause = NO_CAUSE
 
     def accepted(self, event_id: EventId, workspace_id: WorkspaceId, received_at: float) -> Event:
         """The event that this becomes."""
         return Event(
-            id=event_id,
-            workspace_id=workspace_id,
-            name=self.name,
-            source=self.source,
-            source_id=self.source_id,
-            operation_id=self.operation_id,
-            occurred_at=received_at if self.occurred_at is None else self.occurred_at,
-            received_at=received_at,
-            variables=self.variables,
-            author_trust=self.author_trust,
-            cause=self.cause,
-        )
+            event_id, workspace_id, self.name, self.source, self.source_id, self.operation_id,
+            received_at if self.occurred_at is None else self.occurred_at, received_at, self.variables,
+            self.author_trust, self.cause,
+        )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in a workspace.
 
     Attributes:
@@ -162,7 +154,7 @@ class Event:
     received_at: float
     variables: Mapping[str, Value]
     author_trust: AuthorTrust = AuthorTrust.UNKNOWN
-    cause: Cause = field(default=NO_CAUSE)
+    cause: Cause = NO_CAUSE
 
     @property
     def timestamp(self) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from hookyard.errors import HookyardError, InvalidError, PermanentError, TemporaryError
+from hookyard.store.rows import execute
 
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite itself waits for another connection's lock before it gives up."""
@@ -126,7 +127,7 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        execute(connection, begin)
 
 
 def _make_folder(path: Path) -> None:

@@ -96,9 +96,11 @@ class Ingest:
             raise too_large(envelope.MAX_BODY_BYTES)
         parsed = envelope.parse(body, headers, workspace_id, services.event_types.current, principal.trust)
         accepted = await services.accept.accept(workspace_id, parsed.drafts, limited=True)
-        repeated = sum(one.duplicate_of is not None for one in accepted)
-        self._counts.duplicates += repeated
-        self._counts.accepted += len(accepted) - repeated
+        self._counts.accepted += len(accepted)
+        for one in accepted:
+            if one.duplicate_of is not None:
+                self._counts.accepted -= 1
+                self._counts.duplicates += 1
         if parsed.batch:
             return HTTPStatus.ACCEPTED, {"results": [_result(one) for one in accepted]}
         (one,) = accepted
@@ -108,8 +110,8 @@ class Ingest:
 async def _body(receive: Receive) -> bytes | None:
     """The whole body; None when it is too large, which is known before all of it is here."""
     parts: list[bytes] = []
-    size, more = 0, True
-    while more:
+    size = 0
+    while True:
         message = await receive()
         if message["type"] != "http.request":
             raise DisconnectedError
@@ -117,9 +119,12 @@ async def _body(receive: Receive) -> bytes | None:
         size += len(part)
         if size > envelope.MAX_BODY_BYTES:
             return None
-        parts.append(part)
         more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if not more and not parts:
+            return part
+        parts.append(part)
+        if not more:
+            return b"".join(parts)
 
 
 def _result(one: Accepted) -> dict[str, Any]:
