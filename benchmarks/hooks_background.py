@@ -68,7 +68,7 @@ async def measure() -> list[Figure]:
     async with receiver() as url:
         async with hooks_to(url, "background") as hooks:
             added = await steps(hooks)
-            out = await drained(hooks)
+            into, out = await burst(hooks)
         async with hooks_to(url, "background") as hooks:
             background = await growth(hooks, lambda: fire(hooks), lambda: fewer_left(hooks, 1000))
         async with hooks_to(url, "wait") as hooks:
@@ -76,6 +76,7 @@ async def measure() -> list[Figure]:
     return [
         Figure("a background webhook adds to a step, p50", median(added) / 1e3, None, "ms", 1.0),
         Figure("a background webhook adds to a step, p99", sorted(added)[-len(added) // 100] * 1e3, None, "ms"),
+        Figure("background deliveries in, through Hooks", into, None, "deliveries/s", 3000, higher_is_better=True),
         Figure("background deliveries out, through Hooks", out, None, "deliveries/s", 1500, higher_is_better=True),
         Figure("memory from 20,000 to 100,000 background deliveries", background, None, "MB", 20),
         Figure("memory from 20,000 to 100,000 deliveries waited for", waited, None, "MB", 20),
@@ -94,14 +95,16 @@ async def steps(hooks: Hooks) -> list[float]:
     return times
 
 
-async def drained(hooks: Hooks) -> float:
-    """Deliveries a second once a burst is owed."""
+async def burst(hooks: Hooks) -> tuple[float, float]:
+    """Deliveries a second that a burst brings in, a hundred agents at once, and that go out once they are owed."""
     outbox = hooks.sender.background.outbox
+    start = time.perf_counter()
     for _ in range(BURST // 100):
         await asyncio.gather(*(fire(hooks) for _ in range(100)))
+    into = BURST / (time.perf_counter() - start)
     owing, start = await outbox.left(), time.perf_counter()
     await fewer_left(hooks, 0)
-    return owing / (time.perf_counter() - start)
+    return into, owing / (time.perf_counter() - start)
 
 
 async def growth(hooks: Hooks, step: Callable[[], Awaitable[None]], settle: Callable[[], Awaitable[None]]) -> float:

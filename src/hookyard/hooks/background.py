@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -28,7 +27,7 @@ from hookyard.hooks.delivery import Deliverer, Tried, report_failure
 from hookyard.hooks.formats.base import Outcome, one_line
 from hookyard.hooks.outbox import Outbox
 from hookyard.hooks.owed import Batching, NotHereError, Owed, Parcel, Sent
-from hookyard.hooks.payload import Occasion, as_json, batch_entry, body_of, redacted, whole_body
+from hookyard.hooks.payload import Occasion, as_json, batch_entry, body_of, redacted, stored_body, whole_body
 from hookyard.hooks.record import Delivery, DeliveryLog, DeliveryState
 from hookyard.hooks.webhook import Webhook
 from hookyard.ids import Ids
@@ -198,17 +197,17 @@ class Background:
         if off is not None:
             left = max(off.left_seconds(self._deliverer.clock.monotonic()), SHORT_WAIT_SECONDS)
             return Sent(replace(delivery, message=f"waits: {off}"), again_in=left)
-        body = json.loads(delivery.request)
+        body = stored_body(webhook, delivery.request)
         remaining = math.inf
         if webhook.deadline_secs and delivery.attempts:
             remaining = webhook.deadline_secs - (self._deliverer.clock.now() - delivery.attempts[0].at)
         _, tried = await self._deliverer.attempt(
             webhook, delivery.id, body, len(delivery.attempts) + 1, remaining, delivery.run_id
         )
-        tried_so_far = replace(delivery, attempts=(*delivery.attempts, tried.attempt))
         if tried.judgement.outcome is Outcome.OK:
             self._breaker.success(webhook.breaker_key)
-            return Sent(self._answered(webhook, tried_so_far, tried))
+            return Sent(self._answered(webhook, delivery, tried))
+        tried_so_far = replace(delivery, attempts=(*delivery.attempts, tried.attempt))
         wait = self._next_wait(webhook, tried_so_far, tried)
         if wait is None:
             report_failure(self._breaker, webhook, tried.attempt, self._warn)
@@ -240,7 +239,9 @@ class Background:
             if answer.result is Result.WARNING:
                 result, message = answer.result, webhook.scrub(answer.message)
                 self._warn(f"[Hook Warning] {webhook.name}: {one_line(message)}")
-        return replace(delivery, state=DeliveryState.DELIVERED, result=result.value, message=message)
+        attempts = (*delivery.attempts, tried.attempt)
+        state = DeliveryState.DELIVERED
+        return replace(delivery, attempts=attempts, state=state, result=result.value, message=message)
 
     def _next_wait(self, webhook: Webhook, delivery: Delivery, tried: Tried) -> float | None:
         """Seconds until the next attempt, None when that was the last."""

@@ -13,6 +13,7 @@ from hookyard.hooks.outbox_schema import COLUMNS, delivery_of, insert
 from hookyard.hooks.record import Delivery, DeliveryState
 
 _AT_ONCE = 1000
+_PAGES = ("page_count", "freelist_count", "page_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,36 @@ def prune(db: sqlite3.Connection, keeping: Keeping) -> int:
     Deletes at most a thousand at once, so that nobody waits long for the file. Gives how many.
     """
     deleted = 0
+    find = _too_heavy if used_bytes(db) > keeping.most_bytes else _too_many
     for state in ("delivered", "failed", "dead"):
-        rows = db.execute(
-            "SELECT seq FROM (SELECT seq, created_at, row_number() OVER newest AS n,"
-            " sum(length(request) + length(attempts)) OVER newest AS size"
-            " FROM delivery WHERE state = ? WINDOW newest AS (ORDER BY seq DESC))"
-            " WHERE created_at < ? OR n > ? OR size > ? ORDER BY seq LIMIT ?",
-            (state, keeping.older_than, keeping.most_rows, keeping.most_bytes, _AT_ONCE - deleted),
-        ).fetchall()
+        rows = find(db, state, keeping, _AT_ONCE - deleted)
         db.executemany("DELETE FROM delivery WHERE seq = ?", rows)
         deleted += len(rows)
     return deleted
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """What the file holds, free pages apart."""
+    pages, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in _PAGES)
+    return int((pages - free) * size)
+
+
+def _too_many(db: sqlite3.Connection, state: str, keeping: Keeping, limit: int) -> list[tuple[int]]:
+    """The oldest of a state that are beyond the number or the age; looks at no more than the limit."""
+    held = db.execute("SELECT count(*) FROM delivery WHERE state = ?", (state,)).fetchone()[0]
+    return db.execute(
+        "SELECT seq FROM (SELECT seq, created_at, row_number() OVER (ORDER BY seq) AS n"
+        " FROM delivery WHERE state = ? ORDER BY seq LIMIT ?) WHERE n <= ? OR created_at < ?",
+        (state, limit, held - keeping.most_rows, keeping.older_than),
+    ).fetchall()
+
+
+def _too_heavy(db: sqlite3.Connection, state: str, keeping: Keeping, limit: int) -> list[tuple[int]]:
+    """The same with the bytes that the newer ones hold; reads all of a state, so only when the file is large."""
+    return db.execute(
+        "SELECT seq FROM (SELECT seq, created_at, row_number() OVER newest AS n,"
+        " sum(length(request) + length(attempts)) OVER newest AS size"
+        " FROM delivery WHERE state = ? WINDOW newest AS (ORDER BY seq DESC))"
+        " WHERE created_at < ? OR n > ? OR size > ? ORDER BY seq LIMIT ?",
+        (state, keeping.older_than, keeping.most_rows, keeping.most_bytes, limit),
+    ).fetchall()

@@ -6,9 +6,10 @@ webhooks modify it. The layout is the contract's, section 3; nothing is sent fro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hookyard.clock import iso
 from hookyard.hooks import formats
@@ -141,6 +142,15 @@ def body_of(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
         return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
     body = ReadyBody(hook_name=webhook.name, trigger=webhook.trigger, **occasion.told_to_all)
     body.json = webhook.introduction + occasion.told_to_all_json
+    return body
+
+
+def stored_body(webhook: Webhook, text: str) -> dict[str, Any]:
+    """A body again that was kept as its JSON; read only where a format makes something else of it."""
+    if webhook.format != formats.DEFAULT:
+        return cast("dict[str, Any]", json.loads(text))
+    body = ReadyBody()
+    body.json = text.encode()
     return body
 
 
