@@ -27,7 +27,7 @@ from hookyard.hooks.delivery import Deliverer, Tried, report_failure
 from hookyard.hooks.formats.base import Outcome, one_line
 from hookyard.hooks.outbox import Outbox
 from hookyard.hooks.owed import Batching, NotHereError, Owed, Parcel, Sent
-from hookyard.hooks.payload import Occasion, as_json, batch_entry, body_of, redacted, stored_body, whole_body
+from hookyard.hooks.payload import Occasion, as_json, batch_entry, redacted, single_body, stored_body, whole_body
 from hookyard.hooks.record import Delivery, DeliveryLog, DeliveryState
 from hookyard.hooks.webhook import Webhook
 from hookyard.ids import Ids
@@ -153,7 +153,9 @@ class Background:
 
     def _owed(self, webhook: Webhook, occasion: Occasion) -> Owed:
         batch = webhook.batch
-        body, _ = redacted(batch_entry(webhook, occasion) if batch else body_of(webhook, occasion), webhook.redactor)
+        body, _ = redacted(
+            batch_entry(webhook, occasion) if batch else single_body(webhook, occasion), webhook.redactor
+        )
         delivery = Delivery(
             id=self._ids.delivery(),
             webhook=webhook.name,

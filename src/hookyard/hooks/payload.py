@@ -138,25 +138,32 @@ def body_of(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
     Returns:
         A JSON object of the contract.
     """
+    return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
+
+
+def single_body(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
+    """The same; as JSON already where it goes out as it is."""
     if webhook.format != formats.DEFAULT or webhook.redact:
-        return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
-    body = ReadyBody(hook_name=webhook.name, trigger=webhook.trigger, **occasion.told_to_all)
-    body.json = webhook.introduction + occasion.told_to_all_json
-    return body
+        return body_of(webhook, occasion)
+    return _ready(webhook.introduction + occasion.told_to_all_json)
 
 
 def stored_body(webhook: Webhook, text: str) -> dict[str, Any]:
     """A body again that was kept as its JSON; read only where a format makes something else of it."""
     if webhook.format != formats.DEFAULT:
         return cast("dict[str, Any]", json.loads(text))
+    return _ready(text.encode())
+
+
+def _ready(text: bytes) -> ReadyBody:
     body = ReadyBody()
-    body.json = text.encode()
+    body.json = text
     return body
 
 
 def whole_body(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
     """What goes out when one event goes out by itself: a batch of one to a webhook that takes batches."""
-    return {"events": [batch_entry(webhook, occasion)]} if webhook.batch else body_of(webhook, occasion)
+    return {"events": [batch_entry(webhook, occasion)]} if webhook.batch else single_body(webhook, occasion)
 
 
 def redacted(body: dict[str, Any], redactor: Redactor | None) -> tuple[dict[str, Any], Marks | None]:
@@ -203,7 +210,7 @@ def _with_own(common: dict[str, Any], occasion: Occasion, elsewhere: tuple[str, 
     if occasion.point is Point.MESSAGE:
         context["attached_files"] = []
         context["timestamp"] = iso(occasion.at)
-    context.update({key: value for key, value in occasion.own.items() if value is not None and key not in elsewhere})
+    context.update({key: own for key, own in occasion.own.items() if own is not None and key not in elsewhere})
     return context
 
 

@@ -29,7 +29,7 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=s
 
 
 class ReadyBody(dict[str, object]):
-    """A body whose JSON is at hand: what all webhooks of a point are told alike is made JSON once.
+    """A body that is JSON already, with no keys to be read: for the format that sends it as it is.
 
     Attributes:
         json: The whole of it.
