@@ -204,17 +204,11 @@ def request_headers(
         configured = {name.lower() for name, _ in webhook.headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in configured}
         headers.update((name, value) for name, value in webhook.headers if not name.lower().startswith("webhook-"))
-    secrets = _signing_secrets(webhook)
-    if secrets:
-        headers.update(signing.headers(secrets, delivery_id, int(now), body))
+    if webhook.secrets and not webhook.wire_format.chat:  # a chat service has a sign of its own
+        headers.update(signing.headers(webhook.secrets, delivery_id, int(now), body))
     else:
         headers[signing.ID], headers[signing.TIMESTAMP] = delivery_id, str(int(now))
     return headers
-
-
-def _signing_secrets(webhook: Webhook) -> tuple[str, ...]:
-    """The secrets of the Standard Webhooks signature; a chat service has a sign of its own."""
-    return () if webhook.wire_format.chat else webhook.secrets
 
 
 def _complaint(reply: Reply, judgement: Judgement, number: int) -> tuple[str, str]:

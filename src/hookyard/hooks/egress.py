@@ -212,7 +212,11 @@ async def _request(
     async with session.request(
         method, url, data=body, headers=headers, allow_redirects=False, timeout=_limit(seconds), proxy=proxy
     ) as response:
-        return Reply(response.status, response.reason or "", response.headers, await _read(response))
+        answered = response.headers
+        size = response.content_length
+        if size is not None and size <= LARGEST_ANSWER and "Content-Encoding" not in answered:
+            return Reply(response.status, response.reason or "", answered, await response.read())
+        return Reply(response.status, response.reason or "", answered, await _read(response, size or 0))
 
 
 @lru_cache(maxsize=64)  # a webhook's limit is the same each time
@@ -222,13 +226,9 @@ def _limit(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, refused as soon as it is known to be too large."""
-    announced = response.content_length
-    if announced is not None and announced <= LARGEST_ANSWER and "Content-Encoding" not in response.headers:
-        return await response.read()
+async def _read(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """A body of unknown size, refused as soon as it is known to be too large; `size` is what was announced."""
     chunks: list[bytes] = []
-    size = announced or 0
     if size <= LARGEST_ANSWER:
         size = 0
         while chunk := await response.content.readany():

@@ -76,7 +76,7 @@ class Occasion:
     workspace_id: str = ""
     own: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @once
     def spec(self) -> PointSpec:
         """What the contract says of the point."""
         return POINTS[self.point]
