@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select, text
 
 from hookyard.ids import Ids, earliest
 from hookyard.store import schema
@@ -113,6 +113,8 @@ def fill(db: Database, now: float) -> None:
                     store(conn, table, rows)
 
         db.write_sync(write)
+    if not db.sqlite:
+        db.write_sync(lambda conn: conn.execute(text("ANALYZE")).close())  # as its autovacuum does in time
 
 
 def store(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
