@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookyard.agents.base import AgentError
-from hookyard.agents.worktree import fresh_worktree
+from hookyard.agents.worktree import fresh_worktree, put_away_left
 
 
 def git(folder: Path, *args: str) -> str:
@@ -78,3 +78,42 @@ async def test_no_repository(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="git rev-parse failed"):
         async with fresh_worktree(tmp_path, tmp_path / "at", "run_1", lambda _: None):
             raise AssertionError
+
+
+async def test_a_worktree_that_a_killed_process_left_is_saved_and_taken_away(repository: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    changed, same = tmp_path / "changed", tmp_path / "same"
+    for at in (changed, same):
+        git(repository, "worktree", "add", "--quiet", "-b", f"hookyard/{at.name}", str(at))
+    (changed / "sub/file").write_text("new")
+    for at in (changed, same):
+        await put_away_left(at, notes.append)
+        assert not at.exists()
+    assert git(repository, "show", "hookyard/changed:sub/file") == "new"
+    assert git(repository, "branch", "--list", "hookyard/same") == ""
+    assert notes == [f"the work is on branch hookyard/changed of {repository / '.git'}"]
+
+
+async def test_commits_in_a_worktree_that_was_left_are_kept(repository: Path, tmp_path: Path) -> None:
+    at = tmp_path / "at"
+    git(repository, "worktree", "add", "--quiet", "-b", "hookyard/at", str(at))
+    (at / "made").write_text("x")
+    git(at, "add", "--all")
+    git(at, "commit", "--quiet", "--message", "mine")
+    await put_away_left(at, lambda _: None)
+    assert git(repository, "show", "hookyard/at:made") == "x"
+
+
+@pytest.mark.parametrize("what", ["on a branch of the user's", "without its repository"])
+async def test_a_worktree_that_cannot_be_saved_stays_and_it_is_said(
+    repository: Path, tmp_path: Path, what: str
+) -> None:
+    notes: list[str] = []
+    at = tmp_path / "at"
+    git(repository, "worktree", "add", "--quiet", "-b", "mine" if "branch" in what else "hookyard/at", str(at))
+    (at / "made").write_text("x")
+    if "repository" in what:
+        repository.rename(tmp_path / "moved")  # noqa: ASYNC240
+    await put_away_left(at, notes.append)
+    assert (at / "made").read_text() == "x"
+    assert notes[0].startswith(f"the worktree {at} was left where it is")

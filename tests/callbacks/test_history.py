@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import update
 
+from hookyard.callbacks import letters
 from hookyard.callbacks.candidate import Accepted
 from hookyard.callbacks.history import History
 from hookyard.callbacks.preview import Preview, Tried
@@ -11,6 +13,7 @@ from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import NotFoundError
 from hookyard.events.catalog import Catalog
 from hookyard.events.model import AuthorTrust, door_source
+from hookyard.store import schema
 from tests.callbacks.world import World, chain, open_world, task_event
 
 
@@ -55,6 +58,19 @@ async def test_every_callback_of_the_workspace_has_a_verdict(world: World, histo
     assert shown[3]["reason"] == "the condition does not hold"
     assert shown[4]["reason"] != shown[3]["reason"]
     assert "caused by a run" in shown[5]["reason"]
+
+
+async def test_a_run_that_a_quota_holds_up_shows_it_for_as_long(world: World, history: History) -> None:
+    await world.callback()
+    (accepted,) = await world.send(task_event())
+    runs = schema.runs
+    for status, gate in (("queued", "quota"), ("running", None)):
+        reason = f"{letters.WAITS}5 runs an hour is the workspace's quota" if gate else None
+        change = update(runs).values(status=status, reason=reason)
+        await world.db.write(lambda conn, change=change: conn.execute(change).close())  # type: ignore[misc]
+        (verdict,) = (await history.get(world.workspace, accepted.event_id))[1]
+        assert (verdict.outcome, verdict.gate, verdict.reason) == ("run", gate, reason)
+        assert verdict.run_id == accepted.runs[0]
 
 
 async def test_an_operation_names_the_event_that_took_it(world: World, history: History) -> None:

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from hookyard.agents.base import AgentError, Parts, WorkspaceTools
+from hookyard.clock import SystemClock
 from hookyard.events.model import NO_CAUSE
 from hookyard.hooks.facade import server_sender
 from hookyard.hooks.points import Point
 from hookyard.hooks.record import NoLog
-from hookyard.ids import CallbackId, ConversationId, EventId, RunId, WorkspaceId
+from hookyard.ids import CallbackId, ConversationId, EventId, Ids, RunId, WorkspaceId
 from hookyard.runs.claim import Claim
 from hookyard.runs.governing import WorkspaceHooks
+from hookyard.runs.tokens import TokensOfRuns
 from hookyard.runs.workplaces import ProfileWorkplaces
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
 from hookyard.store.secrets import SecretBox
+from hookyard.workspace.tokens import Tokens
 
 WORKSPACE = WorkspaceId("ws_1")
 GATE = '[[webhooks]]\nname = "gate"\ntrigger = "pre_tool"\nurl = "https://gate.example"\non_failure = "deny"\n'
@@ -95,6 +98,28 @@ async def test_a_profile_gives_folder_and_variables_and_none_of_ours(place: Plac
         assert workplace.working_dir == tmp_path
         assert dict(workplace.environment) == {"PATH": "/bin", "JOURNAL": "j"}
     assert any(tmp_path.iterdir())  # noqa: ASYNC240 - the folder of the profile is left alone
+
+
+async def test_what_needs_no_variable_asks_for_none(place: Place) -> None:
+    place.workplaces._environment = None  # type: ignore[assignment]
+    async with place.workplaces.open(claim("")) as workplace:
+        assert workplace.environment == {}
+
+
+@pytest.mark.parametrize(
+    ("agent", "gets_one"),
+    [
+        ("", False), ("dry-run", False), ("nobody", False), ('{"kind": "command"}', False),
+        ('{"kind": "command", "argv": ["cat"]}', False), ('{"kind": "codex"}', True), ("worker", True),
+    ],
+)  # fmt: skip
+async def test_only_agents_that_use_a_token_get_one(place: Place, agent: str, gets_one: bool) -> None:
+    await place.profile("worker", kind="acp", command=["agent"])
+    clock = SystemClock()
+    tokens = TokensOfRuns(Tokens(place.database, clock, Ids(clock)))
+    given = await place.database.write(lambda conn: tokens.issue(conn, claim(agent)))
+    stored = await place.database.read(lambda conn: conn.execute(select(schema.tokens.c.run_id)).scalars().all())
+    assert (bool(given), list(stored)) == (gets_one, ["run_1"] if gets_one else [])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ _BELONGS = {
 }
 """Fields that mean something to some kinds only; given to another they would be forgotten in silence."""
 
+_OVER_MCP = ("claude-code", "codex", "gemini", "acp")
+"""Kinds that reach the tasks of the workspace through the MCP server, with their run's token."""
+
+_ALONE = ("http", "dry-run")
+"""Kinds that start no process and know no provider: what they do needs no variable."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
@@ -136,6 +142,16 @@ class Profile(BaseModel):
         if self.worktree and self.folder is None:
             raise ValueError("'worktree' needs 'folder', the git repository to take it from")
         return self
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether its runs use a token of scope `run`."""
+        return self.kind in _OVER_MCP
+
+    @property
+    def needs_environment(self) -> bool:
+        """Whether the worker's variables, the keys of providers among them, mean anything to it."""
+        return self.kind not in _ALONE
 
     def as_config(self) -> dict[str, Any]:
         """What is stored and shown: camelCase, without the name and what was left at its default."""

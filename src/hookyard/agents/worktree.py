@@ -58,7 +58,32 @@ async def fresh_worktree(folder: Path, at: Path, name: str, note: Callable[[str]
         await asyncio.shield(_put_away(folder, at, branch, start, note))
 
 
+async def put_away_left(at: Path, note: Callable[[str], None]) -> None:
+    """Put away a worktree that a killed process left, as it would have done itself.
+
+    What is on no other branch stays on its own; where git cannot save it, it is left where it is.
+
+    Args:
+        at: The worktree.
+        note: Is told where the work is.
+    """
+    try:
+        repository = Path((await _git(at, "rev-parse", "--path-format=absolute", "--git-common-dir")).strip())
+        branch = (await _git(at, "symbolic-ref", "--short", "HEAD")).strip()
+        holding = await _git(at, "for-each-ref", "--format=%(refname:short)", "--contains", "HEAD", "refs/heads")
+        head = (await _git(at, "rev-parse", "HEAD")).strip()
+    except AgentError as error:
+        note(f"the worktree {at} was left where it is: {error}")
+        return
+    if not branch.startswith(BRANCH_PREFIX):
+        note(f"the worktree {at} was left where it is: it is on the branch {branch}, which is none of ours")
+        return
+    elsewhere = set(holding.split()) - {branch}
+    await _put_away(repository, at, branch, head if elsewhere else "", note)
+
+
 async def _put_away(folder: Path, at: Path, branch: str, start: str, note: Callable[[str], None]) -> None:
+    """Commit, take the worktree away, and its branch too when that is still where it started."""
     try:
         await _git(at, "add", "--all")
         if await _git(at, "status", "--porcelain"):

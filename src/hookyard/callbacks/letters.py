@@ -17,13 +17,16 @@ CONDITION_ERROR = "e"
 DUPLICATE = "d"
 OPERATION = "o"
 LOOP = "l"
-QUOTA = "u"
+QUOTA = "u"  # never stored: what a run reads as while a quota holds it up, see `as_it_stands`
 MERGED = "m"
 QUEUED = "q"
 SKIPPED = "s"  # of a batch: its callback was disabled or deleted before it closed
 
 GATES = ("listening", "author", "condition", "duplicate", "operation", "merge", "loop", "quota", "queue")
 """The gates in their order (contract, section 7)."""
+
+WAITS = "waits: "
+"""Begins the reason of a queued run that a quota holds up."""
 
 _GATE = {
     AUTHOR: "author",
@@ -49,3 +52,9 @@ def gate(letter: str) -> str | None:
         return _GATE[letter]
     except KeyError:
         raise PermanentError(f"an unknown verdict {letter!r}", mend="use the newest hookyard") from None
+
+
+def as_it_stands(letter: str, run_status: str | None, run_reason: str | None) -> str:
+    """The letter, or `QUOTA` while a quota holds up the run that came of it."""
+    held_up = run_status == "queued" and (run_reason or "").startswith(WAITS)
+    return QUOTA if held_up else letter

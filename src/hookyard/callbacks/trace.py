@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, func, or_, select
@@ -27,7 +27,7 @@ class Verdict:
         version: Its version when the event came.
         name: Its name in that version.
         outcome: `run`, `merged` (its batch is still open or being settled) or `stopped`.
-        gate: The gate that stopped it, one of `letters.GATES`; None when none did.
+        gate: The gate that stopped it, one of `letters.GATES`, or `quota` while that holds up the run; else None.
         reason: Why, one sentence; None when no gate stopped it.
         run_id: The run that it started, alone or with its batch.
         batch_id: The batch that it joined.
@@ -85,7 +85,21 @@ def read_trace(conn: Connection, event: RowMapping) -> list[Verdict]:
         else:
             reason = _not_listening(spec, event["name"])
             verdicts.append(Verdict(callback_id, row.version, spec["name"], "stopped", "listening", reason))
-    return verdicts
+    return _with_those_held_up(conn, verdicts)
+
+
+def _with_those_held_up(conn: Connection, verdicts: list[Verdict]) -> list[Verdict]:
+    """The verdicts, with gate and reason where a quota holds up the run."""
+    ids = [one.run_id for one in verdicts if one.run_id is not None]
+    if not ids:
+        return verdicts
+    runs = schema.runs.c
+    query = select(runs.id, runs.reason).where(runs.id.in_(ids), runs.status == "queued", runs.reason.is_not(None))
+    reasons = {row.id: row.reason for row in conn.execute(query) if row.reason.startswith(letters.WAITS)}
+    return [
+        replace(one, gate=letters.gate(letters.QUOTA), reason=reasons[one.run_id]) if one.run_id in reasons else one
+        for one in verdicts
+    ]
 
 
 def _versions(conn: Connection, event: RowMapping, heard: Mapping[CallbackId, tuple[int, str]]) -> Sequence[Any]:

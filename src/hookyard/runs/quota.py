@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
+from hookyard.callbacks.letters import WAITS
 from hookyard.settings import LiveSettings
 from hookyard.store.rows import insert_or_update
 from hookyard.store.schema import runs, spend
@@ -96,9 +97,9 @@ class Budget:
         """Why no further run may start now; None when one may."""
         hour, day = self._quotas.runs_an_hour, self._quotas.tokens_a_day
         if hour is not None and self._runs >= hour:
-            return f"waits: {hour} runs an hour is the workspace's quota"
+            return f"{WAITS}{hour} runs an hour is the workspace's quota"
         if day is not None and portion(day, self._used) is None:
-            return f"waits: {day} tokens a day is the workspace's quota"
+            return f"{WAITS}{day} tokens a day is the workspace's quota"
         return None
 
     def limit(self) -> int | None:

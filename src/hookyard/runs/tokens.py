@@ -1,8 +1,7 @@
 """The token of a run: issued in the transaction that admits it, useless from the one that ends it.
 
 Made by `wiring`, used by admission, execution and recovery. With it an agent that is a process reaches the task tools
-of its own
-workspace, and nothing else.
+of its own workspace, and nothing else; an agent of another kind gets none.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete
 
+from hookyard.errors import InvalidError
 from hookyard.ids import RunId
 from hookyard.runs.claim import Claim
+from hookyard.runs.profiles import stored_profile
 from hookyard.store import schema
 from hookyard.workspace.tokens import Scope, Tokens
 
@@ -34,6 +35,8 @@ class TokensOfRuns:
         """A new token for this attempt; an earlier attempt's is good no more."""
         if claim.attempt > 1:
             self.revoke(conn, [claim.run_id])
+        if not _needs_token(conn, claim.agent):
+            return ""
         expires_at = claim.started_at + LIFETIME_SECONDS
         token, secret = self._tokens.draw(
             "run", Scope.RUN, claim.workspace_id, None, run_id=claim.run_id, expires_at=expires_at
@@ -44,3 +47,12 @@ class TokensOfRuns:
     def revoke(self, conn: Connection, run_ids: Sequence[RunId]) -> None:
         """Take every token of the runs away. They are deleted: nobody lists the tokens of runs."""
         conn.execute(delete(schema.tokens).where(schema.tokens.c.run_id.in_(run_ids)))
+
+
+def _needs_token(conn: Connection, agent: str) -> bool:
+    """Whether the agent that a run names uses one; not where there is no such agent."""
+    try:
+        profile = stored_profile(conn, agent)
+    except InvalidError:
+        return False
+    return profile is not None and profile.needs_token

@@ -1,32 +1,30 @@
 """Where a run is done: its agent made from the profile that it names, its folder, its tools, its webhooks.
 
 Made by `wiring`, entered by `execute` for every attempt. Profiles are read when the attempt begins, so that a mended
-profile serves the runs that wait. What is made for one attempt alone (its folder) is taken away with it.
+profile serves the runs that wait. What is made for one attempt alone (its folder) is taken away with it; what a killed
+worker could not take away, `left_folders` does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, select
-
-from hookyard.agents import profiles
 from hookyard.agents.base import Agent, AgentError, Parts, WorkspaceTools
 from hookyard.agents.processes import child_environment
-from hookyard.agents.profiles import Profile, make_agent, read_profile
+from hookyard.agents.profiles import Profile, make_agent
 from hookyard.agents.worktree import fresh_worktree
 from hookyard.errors import InvalidError
 from hookyard.runs.claim import Claim
 from hookyard.runs.execute import Workplace
 from hookyard.runs.governing import WorkspaceHooks
+from hookyard.runs.left_folders import folder_name
+from hookyard.runs.profiles import stored_profile
 from hookyard.store.database import Database
-from hookyard.store.schema import agent_profiles
 
 logger = logging.getLogger(__name__)
 
@@ -81,29 +79,26 @@ class ProfileWorkplaces:
                 hooks=hooks,
                 working_dir=folder,
                 tools=await self._tools(claim, profile.name or profile.kind) if agent.kind == "built-in" else None,
-                environment=child_environment(profile.environment, await self._environment()),
+                environment=await self._variables(profile),
                 model=self._model(agent, profile),
                 timeout_seconds=profile.timeout_seconds,
             )
 
+    async def _variables(self, profile: Profile) -> Mapping[str, str]:
+        return child_environment(profile.environment, await self._environment()) if profile.needs_environment else {}
+
     async def _profile(self, named: str) -> Profile:
         try:
-            if named.startswith("{"):
-                return read_profile(json.loads(named))
-            config = await self._database.read(lambda conn: _stored(conn, named))
-            if config is None:
-                if named in ("", profiles.DEFAULT.name):
-                    return profiles.DEFAULT
-                raise AgentError(
-                    f"there is no agent profile {named!r}", mend="make it, or choose another in the callback"
-                )
-            return read_profile(config, name=named)
+            profile = await self._database.read(lambda conn: stored_profile(conn, named))
         except InvalidError as error:
             raise AgentError(f"the agent profile {named!r} cannot be used: {error}") from error
+        if profile is None:
+            raise AgentError(f"there is no agent profile {named!r}", mend="make it, or choose another in the callback")
+        return profile
 
     @asynccontextmanager
     async def _folder(self, profile: Profile, claim: Claim) -> AsyncIterator[Path]:
-        own_name = claim.execution.key.replace(":", "-")
+        own_name = folder_name(claim.execution)
         if profile.folder is not None:
             if not await asyncio.to_thread(profile.folder.is_dir):
                 raise AgentError(
@@ -127,7 +122,3 @@ class ProfileWorkplaces:
 
     def _model(self, agent: Agent, profile: Profile) -> str | None:
         return profile.model or (self._parts.default_model if agent.kind == "built-in" else None)
-
-
-def _stored(conn: Connection, name: str) -> str | None:
-    return conn.execute(select(agent_profiles.c.config).where(agent_profiles.c.name == name)).scalar_one_or_none()

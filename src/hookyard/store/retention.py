@@ -77,13 +77,26 @@ async def prune(
         after: _Key | None = None
         while due := await database.read(partial(_due, rule, after)):
             for table, name in rule.first:
-                while await database.write(partial(_delete_dependents, table, name, due)) == ROWS_A_STEP:
+                while await _in_turn(database, partial(_delete_dependents, table, name, due)) == ROWS_A_STEP:
                     pass
-            deleted[rule.table.name] += await database.write(partial(_delete, rule, due))
+            deleted[rule.table.name] += await _in_turn(database, partial(_delete, rule, due))
             if progress is not None:
                 progress(rule.table.name, deleted[rule.table.name])
             after = due[-1]
     return {name: count for name, count in deleted.items() if count}
+
+
+async def _in_turn(database: Database, step: Callable[[Connection], int]) -> int:
+    """Do a step, and then leave the database to others for as long as it took.
+
+    Another process that wants to write to the same SQLite file tries again and again: without a pause it would find the
+    file free only now and then.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    done = await database.write(step)
+    await asyncio.sleep(loop.time() - began)
+    return done
 
 
 def _rules(now: float, live: LiveSettings) -> list[_Rule]:

@@ -22,6 +22,7 @@ from hookyard.ids import RunId, WorkspaceId
 from hookyard.runs.engine import TaskQueue
 from hookyard.runs.execute import Executor
 from hookyard.runs.governing import DeliveryRecords, WorkspaceHooks
+from hookyard.runs.left_folders import LeftFolders
 from hookyard.runs.liveness import liveness_for
 from hookyard.runs.model_keys import ModelKeys, ProviderEnvironment
 from hookyard.runs.tokens import TokensOfRuns
@@ -65,6 +66,7 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
         stack.push_async_callback(hooks.close)
         sender.background.resume()
         tokens = TokensOfRuns(ground.tokens)
+        scratch = settings.data / "work"
         executor = Executor(
             database=db,
             clock=clock,
@@ -73,7 +75,7 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
                 hooks=hooks,
                 tools=lambda claim, name: _task_tools(ground, claim.workspace_id, claim.run_id, name),
                 parts=Parts(default_model=settings.model, egress=sender.egress, governor=Governor(), clock=clock),
-                scratch=settings.data / "work",
+                scratch=scratch,
                 environment=ProviderEnvironment(ModelKeys(db, ground.box, clock), os.environ).current,
             ),
             emit=lambda workspace_id, draft, apply: _emit(ground.accept, workspace_id, draft, apply),
@@ -96,7 +98,8 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
         await worker.start()
         try:
             post_back = PostBack(db, ground.sources, sender.egress.send, clock)
-            async with in_background(post_back.run):
+            left_folders = LeftFolders(db, clock, scratch)
+            async with in_background(post_back.run, left_folders.run):
                 yield
         finally:
             await worker.stop(_GRACE_SECONDS)

@@ -71,7 +71,9 @@ def _said(verdict: Verdict, words: Language) -> tuple[Markup, Markup]:
             return t("gate.operation"), t("gate.operation_why", id=detail.get("event", "")[-6:])
         case letters.LOOP:
             return t("gate.loop"), words.message(detail.get("reason", ""))
-        case letters.QUOTA | letters.SKIPPED:
+        case letters.QUOTA:
+            return t("gate.quota"), words.message(detail.get("reason", "") or verdict.run_reason or "")
+        case letters.SKIPPED:
             return t("gate.skipped"), words.message(detail.get("reason", "") or verdict.run_reason or "")
         case letters.MERGED:
             return t("gate.merged"), t("gate.merged_why", n=max(1, verdict.batch_size))

@@ -228,7 +228,8 @@ def _verdicts(conn: Connection, workspace_id: str, row: Any) -> tuple[Verdict, .
         run = ran.get(callback_id) or joined.get(callback_id, (None, None, None, None, 0))
         found.append(
             Verdict(
-                callback_id, callback.name if callback else callback_id, version, letter, details.get(callback_id, {}),
+                callback_id, callback.name if callback else callback_id, version,
+                letters.as_it_stands(letter, run[1], run[3]), details.get(callback_id, {}),
                 bool(callback and callback.enabled and callback.deleted_at is None), events, *run,
             )
         )  # fmt: skip
@@ -237,7 +238,7 @@ def _verdicts(conn: Connection, workspace_id: str, row: Any) -> tuple[Verdict, .
         if callback.id not in asked and callback.deleted_at is None and callback.created_at <= row.received_at:
             events = tuple(json.loads(callback.spec).get("events", ()))
             found.append(Verdict(callback.id, callback.name, None, "", {}, callback.enabled, events))
-    return tuple(sorted(found, key=lambda v: (not v.letter, v.letter not in "qm", not v.enabled)))
+    return tuple(sorted(found, key=lambda v: (not v.letter, v.letter not in "qmu", not v.enabled)))
 
 
 def _lasted(started: float | None, finished: float | None) -> float | None:
