@@ -12,7 +12,7 @@ import pytest
 
 from hookyard import errors
 from hookyard.web.pages.language import language
-from hookyard.web.pages.messages import chinese, sentences
+from hookyard.web.pages.messages import ATTEMPTS, LONGEST, Reading, chinese, sentences
 
 SOURCE = Path(errors.__file__).resolve().parent
 # Rooms whose errors reach a page. Not: doors for programs only, and what a model is told (ToolError).
@@ -101,7 +101,7 @@ def test_the_translations_put_in_what_the_sentences_carry() -> None:
             "TypeError: cannot read property 'status' of undefined (1:12)",
             "TypeError：无法读取 undefined 的属性 'status'（1:12）",
         ),
-        ("agent 'x': git is not installed (try again)", "agent 'x'：没有安装 git（请重试）"),
+        ("agent.model: git is not installed (try again)", "agent.model：没有安装 git（请重试）"),
         ("the command pytest ended with code 3\nE   assert", "命令 pytest 以代码 3 结束\nE   assert"),
         (
             "'ten' is not a number; give a whole number from 1 to 1e+06, such as 100",
@@ -113,6 +113,33 @@ def test_sentences_within_sentences(english: str, said: str) -> None:
     assert chinese(english) == said
     assert str(language("zh-CN").message(english).unescape()) == said
     assert str(language("en").message(english).unescape()) == english
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b; c (d)" * 180,
+        "a: b; c (d)" * 30,
+        ": " * 200,
+        "; " * 200,
+        "(" * 400,
+        "x failed: " * 40,
+        "{error} at attempt " * 20,
+        "TypeError: " * 36,
+        "the agent profile x cannot be used: " * 11,
+    ],
+)
+def test_the_work_is_bounded_whatever_others_have_written(text: str) -> None:
+    reading = Reading()
+    reading.said(text[:LONGEST])
+    # What can be compared is compared part by part: with the length of a message bounded too, that is all of it.
+    assert reading.left >= 0
+    assert ATTEMPTS * LONGEST <= 400_000
+
+
+@pytest.mark.parametrize("half", ["gate denied: no such task", "HTTP 500 at attempt 3: x", "one thing; try again"])
+def test_what_is_not_known_whole_is_not_translated_by_halves(half: str) -> None:
+    assert chinese(half) is None
 
 
 @pytest.mark.parametrize("own", ["Bank B answers: after 30 s", "a person's own words (here)", "", "x" * 5000])

@@ -14,7 +14,7 @@ from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import Value
 from hookyard.web.pages.automations import as_yaml, read_yaml
-from hookyard.web.pages.differences import differences
+from hookyard.web.pages.differences import WORK, differences, work_of
 from hookyard.web.pages.events import summary
 from hookyard.web.pages.form import Form
 from hookyard.web.pages.gates import line_of
@@ -65,6 +65,35 @@ def test_nothing_that_is_shown_makes_elements_of_its_own(text: str) -> None:
     ):
         assert set(re.findall(r"</?([a-z]+)", str(made))) <= allowed
         assert not re.search(r"<(?!/?[a-z]+[ >])", str(made))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("\n" * 9000 + "x", "y" + "\n" * 9000), ("a " * 9000, "b " * 9000), ("a\nb\n" * 4000, "b\na\n" * 4000)],
+)
+def test_texts_that_would_take_long_to_compare_are_shown_without(before: str, after: str) -> None:
+    assert work_of(before, after) > WORK
+    lines = differences(before, after)
+    assert {line.kind for line in lines} <= {"gone", "new"}
+    assert len(lines) == len(before[:20_000].splitlines()) + len(after[:20_000].splitlines())
+
+
+def test_a_long_text_with_a_small_change_is_compared() -> None:
+    text = "\n".join(f"{n} of a text" for n in range(1400))
+    changed = text.replace("\n450 of", "\n450 in")
+    assert work_of(text, changed) <= WORK
+    assert [line.kind for line in differences(text, changed)].count("gone") == 1
+
+
+def test_the_differences_of_one_run_have_one_bound() -> None:
+    assembly = Assembly()
+    words = [" ".join(f"{letter}{n}" for n in range(450)) for letter in "ab"]
+    verdict = {"webhook": "gate", "result": "modify", "before": words[0], "after": words[1]}
+    assembly.add(
+        entry(seq, "decision", callId=str(seq), point="pre_tool", result="modify", verdicts=[verdict])
+        for seq in range(40)
+    )
+    assert assembly._work == 0
 
 
 def test_prose_knows_lists_code_and_bold() -> None:

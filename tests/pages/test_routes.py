@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 
 from hookyard.store import schema
 from hookyard.web.pages.render import POLICY
+from hookyard.web.pages.runs import STEPS
 from hookyard.web.pages.table import routes
 from tests.pages.asking import ask, token
 from tests.pages.conftest import every_path
@@ -230,3 +231,22 @@ def test_a_login_link_is_used_up_by_its_button_only(server: World) -> None:
     assert entered.status == 303
     assert "hookyard_session=" in entered.headers["set-cookie"]
     assert ask(server, f"/login/{secret}", form={}).status == 401
+
+
+def test_a_long_timeline_comes_in_pieces(server: World) -> None:
+    run = server.samples["payments"].run_rows[3]["id"]
+    rows = [
+        {"run_id": run, "seq": seq, "attempt": 1, "at": 1.0, "kind": "note", "data": f'{{"text": "note {seq}."}}'}
+        for seq in range(STEPS + 20)
+    ]
+    server.services.db.write_sync(lambda conn: conn.execute(schema.run_entries.insert(), rows))
+    path = f"/w/payments/runs/{run}"
+    newest = ask(server, path, server.boss).text
+    assert newest.count("is-note") == STEPS
+    assert "note 19." not in newest
+    assert "20 earlier steps" in newest
+    first = ask(server, f"{path}?upto=20", server.boss).text
+    assert first.count("is-note") == 20
+    assert "note 19." in first
+    assert "The newest steps" in first
+    assert ask(server, f"{path}?upto=-1&upto=x", server.boss).status == 200

@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 _WORDS = re.compile(r"\s+|[A-Za-z0-9_./:=-]+|\w|[^\w\s]")
 _LIMIT = 20_000
 _CONTEXT = 2
+WORK = 1_000_000
+"""Pairs of words that are compared: webhooks choose what they change, and a page must not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,36 @@ class Line:
     kind: str
     text: Markup = field(default_factory=Markup)
     count: int = 0
+
+
+def work_of(before: str, after: str) -> int:
+    """Pairs of words (of lines, where those are empty) that comparing two texts looks at, at most; what is the same at
+    both ends is not counted."""
+    old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
+    head, tail = _same_ends(old, new)
+    left, right = (
+        sum(max(1, len(_WORDS.findall(line))) for line in lines[head : len(lines) - tail]) for lines in (old, new)
+    )
+    return left * right
+
+
+def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
+    """How many lines are the same at the beginning and at the end."""
+    shorter = min(len(old), len(new))
+    head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
+    return head, tail
+
+
+def _groups(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
+    """The opcodes of difflib; the same ends are not given to it."""
+    head, tail = _same_ends(old, new)
+    middle = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+    groups: list[tuple[str, int, int, int, int]] = [("equal", 0, head, 0, head)] if head else []
+    groups += [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in middle.get_opcodes()]
+    if tail:
+        groups.append(("equal", len(old) - tail, len(old), len(new) - tail, len(new)))
+    return groups
 
 
 def _words(before: str, after: str) -> tuple[Markup, Markup]:
@@ -51,11 +83,14 @@ def _changed(before: list[str], after: list[str]) -> Iterator[Line]:
     yield from (Line("new", escape(rest)) for rest in after[len(pairs) :])
 
 
-def differences(before: str, after: str) -> list[Line]:
-    """The lines that differ, with a little of what stands around them."""
+def differences(before: str, after: str, limit: int = WORK) -> list[Line]:
+    """The lines that differ, with a little of what stands around them; all of both where comparing them would cost
+    more than the limit, see `work_of`."""
     old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
+    if work_of(before, after) > limit:
+        return [*(Line("gone", escape(text)) for text in old), *(Line("new", escape(text)) for text in new)]
     lines: list[Line] = []
-    groups = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    groups = _groups(old, new)
     for place, (tag, a, b, c, d) in enumerate(groups):
         if tag != "equal":
             lines.extend(_changed(old[a:b], new[c:d]))

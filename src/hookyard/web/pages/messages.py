@@ -2,33 +2,84 @@
 
 Rooms below the pages speak English, and some of what they say is stored with runs and deliveries. As with gettext the
 English sentence is the key: `texts/messages.zh-CN.toml` holds each, with `{x}` for what was put in. A test reads the
-sources and finds the sentences that are missing there. Called by `language`; what nobody has translated stays English.
+sources and finds the sentences that are missing there. Called by `language`; what nobody has translated stays English,
+whole.
+
+Webhooks, agents and other tenants choose parts of these texts, so the work is bounded whatever they hold: a sentence is
+compared part by part without going back, and no message may cost more than `ATTEMPTS` comparisons.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
 FILE = Path(__file__).resolve().parent.parent / "texts" / "messages.zh-CN.toml"
-LONGEST = 2000
+LONGEST = 400
 """Characters of a sentence; what is longer is a log or a stack, and stays as it is."""
 
+ATTEMPTS = 1000
+"""Comparisons with patterns for one message, those of the sentences within it together."""
+
 _FIELD = re.compile(r"\{([a-z]+)\}")
-_DEPTH = 4
 _WEAK = 6
 """A pattern with fewer letters of its own says nothing by itself: what it puts in as a sentence must be one."""
 
-_SENTENCES = frozenset({"error", "what", "why"})
+_SENTENCES = frozenset({"error", "what", "why", "mend"})
+_NUMBERS = frozenset({"code", "column", "count", "least", "line", "most", "number"})
+_NUMBER = re.compile(r"[-+]?[0-9][0-9.,e+-]{0,20}|x1")  # x1: what the test puts in for any value
 
-# Sentences put together: an error with its place and its mend.
+# Sentences put together: an error with its place, which is one word, and with its mend.
 _JOINED = {
     "{what} ({mend})": "{what}（{mend}）",
-    "{where}: {what}": "{where}：{what}",
+    "{place}: {what}": "{place}：{what}",
     "{what}; {mend}": "{what}；{mend}",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A sentence with something put in.
+
+    Attributes:
+        literals: What stands before, between and behind the fields.
+        fields: Their names, one fewer than the literals.
+        chinese: The translation.
+        inner: Fields that must be sentences too.
+        letters: Letters of its own.
+    """
+
+    literals: tuple[str, ...]
+    fields: tuple[str, ...]
+    chinese: str
+    inner: frozenset[str]
+    letters: int
+
+    def values(self, message: str) -> dict[str, str] | None:
+        """What was put in, each as short as can be; None when the message is none of this pattern."""
+        first, *between, last = self.literals
+        if not (message.startswith(first) and message.endswith(last)):
+            return None
+        at, end = len(first), len(message) - len(last)
+        found = []
+        for literal in between:
+            place = message.find(literal, at + 1, end)
+            if place < 0:
+                return None
+            found.append(message[at:place])
+            at = place + len(literal)
+        found.append(message[at:end])
+        put_in = dict(zip(self.fields, found, strict=True))
+        return put_in if all(_fits(name, value) for name, value in put_in.items()) else None
+
+
+def _fits(name: str, value: str) -> bool:
+    if name in _NUMBERS:
+        return bool(_NUMBER.fullmatch(value))
+    return bool(value) and not (name == "place" and " " in value)
 
 
 @cache
@@ -38,42 +89,57 @@ def sentences() -> dict[str, str]:
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str, frozenset[str]]]:
-    """The sentences with something put in: what they match, their Chinese, what in them must be a sentence too;
-    longest first."""
+def patterns() -> tuple[Pattern, ...]:
+    """The sentences with something put in, those with most letters first."""
     found = []
     for english, chinese in {**_JOINED, **sentences()}.items():
-        if _FIELD.search(english):
-            parts = _FIELD.split(english)
-            rule = "".join(re.escape(p) if n % 2 == 0 else f"(?P<{p}>.+?)" for n, p in enumerate(parts))
-            letters = sum(letter.isalpha() for part in parts[::2] for letter in part)
-            inner = _SENTENCES.intersection(parts[1::2]) if letters < _WEAK else frozenset()
-            found.append((letters, re.compile(rule), chinese, inner))
-    found.sort(key=lambda one: -one[0])
-    return [one[1:] for one in found]
+        if not _FIELD.search(english):
+            continue
+        parts = _FIELD.split(english)
+        letters = sum(letter.isalpha() for part in parts[::2] for letter in part)
+        inner = _SENTENCES.intersection(parts[1::2]) if letters < _WEAK else frozenset()
+        found.append(Pattern(tuple(parts[::2]), tuple(parts[1::2]), chinese, inner, letters))
+    return tuple(sorted(found, key=lambda pattern: -pattern.letters))
+
+
+class Reading:
+    """The translation of one message.
+
+    Attributes:
+        left: Comparisons that it may still cost.
+    """
+
+    def __init__(self) -> None:
+        self.left = ATTEMPTS
+
+    def said(self, message: str) -> str | None:
+        """A sentence in Chinese, None when it is not known."""
+        whole = sentences().get(message)
+        if whole is not None and not _FIELD.search(message):
+            return whole
+        for pattern in patterns():
+            if self.left <= 0:
+                return None
+            self.left -= 1
+            values = pattern.values(message)
+            if values is None:
+                continue
+            inner = {name: said for name in pattern.inner if (said := self.said(values[name])) is not None}
+            if len(inner) < len(pattern.inner):
+                continue
+            for name in _SENTENCES.intersection(values).difference(inner):
+                inner[name] = self.said(values[name]) or values[name]
+            return _filled(pattern.chinese, values | inner)
+        return None
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    return _FIELD.sub(lambda field: values[field[1]], text)
 
 
 @lru_cache(maxsize=2048)
 def chinese(message: str) -> str | None:
     """A message in Chinese, None when nobody has translated it. Of several lines the first is."""
     first, newline, rest = message.partition("\n")
-    said = _said(first, _DEPTH) if len(first) <= LONGEST else None
+    said = Reading().said(first) if len(first) <= LONGEST else None
     return None if said is None else said + newline + rest
-
-
-def _said(message: str, depth: int) -> str | None:
-    whole = sentences().get(message)
-    if whole is not None and not _FIELD.search(message):
-        return whole
-    if not depth:
-        return None
-    for rule, translated, inner in _patterns():
-        match = rule.fullmatch(message)
-        if match is None:
-            continue
-        parts = match.groupdict()
-        said = {name: _said(value, depth - 1) for name, value in parts.items()}
-        if not all(said[name] for name in inner):
-            continue
-        return _FIELD.sub(lambda field: said[field[1]] or parts[field[1]], translated)  # noqa: B023 (used at once)
-    return None

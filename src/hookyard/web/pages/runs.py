@@ -18,6 +18,9 @@ from hookyard.web.pages.timeline import Assembly
 from hookyard.web.pages.visit import Visit
 
 _TABS = ("", "running", "failed", "denied", "timed_out")
+STEPS = 500
+"""Steps of a timeline on one page, the newest first of all."""
+
 _RETRYABLE = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
 
 
@@ -62,12 +65,17 @@ async def run_page(visit: Visit) -> Response:
     assembly = Assembly()
     assembly.add(entries)
     begun = found.run.started_at or found.run.queued_at
+    items = [one for one in assembly.items.values() if one.kind != "prompt" or one.text != found.prompt]
+    asked = visit.query("upto")
+    upto = min(len(items), int(asked)) if asked.isascii() and asked.isdigit() else len(items)
     return await visit.page(
         "run.html",
         page=found,
         run=found.run,
         assembly=assembly,
-        items=[one for one in assembly.items.values() if one.kind != "prompt" or one.text != found.prompt],
+        items=items[max(0, upto - STEPS) : upto],
+        earlier=max(0, upto - STEPS),
+        newest=upto == len(items),
         pieces=pieces(found.template, found.prompt, found.context),
         prompt_tokens=about_tokens(found.prompt),
         origin=origin(visit, found.run.event, found.context) if not found.chain else None,

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookyard.web.pages.differences import Line, differences
+from hookyard.web.pages.differences import WORK, Line, differences, work_of
 from hookyard.web.pages.queries.runs import Entry
 
 _SHOWN = {"modify", "deny", "warning"}
+_WORK = 5 * WORK
+"""For the differences of one run together; those behind it are shown without their words compared."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Assembly:
         self._attempt = 0
         self.decisions: dict[str, dict[str, int]] = {}
         self._totals: dict[tuple[int, int], tuple[int, int]] = {}
+        self._work = _WORK
 
     @property
     def turns(self) -> list[tuple[int, int]]:
@@ -178,7 +181,7 @@ class Assembly:
             counts = self.decisions.setdefault(str(verdict.get("webhook")), {})
             result = str(verdict.get("result"))
             counts[result] = counts.get(result, 0) + 1
-        shown = [_verdict(v) for v in verdicts if v.get("result") in _SHOWN]
+        shown = [self._verdict(v) for v in verdicts if v.get("result") in _SHOWN]
         passed = len({v.get("webhook") for v in verdicts if v.get("result") == "ok"})
         item = self._of_call(entry)
         if item is None:
@@ -192,20 +195,21 @@ class Assembly:
         item.allowed = max(item.allowed, passed)
         return item
 
-
-def _verdict(data: Mapping[str, Any]) -> Verdict:
-    lines: list[Line] = []
-    if data.get("after") is not None:
-        lines = differences(*_changed(str(data.get("before") or ""), str(data["after"])))
-    return Verdict(
-        str(data.get("webhook", "")),
-        str(data.get("result", "")),
-        str(data.get("message") or ""),
-        float(data.get("durationMs") or 0),
-        str(data.get("deliveryId") or ""),
-        lines,
-        bool(data.get("failed")),
-    )
+    def _verdict(self, data: Mapping[str, Any]) -> Verdict:
+        lines: list[Line] = []
+        if data.get("after") is not None:
+            before, after = _changed(str(data.get("before") or ""), str(data["after"]))
+            lines = differences(before, after, min(WORK, self._work))
+            self._work -= min(self._work, work_of(before, after))
+        return Verdict(
+            str(data.get("webhook", "")),
+            str(data.get("result", "")),
+            str(data.get("message") or ""),
+            float(data.get("durationMs") or 0),
+            str(data.get("deliveryId") or ""),
+            lines,
+            bool(data.get("failed")),
+        )
 
 
 def _changed(before: str, after: str) -> tuple[str, str]:
