@@ -158,3 +158,13 @@ def test_asks_at_a_terminal(
     assert (work / "a").exists() is made
     assert b'Run bash {"command":"touch a"}?' in seen
     assert seen.rstrip().endswith(b"ok")
+
+
+@pytest.mark.parametrize("more", [{}, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": ""}])
+async def test_a_provider_without_its_key_is_one_line(
+    work: Path, environment: dict[str, str], more: dict[str, str]
+) -> None:
+    pytest.importorskip("openai")
+    done = await prompted("openai:gpt-4o", work, environment | more)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "OPENAI_API_KEY" in done.stderr

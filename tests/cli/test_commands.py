@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,3 +177,17 @@ def test_help_names_every_command_and_imports_none(tmp_path: Path) -> None:
     assert done.code == 0
     names = ("demo", "serve", "worker", "login-link", "hooks", "bridge", "callbacks", "events", "runs", "db")
     assert all(f"  {name} " in done.out for name in names)
+
+
+def test_a_fault_of_our_own_is_one_line_unless_one_asks_for_more() -> None:
+    program = (
+        "import sys; from hookyard.cli import main as m; m.COMMANDS['broken'] = ('nowhere.at:all', '');"
+        "sys.argv = ['hookyard', 'broken']; m.main()"
+    )
+    for debug, lines in (("", 1), ("1", 5)):
+        env = {**os.environ, "HOOKYARD_DEBUG": debug}
+        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert ("Traceback" in done.stderr) is bool(debug)
+        assert done.stderr.count("\n") >= lines
+        assert "nowhere" in done.stderr

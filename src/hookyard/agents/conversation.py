@@ -201,15 +201,21 @@ def find_model(name: str) -> Model:
     try:
         return infer_model(name)
     except ImportError as error:
-        extra = {"anthropic": "anthropic", "google": "google", "google-gla": "google"}.get(provider, "openai")
         raise AgentError(
-            f"the provider {provider!r} is not installed", mend=f"install it: pip install 'hookyard[{extra}]'"
+            f"the provider {provider!r} is not installed", mend=f"install it: pip install '{_package(provider)}'"
         ) from error
-    except (exceptions.UserError, ValueError) as error:
+    except Exception as error:  # of the provider's own package, which complains in its own types
         raise AgentError(
             f"the model {name!r} cannot be used: {error}",
             mend="give provider:name, and set the provider's key, such as ANTHROPIC_API_KEY",
         ) from error
+
+
+def _package(provider: str) -> str:
+    """What to install for a provider; those with no package of their own speak OpenAI's protocol."""
+    if provider in ("groq", "mistral", "bedrock", "cohere", "huggingface"):
+        return f"pydantic-ai-slim[{provider}]"
+    return f"hookyard[{provider if provider in ('anthropic', 'google') else 'openai'}]"
 
 
 def bounded(history: list[ModelMessage]) -> list[ModelMessage]:

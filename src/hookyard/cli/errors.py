@@ -32,6 +32,12 @@ def line_of_usage(error: click.ClickException) -> str:
     return f"{command}: {text.removesuffix('.')} (see `{command} --help`)"
 
 
+def line_of_fault(error: Exception) -> str:
+    """The line of an error that nobody thought of."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"hookyard: a fault of hookyard's own: {what[:500]} (please report it; HOOKYARD_DEBUG=1 shows where)"
+
+
 def _named(problem: Problem) -> str:
     place = problem.field
     if problem.line is not None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from typing import NoReturn
 
 import click
 
-from hookyard.cli.errors import FAILED, line_of, line_of_usage
+from hookyard.cli.errors import FAILED, line_of, line_of_fault, line_of_usage
 from hookyard.errors import HookyardError
 
 # Name of the command: where it is (module:attribute), and what the help of `hookyard` says of it.
@@ -97,6 +98,11 @@ def main() -> NoReturn:
         code = 130
     except HookyardError as error:
         print(line_of(error), file=sys.stderr)
+        code = FAILED
+    except Exception as error:
+        if os.environ.get("HOOKYARD_DEBUG"):
+            raise
+        print(line_of_fault(error), file=sys.stderr)
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
