@@ -38,6 +38,9 @@ SPREAD_SECONDS = 0.2
 STREAM_SECONDS = 300.0
 """A stream ends after this; the browser opens the next one, and its session is looked at again."""
 
+MISSED = 500
+"""Items of a run that a reader is given when it comes, the newest; its page shows no more either."""
+
 PING_SECONDS = 15.0
 _WAITING = 500
 _TOPICS = 50
@@ -126,7 +129,7 @@ class RunFeed(Feed):
     async def join(self, reader: Reader, after: int) -> None:
         """Take in a reader, and give it what it has not seen."""
         await self.look()
-        missed = [item for item in self.assembly.items.values() if item.seq > after]
+        missed = [item for item in self.assembly.items.values() if item.seq > after][-MISSED:]
         if missed or self.over:
             reader.give(self.message(missed, reader.language))
         await super().join(reader, after)
