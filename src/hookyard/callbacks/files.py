@@ -19,7 +19,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from hookyard.callbacks import letters
 from hookyard.callbacks.condition import Conditions
@@ -31,6 +32,9 @@ from hookyard.events.catalog import Catalog
 from hookyard.events.envelope import parse
 from hookyard.events.model import API_SOURCE, AuthorTrust, Event
 from hookyard.ids import CallbackId, EventId, Ids, WorkspaceId
+
+if TYPE_CHECKING:
+    import yaml
 
 RUN = "run"
 """The verdict of a callback that an event starts; the others are the names of gates."""
@@ -144,7 +148,22 @@ def write_file(callbacks: Sequence[CallbackSpec]) -> str:
     for spec in callbacks:
         given = spec.as_dict()
         shown.append({k: v for k, v in given.items() if k in ("name", "events", "prompt") or v != usual[k]})
-    return yaml.safe_dump({"callbacks": shown}, allow_unicode=True, sort_keys=False, width=100)
+    return yaml.dump({"callbacks": shown}, Dumper=_dumper(), allow_unicode=True, sort_keys=False, width=100)
+
+
+@cache
+def _dumper() -> type[yaml.SafeDumper]:
+    """Writes text of several lines as a block, as people do, where YAML allows it."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def write(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, write)
+    return Dumper
 
 
 async def run_case(file: CallbackFile, case: Case, conditions: Conditions, catalog: Catalog) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hookyard.callbacks.files import CallbackFile, read_file, run_case, write_fi
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.cli.server import Server, json_option, workspace_option
 from hookyard.cli.terminal import counted
-from hookyard.errors import HookyardError, PermanentError
+from hookyard.errors import HookyardError, InvalidError, PermanentError, Problem
 
 _ALL = 100_000
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -37,7 +38,12 @@ def export(output: Path | None, workspace: str | None) -> None:
     if output is None:
         print(text, end="")
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise PermanentError(
+                f"cannot be written: {error.strerror}", where=str(output), mend="give a file in a folder that exists"
+            ) from None
         print(f"{counted(len(there), 'callback')} in {output}")
 
 
@@ -47,11 +53,13 @@ def export(output: Path | None, workspace: str | None) -> None:
 @workspace_option
 @json_option
 def import_(file: Path, delete: bool, workspace: str | None, as_json: bool) -> None:
-    """Make and change callbacks to be as in a file; those that are the same are left alone."""
+    """Make and change callbacks to be as in a file; those that are the same are left alone. All are checked first: a
+    file with a mistake changes nothing."""
     wanted = {spec.name: spec for spec in _read(file).callbacks}
     server = Server.from_environment()
     path = f"{server.workspace(workspace)}/callbacks"
     there = _there(server, server.workspace(workspace))
+    _check(server, path, [spec for name, spec in wanted.items() if name not in there or there[name][1] != spec])
     done: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": [], "deleted": []}
     for name, spec in wanted.items():
         if name not in there:
@@ -154,6 +162,27 @@ def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]
             )
         there[spec.name] = (shown["id"], spec)
     return there
+
+
+def _check(server: Server, path: str, wanted: Sequence[CallbackSpec]) -> None:
+    """Have the server check callbacks that are to be saved, and say what it warns of.
+
+    Raises:
+        InvalidError: It would refuse some; with the problems of all.
+    """
+    problems = []
+    for spec in wanted:
+        given = spec.as_dict()
+        asked = {name: given[name] for name in ("events", "prompt", "condition", "concurrencyKey", "agent")}
+        for found in server.ask("POST", f"{path}/check", asked)["problems"]:
+            place = f"{spec.name}: {found['field']}".removesuffix(": ")
+            if found["severity"] == "error":
+                where = {"line": found.get("line"), "column": found.get("column")}
+                problems.append(Problem(place, found["message"], **where))
+            else:
+                print(f"warning: {place}: {found['message']}", file=sys.stderr)
+    if problems:
+        raise InvalidError("the file has mistakes, nothing was changed", problems=tuple(problems))
 
 
 def _spec(shown: Mapping[str, Any]) -> CallbackSpec:

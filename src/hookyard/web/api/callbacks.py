@@ -14,6 +14,7 @@ from hookyard.callbacks.spec import MAX_CONDITION, CallbackSpec
 from hookyard.callbacks.stored import get_event_row, read_event
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
 from hookyard.clock import iso
+from hookyard.errors import InvalidError
 from hookyard.ids import CallbackId, EventId
 from hookyard.web.api.access import Access, MemberAccess, ServicesDep
 from hookyard.web.api.bodies import Body
@@ -32,6 +33,7 @@ class Check(Body):
     prompt: str = Field("", max_length=MAX_TEMPLATE)
     condition: str = Field("", max_length=MAX_CONDITION)
     concurrency_key: str | None = None
+    agent: str | dict[str, Any] = ""
     fence: Literal["auto", "always", "never"] = "auto"
     event_id: str | None = None
 
@@ -82,6 +84,12 @@ async def list_callbacks(
 async def check_callback(services: ServicesDep, access: MemberAccess, body: Check) -> dict[str, Any]:
     """What is wrong with a callback that is being written; with an `eventId` also what it would do with that event."""
     found = await services.callbacks.check_parts(body.events, body.prompt, body.condition, body.concurrency_key)
+    if isinstance(body.agent, dict):
+        access.principal.require()
+    try:
+        await services.agent_profiles.check_choice(body.agent)
+    except InvalidError as error:
+        found = [*found, *error.problems]
     answer: dict[str, Any] = {"problems": [problem.as_dict() for problem in found]}
     if body.event_id is None:
         return answer
