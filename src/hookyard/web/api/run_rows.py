@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
+from hookyard.agents.profiles import DEFAULT
 from hookyard.clock import iso
 from hookyard.errors import NotFoundError
 from hookyard.ids import RunId, WorkspaceId
@@ -93,7 +94,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "batchId": row.batch_id,
         "conversationId": row.conversation_id,
         "retryOf": row.retry_of,
-        "agent": json.loads(row.agent) if row.agent.startswith("{") else row.agent,
+        "agent": json.loads(row.agent) if row.agent.startswith("{") else row.agent or DEFAULT.name,
         "attempt": row.attempt,
         "queuedAt": iso(row.queued_at),
         "startedAt": _when(row.started_at),
