@@ -41,7 +41,7 @@ async def measure() -> list[Figure]:
     note = f"bare DBOS queue; {cpu:.2f} ms of processor a run"
     return [
         Figure("runs of no work", rate, bare, "runs/s", 0.8, higher_is_better=True, note=note),
-        Figure("event to first line of the agent, p50", found[len(found) // 2], None, "ms", 15.0),
-        Figure("event to first line of the agent, p99", found[int(len(found) * 0.99)], None, "ms", 100.0),
+        Figure("a queued run to the first line of its agent, p50", found[len(found) // 2], None, "ms", 15.0),
+        Figure("a queued run to the first line of its agent, p99", found[int(len(found) * 0.99)], None, "ms", 100.0),
         Figure("idle worker", idle, None, "% of a core", 3.0),
     ]
