@@ -193,6 +193,36 @@ def test_an_event_its_run_and_its_webhooks_are_one_trace(
     assert server.stop() == 0
 
 
+def test_a_sender_s_trace_is_continued(make_server: Callable[..., ServerProcess], receiver: Receiver) -> None:
+    server = start(make_server, receiver)
+    gate = {"name": "gate", "trigger": "message", "url": f"{receiver.url}/gate"}
+    server.api("POST", "/workspaces/w/webhooks", gate)
+    callback = {"name": "c", "events": ["workspace.member_left"], "prompt": "{{userName}}"}
+    server.api("POST", "/workspaces/w/callbacks", callback)
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    ids = {}
+    for user, traceparent in (("good", f"00-{trace}-{span}-01"), ("bad", f"00-{trace}-{span}")):
+        sent = {"eventName": "workspace.member_left", "userId": user, "userName": user}
+        status, answer = server.request("POST", "/api/v1/workspaces/w/events", sent, traceparent=traceparent)
+        assert status == 202
+        ids[user] = answer["id"]
+
+    def found(user: str) -> Any:
+        there = named(spans(receiver), "event", event__id=ids[user])
+        mine = [one for one in spans(receiver) if there and one.trace_id == there[0].trace_id]
+        by_name = {one.name: one for one in mine}
+        return by_name if {"event", "run", "webhook"} <= set(by_name) else None
+
+    good, bad = (eventually(lambda user=user: found(user), "every span arrives") for user in ids)  # type: ignore[misc]
+    assert (good["event"].trace_id.hex(), good["event"].parent_span_id.hex()) == (trace, span)
+    assert good["run"].parent_span_id == good["event"].span_id
+    assert good["webhook"].parent_span_id == good["run"].span_id
+    assert bad["event"].trace_id.hex() != trace
+    assert bad["event"].parent_span_id == b""
+    traces = {headers["traceparent"].split("-")[1] for headers, _ in receiver.at("/gate")}
+    assert traces == {trace, bad["event"].trace_id.hex()}
+
+
 def all_there(found: list[Any], event_id: str, run_id: str) -> list[Any] | None:
     """Event, run and the three webhooks of the run, as soon as there is one of each."""
     wanted = [

@@ -1,4 +1,4 @@
-"""Events, their causes, and what dedupe by content compares."""
+"""Events and their causes."""
 
 from hookyard.events.model import NO_CAUSE, AuthorTrust, Cause, Draft, Event
 from hookyard.ids import CallbackId, EventId, RunId, WorkspaceId
@@ -19,16 +19,6 @@ def test_an_accepted_event_carries_the_common_variables_too() -> None:
     }
     assert event(at=1_768_467_600.25).timestamp == "2026-01-15T09:00:00.250Z"
     assert event(occurred_at=0.0).timestamp == "1970-01-01T00:00:00Z"
-
-
-def test_the_fingerprint_ignores_time_id_and_trust() -> None:
-    same = {event().fingerprint, event(at=5.0).fingerprint, event(author_trust=AuthorTrust.MEMBER).fingerprint}
-    assert len(same) == 1
-
-
-def test_the_fingerprint_keeps_operations_apart() -> None:
-    prints = [event(), event(operation_id="a"), event(operation_id="b"), event(operation_id="a", source="other")]
-    assert len({e.fingerprint for e in prints}) == 4
 
 
 def test_a_chain_of_causes_grows_and_survives_storage() -> None:

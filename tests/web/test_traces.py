@@ -15,7 +15,7 @@ from hookyard.hooks.record import Attempt, Delivery, DeliveryState
 from hookyard.ids import EventId
 from hookyard.store import schema
 from hookyard.web import otlp
-from hookyard.web.traces import Place, Traces, event_place, run_place, webhook_place
+from hookyard.web.traces import Place, Traces, event_place, run_place, sender, sender_place, webhook_place
 from tests.web.conftest import Server
 
 
@@ -35,6 +35,42 @@ def test_the_ids_stay_what_they_are() -> None:
     # Servers of different versions follow the same event: a change of these breaks traces apart.
     assert event_place("evt_1") == Place(0x1E82F77F2C6B19F5992BAA7EFF22F4F1, 0x18AD014CE7BB22A8)
     assert run_place("evt_1", "run_1", 1) == Place(0x1E82F77F2C6B19F5992BAA7EFF22F4F1, 0x3E7598E5AEC7BE69)
+
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    "header", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"cc-{TRACE}-{SPAN}-01", f"cc-{TRACE}-{SPAN}-01-more"]
+)
+def test_a_sender_s_place_is_read(header: str) -> None:
+    place = sender_place(sender([header.encode()]))
+    assert place == Place(int(TRACE, 16), int(SPAN, 16))
+    assert event_place("evt_1", sender([header.encode()])).trace == place.trace
+    assert run_place("evt_1", "run_1", 1, sender([header.encode()])).trace == place.trace
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "01", f"00-{TRACE}-{SPAN}", f"00-{TRACE}-{SPAN}-01-more", f"ff-{TRACE}-{SPAN}-01",
+        f"cc-{TRACE}-{SPAN}-01more",
+        f"00-{TRACE.upper()}-{SPAN}-01", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE[1:]}-{SPAN}-01", f"00-{TRACE}-{SPAN}x-01", f"00-{TRACE}-{SPAN}-1", "é" * 55,
+    ],
+)  # fmt: skip
+def test_what_is_no_place_of_a_sender_is_left_out(header: str) -> None:
+    assert sender([header.encode()]) is None
+
+
+def test_of_several_senders_none_is_continued() -> None:
+    assert sender([f"00-{TRACE}-{SPAN}-01".encode()] * 2) is None
+    assert sender([]) is None
+
+
+@given(st.lists(st.binary(max_size=70), max_size=2))
+def test_any_header_can_be_looked_at(headers: list[bytes]) -> None:
+    assert sender(headers) is None or len(headers) == 1
 
 
 async def queued_run(server: Server) -> Any:

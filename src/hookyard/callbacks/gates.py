@@ -247,6 +247,7 @@ _COUNT_DUPLICATE = (
 _EVENT_COLUMNS = (
     "id", "workspace_id", "name", "source", "source_id", "operation_id", "occurred_at", "received_at", "variables",
     "subject", "author_trust", "cause", "replay_of", "listener_set", "verdicts", "details", "duplicates",
+    "traceparent",
 )  # fmt: skip
 
 
@@ -260,5 +261,5 @@ def _row(decision: Decision) -> tuple[Any, ...]:
         event.received_at, candidate.variables, subject, event.author_trust.value,
         json.dumps(event.cause.as_list()) if event.cause.links else None, candidate.replay_of,
         None if listeners is None else listeners.id, None if listeners is None else decision.letters,
-        json.dumps(decision.details) if decision.details else None, 0,
+        json.dumps(decision.details) if decision.details else None, 0, event.traceparent,
     )  # fmt: skip

@@ -26,6 +26,7 @@ def read_event(row: RowMapping) -> Event:
         variables=json.loads(row["variables"]),
         author_trust=AuthorTrust(row["author_trust"]),
         cause=NO_CAUSE if row["cause"] is None else Cause.from_list(json.loads(row["cause"])),
+        traceparent=row["traceparent"],
     )
 
 

@@ -7,8 +7,6 @@ named tuples, which are made in a third of the time that a frozen dataclass take
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,6 +105,7 @@ class Draft(NamedTuple):
         occurred_at: Seconds since the epoch, None = when it is received.
         author_trust: Who wrote what it carries.
         cause: The runs that led to it.
+        traceparent: The sender's place in a trace, see `web.traces`; None = it begins one.
     """
 
     name: str
@@ -117,13 +116,14 @@ class Draft(NamedTuple):
     occurred_at: float | None = None
     author_trust: AuthorTrust = AuthorTrust.UNKNOWN
     cause: Cause = NO_CAUSE
+    traceparent: str | None = None
 
     def accepted(self, event_id: EventId, workspace_id: WorkspaceId, received_at: float) -> Event:
         """The event that this becomes."""
         return Event(
             event_id, workspace_id, self.name, self.source, self.source_id, self.operation_id,
             received_at if self.occurred_at is None else self.occurred_at, received_at, self.variables,
-            self.author_trust, self.cause,
+            self.author_trust, self.cause, self.traceparent,
         )  # fmt: skip
 
 
@@ -142,6 +142,7 @@ class Event(NamedTuple):
         variables: Its own variables by name, common ones left out; with the batch variables when it stands for a batch.
         author_trust: Who wrote what it carries.
         cause: The runs that led to it.
+        traceparent: The sender's place in a trace, see `web.traces`; None = it begins one.
     """
 
     id: EventId
@@ -155,6 +156,7 @@ class Event(NamedTuple):
     variables: Mapping[str, Value]
     author_trust: AuthorTrust = AuthorTrust.UNKNOWN
     cause: Cause = NO_CAUSE
+    traceparent: str | None = None
 
     @property
     def timestamp(self) -> str:
@@ -170,16 +172,3 @@ class Event(NamedTuple):
             "workspaceId": self.workspace_id,
             **self.variables,
         }
-
-    @property
-    def fingerprint(self) -> str:
-        """What two events share that dedupe by content takes for one: 32 hexadecimal digits.
-
-        Workspace, name and variables count; the timestamp does not. Operations are kept apart: two of them are two
-        facts, whatever they look like.
-        """
-        operation = None if self.operation_id is None else [self.source, self.operation_id]
-        content = json.dumps(
-            [self.workspace_id, self.name, operation, dict(self.variables)], sort_keys=True, separators=(",", ":")
-        )
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -22,7 +22,7 @@ from hookyard.runs.fairness import share
 from hookyard.runs.quota import Budget, Quotas, add, day_of
 from hookyard.runs.states import RunStatus
 from hookyard.store.database import announce
-from hookyard.store.schema import attempts, callbacks, run_entries, runs
+from hookyard.store.schema import attempts, callbacks, events, run_entries, runs
 
 TOPIC = "runs"
 """Signalled when a run was queued or has ended."""
@@ -153,6 +153,7 @@ _KEYS_IN_USE = (
 _WAITING = (
     select(*COLUMNS, callbacks.c.enabled, callbacks.c.deleted_at)
     .outerjoin(callbacks, callbacks.c.id == runs.c.callback_id)
+    .outerjoin(events, events.c.id == runs.c.event_id)
     .where(
         runs.c.status == RunStatus.QUEUED.value,
         runs.c.workspace_id == bindparam("workspace"),

@@ -16,7 +16,7 @@ from hookyard.agents.base import Usage
 from hookyard.events.model import Cause
 from hookyard.ids import CallbackId, ConversationId, EventId, RunId, WorkspaceId
 from hookyard.runs.queue import Execution
-from hookyard.store.schema import runs
+from hookyard.store.schema import events, runs
 
 COLUMNS = (
     runs.c.id,
@@ -37,8 +37,9 @@ COLUMNS = (
     runs.c.input_tokens,
     runs.c.output_tokens,
     runs.c.cost_usd,
+    events.c.traceparent,
 )
-"""What is read of a run when it is admitted."""
+"""What is read of a run, and of its event, when it is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Claim:
         token_limit: Tokens reserved for it; None = no limit.
         spent: What earlier attempts used up.
         first_entry: `seq` of the next entry of its timeline.
+        traceparent: The place in a trace that its event continues, None when that began one.
         run_token: Token of scope `run`, `""` when the agent needs none.
     """
 
@@ -87,6 +89,7 @@ class Claim:
     token_limit: int | None = None
     spent: Usage = field(default_factory=Usage)
     first_entry: int = 0
+    traceparent: str | None = None
     run_token: str = field(default="", repr=False)
 
     @property
@@ -122,4 +125,5 @@ def claimed(row: Row[Any], *, started_at: float, day: str, token_limit: int | No
         token_limit=token_limit,
         spent=Usage(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd),
         first_entry=first_entry,
+        traceparent=row.traceparent,
     )

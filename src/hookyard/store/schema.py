@@ -299,6 +299,7 @@ events = Table(
     Column("author_trust", Text, nullable=False),  # member, outsider, unknown
     Column("cause", Text),  # JSON: the chain of links that led here; None = a first event
     Column("replay_of", Text),
+    Column("traceparent", Text),  # the sender's place in its trace, see web.traces
     Column("listener_set", Text),  # None: nobody listened
     Column("verdicts", Text),  # one letter a listener, see callbacks.trace
     Column("details", Text),  # JSON by callback id: reasons, errors, runs, batches

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hookyard.callbacks.candidate import Accepted
 from hookyard.errors import HookyardError
 from hookyard.events import envelope
-from hookyard.web import problems
+from hookyard.web import problems, traces
 from hookyard.web.body_limit import too_large
 from hookyard.web.services import Services
 from hookyard.workspace.tokens import Scope as TokenScope
@@ -83,11 +83,14 @@ class Ingest:
         services = self._services
         authorization = ""
         headers: dict[str, str] = {}
+        parents: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value.decode("latin-1")
             elif name == b"content-type" or name[:3] == b"ce-":
                 headers[name.decode("latin-1")] = value.decode("latin-1")
+            elif name == b"traceparent":
+                parents.append(value)
         principal = await services.auth.bearer(authorization)
         workspace_id = await services.auth.workspace(principal, workspace)
         principal.require(TokenScope.INGEST, TokenScope.MEMBER)
@@ -95,7 +98,10 @@ class Ingest:
         if body is None:
             raise too_large(envelope.MAX_BODY_BYTES)
         parsed = envelope.parse(body, headers, workspace_id, services.event_types.current, principal.trust)
-        accepted = await services.accept.accept(workspace_id, parsed.drafts, limited=True)
+        drafts = parsed.drafts
+        if parents and (parent := traces.sender(parents)) is not None:
+            drafts = tuple(draft._replace(traceparent=parent) for draft in drafts)
+        accepted = await services.accept.accept(workspace_id, drafts, limited=True)
         self._counts.accepted += len(accepted)
         for one in accepted:
             if one.duplicate_of is not None:

@@ -1,17 +1,19 @@
 """Traces that follow an event into its runs and their webhooks, sent to a collector by OTLP.
 
 Made by `wiring` when a collector is wanted; `callbacks.accept`, `runs.execute` and the hooks tell it what happens and
-know nothing of OpenTelemetry. Nothing is stored for it: a trace's id and those of its spans follow from the ids of the
-event, the run and its attempt, and the delivery, so that every server and worker gives the same ones. A span carries
-names, counts and states, never contents and never an address.
+know nothing of OpenTelemetry. A sender's trace is continued (W3C Trace Context, https://www.w3.org/TR/trace-context/):
+its place is stored with the event. All else needs no storing: the ids of a trace that an event begins, and of all
+spans, follow from the ids of the event, the run and its attempt, and the delivery, so that every server and worker
+gives the same ones. A span carries names, counts and states, never contents and never an address.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +40,11 @@ _RUNS_KNOWN = 10_000
 
 _LAST_EXPORT_SECONDS = 3.0
 
+# Version 00 ends after the flags; of a later one the beginning is read alike.
+_TRACEPARENT = re.compile(
+    rb"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?"
+)
+
 _SUCCEEDED = ("succeeded", "cancelled")
 
 
@@ -53,14 +60,33 @@ class Place(NamedTuple):
         return f"00-{self.trace:032x}-{self.span:016x}-01"
 
 
-def event_place(event_id: str) -> Place:
-    """The span of an event, the first of its trace."""
-    return Place(_digest("trace", event_id, 16), _digest("event", event_id, 8))
+def sender(headers: Sequence[bytes]) -> str | None:
+    """The sender's place as it is stored, from its `traceparent`; None when it is malformed or there are several."""
+    found = _TRACEPARENT.fullmatch(headers[0].strip()) if len(headers) == 1 else None
+    if found is None or (found["more"] and found["version"] == b"00"):
+        return None
+    trace, span = found["trace"].decode(), found["span"].decode()
+    return f"{trace}-{span}" if int(trace, 16) and int(span, 16) else None
 
 
-def run_place(event_id: str, run_id: str, attempt: int) -> Place:
+def sender_place(traceparent: str | None) -> Place | None:
+    """The sender's span, from what is stored with an event."""
+    if traceparent is None:
+        return None
+    trace, _, span = traceparent.partition("-")
+    return Place(int(trace, 16), int(span, 16))
+
+
+def event_place(event_id: str, traceparent: str | None = None) -> Place:
+    """The span of an event: the first of its trace, unless its sender's is continued."""
+    parent = sender_place(traceparent)
+    trace = _digest("trace", event_id, 16) if parent is None else parent.trace
+    return Place(trace, _digest("event", event_id, 8))
+
+
+def run_place(event_id: str, run_id: str, attempt: int, traceparent: str | None = None) -> Place:
     """The span of an attempt of a run that the event started."""
-    return Place(event_place(event_id).trace, _digest("run", f"{run_id}:{attempt}", 8))
+    return Place(event_place(event_id, traceparent).trace, _digest("run", f"{run_id}:{attempt}", 8))
 
 
 def webhook_place(run: Place, delivery_id: str) -> Place:
@@ -116,11 +142,12 @@ class Traces:
             attributes[f"hookyard.verdicts.{_verdict(letter)}"] = count
         if event.cause.links:
             attributes["hookyard.caused_by.run.id"] = event.cause.links[-1].run_id
-        self._span("event", event_place(event.id), None, (event.received_at, self._clock.now()), attributes)
+        place, times = event_place(event.id, event.traceparent), (event.received_at, self._clock.now())
+        self._span("event", place, sender_place(event.traceparent), times, attributes)
 
     def began(self, claim: Claim) -> None:
         """An attempt begins: its webhooks are called from now on."""
-        self._know(claim.run_id, run_place(claim.event_id, claim.run_id, claim.attempt))
+        self._know(claim.run_id, run_place(claim.event_id, claim.run_id, claim.attempt, claim.traceparent))
 
     def ended(self, claim: Claim, agent: str, status: str, used: Usage) -> None:
         """An attempt has ended."""
@@ -134,23 +161,34 @@ class Traces:
             "gen_ai.usage.input_tokens": used.input_tokens,
             "gen_ai.usage.output_tokens": used.output_tokens,
         }
-        place = run_place(claim.event_id, claim.run_id, claim.attempt)
+        place = run_place(claim.event_id, claim.run_id, claim.attempt, claim.traceparent)
         times = (claim.started_at, self._clock.now())
-        self._span("run", place, event_place(claim.event_id), times, attributes, failed=status not in _SUCCEEDED)
+        self._span(
+            "run",
+            place,
+            event_place(claim.event_id, claim.traceparent),
+            times,
+            attributes,
+            failed=status not in _SUCCEEDED,
+        )
 
     async def traceparent(self, run_id: str, delivery_id: str) -> str | None:
         """The header of a delivery to a webhook of a run; None when the run cannot be found."""
         run = self._runs.get(run_id)
         if run is None:
-            table = schema.runs.c
-            query = select(table.event_id, table.attempt).where(table.id == run_id)
+            table, events = schema.runs.c, schema.events.c
+            query = (
+                select(table.event_id, table.attempt, events.traceparent)
+                .outerjoin(schema.events, events.id == table.event_id)
+                .where(table.id == run_id)
+            )
             try:
                 row = await self._db.read(lambda conn: conn.execute(query).one_or_none())
             except HookyardError:
                 return None
             if row is None:
                 return None
-            run = run_place(row.event_id, run_id, row.attempt)
+            run = run_place(row.event_id, run_id, row.attempt, row.traceparent)
             self._know(run_id, run)
         return webhook_place(run, delivery_id).traceparent
 
