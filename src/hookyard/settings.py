@@ -198,8 +198,8 @@ LIVE: dict[str, Setting] = {
         Setting(
             "runs.maxAttempts",
             3,
-            "Attempts of a run, restarts after crashes included",
-            "一次运行的最大尝试次数（含崩溃后的重启）",
+            "Attempts of a run, restarts after crashes included, orderly stops not",
+            "一次运行的最大尝试次数（含崩溃后的重启，不含正常停止）",
             1,
             20,
         ),

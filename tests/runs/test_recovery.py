@@ -188,6 +188,27 @@ def test_a_run_that_was_lost_too_often_fails(scene: Scene) -> None:
     assert (row.status, row.error) == ("failed", "its worker ended unexpectedly, in attempt 3 of at most 3")
 
 
+def test_an_orderly_stop_counts_as_no_attempt(scene: Scene) -> None:
+    callback = scene.callback()
+    scene.queue(callback)
+    limits, worker = Limits(10, 10), WorkerId("wrk_gone")
+
+    def begin(at: float) -> int:
+        (claim,) = scene.database.write_sync(lambda conn: admit(conn, worker, limits, at, NoTokens())).claims
+        return claim.attempt
+
+    for number in (1, 2, 3, 4):
+        assert begin(float(number)) == number
+        left = scene.database.write_sync(lambda conn: recovery.leave(conn, worker, 2, 9.0, NoTokens()))
+        assert left == recovery.Recovered(queued=1)
+    begin(5.0)
+    assert recover(scene, max_attempts=2) == recovery.Recovered(queued=1)
+    begin(6.0)
+    assert recover(scene, max_attempts=2) == recovery.Recovered(ended=1)
+    (run,) = scene.all(select(runs.c.error))
+    assert run.error == "its worker ended unexpectedly, in attempt 2 of at most 2"
+
+
 def test_a_callback_may_rather_have_its_runs_fail(scene: Scene) -> None:
     lost = lose(scene, scene.callback(after_crash="fail"))
     recover(scene)

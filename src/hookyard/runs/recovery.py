@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hookyard.ids import WorkerId
 from hookyard.runs.admission import DELETED, DISABLED, TOPIC, RunTokens
@@ -178,7 +178,8 @@ def _recover(
     queued = ended = 0
     for row in rows:
         lost = Lost(row, why)
-        outcome = _instead_of_a_restart(row, why, max_attempts)
+        tries = 0 if why == STOPPED else row.attempt - _stopped(conn, row.id)
+        outcome = _instead_of_a_restart(row, why, tries, max_attempts)
         if outcome is None:
             queued += start_again(conn, lost, now, tokens)
         else:
@@ -186,12 +187,19 @@ def _recover(
     return Recovered(queued, ended)
 
 
-def _instead_of_a_restart(row: Any, why: str, max_attempts: int) -> Outcome | None:
+def _stopped(conn: Connection, run_id: str) -> int:
+    """How many attempts of a run an orderly stop has ended. They do not count: no number of deployments may end a run
+    that takes long."""
+    ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error == STOPPED)
+    return int(conn.execute(ended).scalar_one())
+
+
+def _instead_of_a_restart(row: Any, why: str, tries: int, max_attempts: int) -> Outcome | None:
     """How a lost run ends; None when it is started again."""
     if row.cancel_requested_by is not None:
         return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
-    if row.attempt >= max_attempts:
-        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {row.attempt} of at most {max_attempts}")
+    if tries >= max_attempts:
+        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
     if json.loads(row.spec or "{}").get("afterCrash") == "fail":
         return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
     return None
