@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from hookyard.events.catalog import BATCH, BUILT_IN, COMMON, Variable
+from scripts.marked import between
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {"en": DOCS / "events.md", "zh-CN": DOCS / "zh-CN" / "events.md"}
@@ -43,9 +44,7 @@ def tables(language: str) -> str:
 
 def with_tables(page: str, language: str) -> str:
     """The page with the tables between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(language)}\n\n{END}{after}"
+    return between(page, BEGIN, END, tables(language))
 
 
 def _row(language: str, variable: Variable) -> list[str]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from hookyard.settings import LIVE, Setting
+from scripts.marked import between
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {"en": DOCS / "operations.md", "zh-CN": DOCS / "zh-CN" / "operations.md"}
@@ -31,9 +32,7 @@ def _row(setting: Setting, language: str) -> str:
 
 def with_table(page: str, language: str) -> str:
     """The page with the table between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table(language)}\n\n{END}{after}"
+    return between(page, BEGIN, END, table(language))
 
 
 def main() -> int:
