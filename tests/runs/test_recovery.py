@@ -199,7 +199,7 @@ def test_an_orderly_stop_counts_as_no_attempt(scene: Scene) -> None:
 
     for number in (1, 2, 3, 4):
         assert begin(float(number)) == number
-        left = scene.database.write_sync(lambda conn: recovery.leave(conn, worker, 2, 9.0, NoTokens()))
+        left = scene.database.write_sync(lambda conn: recovery.leave(conn, worker, 9.0, NoTokens()))
         assert left == recovery.Recovered(queued=1)
     begin(5.0)
     assert recover(scene, max_attempts=2) == recovery.Recovered(queued=1)

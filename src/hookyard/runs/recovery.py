@@ -107,9 +107,9 @@ def take_over(conn: Connection, dead: Other, max_attempts: int, now: float, toke
     return _recover(conn, _running_on(conn, dead.worker_id), DIED, max_attempts, now, tokens)
 
 
-def leave(conn: Connection, worker_id: WorkerId, max_attempts: int, now: float, tokens: RunTokens) -> Recovered:
+def leave(conn: Connection, worker_id: WorkerId, now: float, tokens: RunTokens) -> Recovered:
     """The last that a worker does: queue again what it could not finish, and remove its row."""
-    recovered = _recover(conn, _running_on(conn, worker_id), STOPPED, max_attempts, now, tokens)
+    recovered = _recover(conn, _running_on(conn, worker_id), STOPPED, None, now, tokens)
     conn.execute(delete(workers).where(workers.c.id == worker_id))
     return recovered
 
@@ -173,13 +173,12 @@ def _running_on(conn: Connection, worker_id: str) -> Sequence[Any]:
 
 
 def _recover(
-    conn: Connection, rows: Sequence[Any], why: str, max_attempts: int, now: float, tokens: RunTokens
+    conn: Connection, rows: Sequence[Any], why: str, max_attempts: int | None, now: float, tokens: RunTokens
 ) -> Recovered:
     queued = ended = 0
     for row in rows:
         lost = Lost(row, why)
-        tries = 0 if why == STOPPED else row.attempt - _stopped(conn, row.id)
-        outcome = _instead_of_a_restart(row, why, tries, max_attempts)
+        outcome = _instead_of_a_restart(conn, row, why, max_attempts)
         if outcome is None:
             queued += start_again(conn, lost, now, tokens)
         else:
@@ -187,19 +186,19 @@ def _recover(
     return Recovered(queued, ended)
 
 
+def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: int | None) -> Outcome | None:
+    """How a lost run ends; None when it is started again. `max_attempts` None = however often that was."""
+    if row.cancel_requested_by is not None:
+        return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
+    if max_attempts is not None and (tries := row.attempt - _stopped(conn, row.id)) >= max_attempts:
+        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
+    if json.loads(row.spec or "{}").get("afterCrash") == "fail":
+        return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
+    return None
+
+
 def _stopped(conn: Connection, run_id: str) -> int:
     """How many attempts of a run an orderly stop has ended. They do not count: no number of deployments may end a run
     that takes long."""
     ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error == STOPPED)
     return int(conn.execute(ended).scalar_one())
-
-
-def _instead_of_a_restart(row: Any, why: str, tries: int, max_attempts: int) -> Outcome | None:
-    """How a lost run ends; None when it is started again."""
-    if row.cancel_requested_by is not None:
-        return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
-    if tries >= max_attempts:
-        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
-    if json.loads(row.spec or "{}").get("afterCrash") == "fail":
-        return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
-    return None

@@ -102,7 +102,7 @@ class Worker:
         await self._queue.close(grace_seconds)
         try:
             await self._database.write(
-                lambda conn: recovery.leave(conn, self.worker_id, self._max_attempts(), self._clock.now(), self._tokens)
+                lambda conn: recovery.leave(conn, self.worker_id, self._clock.now(), self._tokens)
             )
         except HookyardError as error:
             logger.warning("could not leave in good order", extra={"error": str(error)})
