@@ -39,13 +39,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for the tests of a file, with the workspace `w`."""
     data = tmp_path_factory.mktemp("served") / "data"
     data.mkdir()
-    process = ServerProcess(data)
-    try:
-        process.start()
+    with ServerProcess(data) as process:
         process.api("POST", "/workspaces", {"name": "Work", "id": "w"})
         yield process
-    finally:
-        process.kill()
 
 
 @pytest.fixture

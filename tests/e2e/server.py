@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -68,6 +68,18 @@ class ServerProcess:
                 if not chunk:
                     break
         raise AssertionError(f"the server did not become ready:\n{self.log.read_text()[-3000:]}")
+
+    def __enter__(self) -> Self:
+        """Started; killed at the end, whatever happens."""
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL, no chance to tidy up."""

@@ -30,12 +30,8 @@ CREATED = {"eventName": "task.created"}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     data = tmp_path_factory.mktemp("seed") / "data"
     data.mkdir()
-    process = ServerProcess(data)
-    try:
-        process.start()
+    with ServerProcess(data) as process:
         yield process
-    finally:
-        process.kill()
 
 
 @pytest.fixture(scope="module")
