@@ -13,6 +13,7 @@ from hookyard.callbacks import letters
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import Value
+from hookyard.ids import earliest
 from hookyard.web.pages.automations import as_yaml, read_yaml
 from hookyard.web.pages.differences import WORK, differences, work_of
 from hookyard.web.pages.events import summary
@@ -23,7 +24,7 @@ from hookyard.web.pages.language import language
 from hookyard.web.pages.plots import Tick, columns, nice_top, ticks
 from hookyard.web.pages.preview import pieces
 from hookyard.web.pages.prose import prose
-from hookyard.web.pages.queries.cursor import number_and_id, run_floor, with_number
+from hookyard.web.pages.queries.cursor import number_and_id, with_number
 from hookyard.web.pages.queries.events import Verdict
 from hookyard.web.pages.queries.runs import Entry
 from hookyard.web.pages.sign_in import inside
@@ -287,7 +288,7 @@ def test_sign_in_leads_nowhere_else(address: str) -> None:
 def test_cursors() -> None:
     assert number_and_id(with_number((12.5, "a~b"))) == (12.5, "a~b")
     assert [number_and_id(text) for text in ("", "x~y", "nan~y", "1")] == [None] * 4
-    assert run_floor(0) < run_floor(1) < run_floor(2e9)
+    assert earliest("run", 0) < earliest("run", 1) < earliest("run", 2e9)
 
 
 def test_an_event_in_a_few_words() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from hookyard.ids import earliest
 from hookyard.store import schema
-from hookyard.web.pages.queries.cursor import run_floor
 from hookyard.web.pages.queries.runs import STATUSES, agent_name
 
 LAST = 24
@@ -173,7 +173,7 @@ def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
     query = (
         select(runs.status, func.count())
         # Every status, named: so it is counted in the index by status alone.
-        .where(runs.status.in_(STATUSES), runs.workspace_id == workspace_id, runs.id >= run_floor(now - DAY))
+        .where(runs.status.in_(STATUSES), runs.workspace_id == workspace_id, runs.id >= earliest("run", now - DAY))
         .group_by(runs.status)
     )
     counts: dict[str, int] = dict(conn.execute(query).all())

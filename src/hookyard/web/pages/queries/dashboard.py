@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
+from hookyard.ids import earliest
 from hookyard.store import schema
-from hookyard.web.pages.queries.cursor import delivery_floor, run_floor
 from hookyard.web.pages.queries.runs import STATUSES
 from hookyard.web.pages.queries.webhooks import tool_of
 
@@ -93,7 +93,7 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
     place = cast((runs.queued_at - start) * 1000, BigInteger) // round(seconds * 1000 / steps)
     counted = conn.execute(
         select(place.label("place"), runs.status, func.count(), func.sum(runs.tool_calls), func.sum(runs.denied))
-        .where(*mine, runs.id >= run_floor(start), runs.queued_at >= start)
+        .where(*mine, runs.id >= earliest("run", start), runs.queued_at >= start)
         .group_by("place", runs.status)
     )
     buckets: list[dict[str, int]] = [{} for _ in range(steps)]
@@ -105,12 +105,17 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
         denials += int(denied or 0)
     before = conn.execute(
         select(runs.status, func.count())
-        .where(*mine, runs.status.in_(STATUSES), runs.id >= run_floor(start - seconds), runs.id < run_floor(start))
+        .where(
+            *mine,
+            runs.status.in_(STATUSES),
+            runs.id >= earliest("run", start - seconds),
+            runs.id < earliest("run", start),
+        )
         .group_by(runs.status)
     )
     newest = conn.execute(
         select(runs.callback_id, runs.queued_at, runs.started_at, runs.finished_at)
-        .where(*mine, runs.id >= run_floor(start), runs.started_at.is_not(None))
+        .where(*mine, runs.id >= earliest("run", start), runs.started_at.is_not(None))
         .order_by(runs.id.desc())
         .limit(SAMPLE)
     ).all()
@@ -151,7 +156,7 @@ def _denied(conn: Connection, workspace_id: str, start: float) -> tuple[tuple[st
     table = schema.deliveries.c
     query = (
         select(table.details)
-        .where(table.workspace_id == workspace_id, table.id >= delivery_floor(start), table.result == "deny")
+        .where(table.workspace_id == workspace_id, table.id >= earliest("dlv", start), table.result == "deny")
         .order_by(table.id.desc())
         .limit(300)
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, select
 
+from hookyard.ids import earliest
 from hookyard.store import schema
-from hookyard.web.pages.queries.cursor import event_floor
 
 PAGE = 50
 COUNTED = 1000
@@ -290,9 +290,9 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
     ).scalar()
     size = conn.execute(select(batches.size).where(batches.id == run.batch_id)).scalar() if run.batch_id else 0
     # What it caused happened while it ran, about whatever; its own chain is in the event's.
-    meanwhile = [events.id >= event_floor(run.queued_at - _SKEW_SECONDS)]
+    meanwhile = [events.id >= earliest("evt", run.queued_at - _SKEW_SECONDS)]
     if run.finished_at is not None:
-        meanwhile.append(events.id < event_floor(run.finished_at + _SKEW_SECONDS))
+        meanwhile.append(events.id < earliest("evt", run.finished_at + _SKEW_SECONDS))
     caused = conn.execute(
         select(events.id, events.name)
         .where(events.workspace_id == workspace_id, *meanwhile, events.cause.contains(run_id))

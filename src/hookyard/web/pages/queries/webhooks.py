@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from hookyard.ids import earliest
 from hookyard.store import schema
-from hookyard.web.pages.queries.cursor import delivery_floor
 
 LAST = 24
 PAGE = 20
@@ -113,7 +113,7 @@ def names(conn: Connection, workspace_id: str, now: float) -> tuple[list[str], i
     table = schema.deliveries.c
     query = (
         select(table.webhook, func.count())
-        .where(table.workspace_id == workspace_id, table.id >= delivery_floor(now - DAY))
+        .where(table.workspace_id == workspace_id, table.id >= earliest("dlv", now - DAY))
         .group_by(table.webhook)
         .order_by(table.webhook)
     )
