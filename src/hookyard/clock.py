@@ -46,8 +46,10 @@ def _iso_second(second: int) -> str:
 def from_iso(text: str) -> float:
     """Seconds since the epoch of an ISO 8601 text; a text without an offset is taken as UTC.
 
+    `t` and `z` may be small letters, as RFC 3339 (and so CloudEvents) has it.
+
     Raises:
         ValueError: The text is not ISO 8601.
     """
-    at = datetime.fromisoformat(text)
+    at = datetime.fromisoformat(text.upper())
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -2,7 +2,8 @@
 
 `Settings` holds where things are (folders, addresses, keys): environment `HOOKYARD_*` over the settings file over the
 defaults, read once at start. `LIVE` lists what administrators change at run time (`eventCallback.*` and the rest); its
-values come from the environment over the settings file over the database, and `LiveSettings` is one snapshot of them.
+values come from the environment over the settings file (read again while the server runs) over the database, and
+`LiveSettings` is one snapshot of them.
 
 Read by every layer; reads nothing of hookyard but errors.
 """
@@ -15,12 +16,15 @@ import ipaddress
 import math
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from hookyard.errors import InvalidError, Problem
 
+T = TypeVar("T")
 SettingValue = bool | int | float | str
 
 SETTINGS_FILE = "hookyard.toml"
@@ -122,8 +126,11 @@ class Setting:
             bounds = f" from {_plain(self.minimum)} to {_plain(self.maximum)}"
         else:
             bounds = "" if self.minimum is None else f" of at least {_plain(self.minimum)}"
-        kind = type(self.default).__name__
-        mend = f"give a {'whole number' if kind == 'int' else kind}{bounds}, such as {self.default!r}"
+        if isinstance(self.default, bool):
+            mend = "give true or false"
+        else:
+            kind = {int: "a whole number", float: "a number"}.get(type(self.default), "a text")
+            mend = f"give {kind}{bounds}, such as {self.default!r}"
         return InvalidError(what, where=self.name, mend=mend, problems=(Problem(self.name, f"{what}; {mend}"),))
 
 
@@ -318,7 +325,8 @@ class Settings:
         env = os.environ if environ is None else environ
         home = Path(env.get("HOOKYARD_HOME") or Path.home() / ".hookyard").expanduser().absolute()
         folder = (data or Path(env.get("HOOKYARD_DATA") or home)).expanduser().absolute()
-        in_file = read_settings_file(folder / SETTINGS_FILE)
+        file = folder / SETTINGS_FILE
+        in_file = read_settings_file(file)
 
         def value(name: str) -> str | None:
             from_env = env.get(f"HOOKYARD_{name.upper()}")
@@ -329,25 +337,25 @@ class Settings:
                 return ",".join(map(str, from_file))
             return None if from_file is None else str(from_file)
 
-        database = value("database_url") or f"sqlite:///{folder / 'hookyard.db'}"
-        if not database.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
-            raise InvalidError(
-                "not a database that hookyard can use",
-                where="HOOKYARD_DATABASE_URL",
-                mend="give sqlite:///PATH or postgresql://USER@HOST/NAME",
-            )
+        def read(name: str, check: Callable[[str], T], otherwise: T) -> T:
+            """The setting as `check` makes it of its text; a refusal names the variable or the file."""
+            text = value(name)
+            variable = f"HOOKYARD_{name.upper()}"
+            with _at(variable if env.get(variable) else f"{file}: {name}"):
+                return otherwise if not text else check(text)
+
         return cls(
             home=home,
             data=folder,
-            database_url=database,
+            database_url=read("database_url", _database, f"sqlite:///{folder / 'hookyard.db'}"),
             host=value("host") or "127.0.0.1",
-            port=_port(value("port")),
-            public_url=(value("public_url") or "").rstrip("/") or None,
+            port=read("port", _port, 8484),
+            public_url=read("public_url", _address, None),
             admin_token=value("admin_token"),
             secret_key=value("secret_key"),
             model=value("model"),
-            allow_private_hosts=_networks(value("allow_private_hosts")),
-            egress_proxy=value("egress_proxy"),
+            allow_private_hosts=read("allow_private_hosts", _networks, ()),
+            egress_proxy=read("egress_proxy", _proxy, None),
         )
 
     def live(self, environ: Mapping[str, str] | None = None) -> LiveSettings:
@@ -421,19 +429,49 @@ def _plain(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _port(text: str | None) -> int:
+def _database(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
+        raise InvalidError(
+            "not a database that hookyard can use", mend="give sqlite:///PATH or postgresql://USER@HOST/NAME"
+        )
+    return text
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
+        raise InvalidError(f"{text[:100]!r} is not a port", mend="give a number from 0 to 65535")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    """How others reach the server: links begin with it, so it is a whole address or none."""
+    if not _is_http(text) or "?" in text or "#" in text:
+        raise InvalidError(
+            f"{text[:100]!r} is no http:// or https:// URL", mend="give one such as https://hookyard.example.com"
+        )
+    return text.rstrip("/")
+
+
+def _proxy(text: str) -> str:
+    # It may hold a password, so it is not shown.
+    if not _is_http(text):
+        raise InvalidError("is no http:// or https:// URL", mend="give one such as http://proxy.example.com:3128")
+    return text
+
+
+def _is_http(text: str) -> bool:
     try:
-        port = int(text) if text else 8484
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - it is read when it is asked for
     except ValueError:
-        port = -1
-    if not 0 <= port <= 65_535:
-        raise InvalidError(f"{text!r} is not a port", where="HOOKYARD_PORT", mend="give a number from 0 to 65535")
-    return port
+        return False
+    plain = text.isprintable() and " " not in text
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _networks(text: str | None) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     networks = []
-    for part in (text or "").split(","):
+    for part in text.split(","):
         if not part.strip():
             continue
         try:
@@ -441,7 +479,6 @@ def _networks(text: str | None) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6N
         except ValueError:
             raise InvalidError(
                 f"{part.strip()!r} is not a network",
-                where="HOOKYARD_ALLOW_PRIVATE_HOSTS",
                 mend="give CIDRs separated by commas, such as 10.0.0.0/8,127.0.0.1/32",
             ) from None
     return tuple(networks)

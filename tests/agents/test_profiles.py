@@ -55,10 +55,10 @@ def test_what_is_stored_is_what_is_read(kind: str) -> None:
 @pytest.mark.parametrize(
     ("config", "field", "words"),
     [
-        ({}, "kind", "required"),
+        ({}, "kind", "is missing"),
         ({"kind": "robot"}, "kind", "'built-in'"),
         ({"kind": "command"}, "", "needs 'argv'"),
-        ({"kind": "command", "argv": []}, "argv", "at least 1"),
+        ({"kind": "command", "argv": []}, "argv", "at least one"),
         ({"kind": "command", "argv": ["a\0b"]}, "argv", "NUL"),
         ({"kind": "http"}, "", "needs 'url'"),
         ({"kind": "http", "url": "file:///etc/passwd"}, "url", "https://"),

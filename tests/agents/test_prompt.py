@@ -72,6 +72,21 @@ async def test_answer_on_stdout_and_hooks_on_stderr(
     assert receiver.at("/end")[0].body["event"] == "on_session_end"
 
 
+async def test_it_does_not_decide_which_hooks_other_agents_run(
+    work: Path, script: Callable[..., str], environment: dict[str, str], receiver: Receiver
+) -> None:
+    home = Path(environment["HOOKYARD_HOME"])
+    (home / "hooks.toml").write_text(entry("end", "session_end", receiver.url()))
+    settings = {"path": ".claude/settings.json", "content": '{"disableAllHooks": true}'}
+    notes = {"path": "notes.md", "content": "see .claude/settings.json"}
+    model = script({"tool": "write_file", "args": settings}, {"tool": "write_file", "args": notes}, {"text": "done"})
+    seen = await prompted(model, work, environment)
+    assert (seen.code, seen.stdout) == (0, "done\n")
+    assert ".claude/settings.json decides which hooks an agent runs; a person has to change it" in seen.stderr
+    assert not (work / ".claude").exists()
+    assert (work / "notes.md").exists()
+
+
 async def test_warnings_of_the_configuration_come_after_the_first_line(
     work: Path, script: Callable[..., str], environment: dict[str, str], receiver: Receiver
 ) -> None:
@@ -160,6 +175,20 @@ def test_asks_at_a_terminal(
     assert seen.rstrip().endswith(b"ok")
 
 
+async def test_no_model_says_where_one_is_named(work: Path, environment: dict[str, str]) -> None:
+    done = await prompted("", work, environment)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "HOOKYARD_MODEL, --model with -p" in done.stderr
+
+
+async def test_a_provider_that_cannot_be_reached_says_the_mend(work: Path, environment: dict[str, str]) -> None:
+    pytest.importorskip("openai")
+    away = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "x"}
+    done = await prompted("openai:gpt-4o", work, environment | away)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "the model failed: Connection error. (see that the provider can be reached" in done.stderr
+
+
 @pytest.mark.parametrize("more", [{}, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": ""}])
 async def test_a_provider_without_its_key_is_one_line(
     work: Path, environment: dict[str, str], more: dict[str, str]
@@ -168,3 +197,4 @@ async def test_a_provider_without_its_key_is_one_line(
     done = await prompted("openai:gpt-4o", work, environment | more)
     assert (done.code, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert "OPENAI_API_KEY" in done.stderr
+    assert "Agent('test')" not in done.stderr

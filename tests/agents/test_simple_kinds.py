@@ -52,6 +52,10 @@ async def test_command_fails(work: Path, hooks: FakeHooks, recorder: FakeRecorde
     assert caught.value.stack.endswith("the end\n")
     assert len(caught.value.stack) == 2000
     assert hooks.points == FAILED
+    (note,) = recorder.notes  # the reader of the run sees why, also without the event that the failure causes
+    assert note.startswith("stderr: ")
+    assert note.endswith("the end")
+    assert "the run's notes have its last words on stderr" in str(caught.value)
     with pytest.raises(AgentError, match="no program"):
         await command(["no-such-program"], work, hooks, recorder)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.bridge.dialects import all_dialects, dialect_of
+from hookyard.bridge.dialects import agent_files, all_dialects, dialect_of
 from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Heard, Ruling, UnreadableError, settle
 from hookyard.errors import NotFoundError
 from hookyard.hooks.points import Point
@@ -266,3 +266,30 @@ def test_no_shape_breaks_a_dialect(named: tuple[str, str], native: dict[str, Any
             json.loads(answer.out)
         if ruling.denied is not None:
             assert answer == Answer(BLOCKED, err=reason) or {"deny", "block"} & set(answer.out.split('"'))
+
+
+@pytest.mark.parametrize("agent", all_dialects())
+def test_every_place_that_is_written_to_is_kept_from_agents(agent: str, tmp_path: Path) -> None:
+    """The list is made of the dialects: one that is new adds its own, wherever its variables move it."""
+    dialect = dialect_of(agent)
+    moved = {
+        name: str(tmp_path / name) for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME")
+    }
+    kept = agent_files(moved, tmp_path)
+    for environ in ({}, moved):
+        assert dialect.settings_file(tmp_path, environ, None) in kept.user
+        assert set(dialect.other_files(tmp_path, environ, None)) <= set(kept.user)
+    project = tmp_path / "project"
+    for path in (dialect.settings_file(tmp_path, {}, project), *dialect.other_files(tmp_path, {}, project)):
+        assert path.relative_to(project) in kept.project
+
+
+def test_what_switches_hooks_off_is_kept() -> None:
+    project = {str(path) for path in agent_files({}, Path("/home/ada")).project}
+    assert {
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ".codex/config.toml",
+        ".codex/hooks.json",
+    } <= project
+    assert {".gemini/settings.json", ".github/hooks", ".github/copilot/settings.json", ".opencode/plugin"} <= project

@@ -40,6 +40,22 @@ async def test_deny_modify_and_ok(bridged: Bridged, receiver: Receiver) -> None:
     assert body["context"]["working_dir"] == str(bridged.project)
 
 
+async def test_an_agent_does_not_unhook_itself_or_another(bridged: Bridged, receiver: Receiver) -> None:
+    bridged.gate(receiver.url())
+    user = bridged.home.parent
+    for path in (
+        user / ".claude/settings.json",
+        bridged.project / ".claude/settings.json",
+        user / ".codex/config.toml",
+    ):
+        native = {**PRE, "tool_name": "Write", "tool_input": {"file_path": str(path), "content": "{}"}}
+        denied = await bridged.hook("claude-code", "PreToolUse", native)
+        assert "a person has to change it" in reason_of(denied.said)
+    assert receiver.requests == []
+    native = {**PRE, "tool_name": "Read", "tool_input": {"file_path": str(user / ".claude/settings.json")}}
+    assert (await bridged.hook("claude-code", "PreToolUse", native)).said is None
+
+
 async def test_a_warning_reaches_the_user(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate(receiver.url())
     receiver.answer({"result": "warning", "message": "careful"})

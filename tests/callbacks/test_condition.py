@@ -96,6 +96,9 @@ async def test_a_condition_that_can_never_hold_is_warned_of(judge: Judge) -> Non
     assert (unknown.severity, unknown.line, unknown.column) == ("warning", 2, 6)
     [locale] = await check("ctx.taskTitle.localeCompare('z') > 0", both)
     assert (locale.severity, locale.column) == ("warning", 15)
+    [forgotten] = await check("ctx.taskType === 'bug' && taskStatus === 'blocked'", both)
+    assert (forgotten.severity, forgotten.column) == ("warning", 27)
+    assert "ctx.taskStatus" in forgotten.message
 
 
 async def test_workspaces_share_nothing(judge: Judge) -> None:

@@ -10,7 +10,6 @@ from hookyard.callbacks.files import read_file, run_case
 from hookyard.callbacks.letters import GATES
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.clock import SystemClock
-from hookyard.events.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"en": ROOT / "docs" / "callbacks.md", "zh-CN": ROOT / "docs" / "zh-CN" / "callbacks.md"}
@@ -40,6 +39,6 @@ async def test_the_tests_of_the_files_pass(name: str) -> None:
     assert file.tests
     conditions = Conditions(SystemClock())
     try:
-        assert [await run_case(file, case, conditions, Catalog()) for case in file.tests] == [[]] * len(file.tests)
+        assert [await run_case(file, case, conditions) for case in file.tests] == [[]] * len(file.tests)
     finally:
         await conditions.close()

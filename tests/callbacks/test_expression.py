@@ -44,6 +44,24 @@ def test_what_does_not_ask_about_a_batch(expression: str) -> None:
     assert not reads_batch(expression)
 
 
+@pytest.mark.parametrize(
+    ("expression", "alone"),
+    [
+        ("taskStatus === 'blocked' && ctx.a", ["taskStatus", "ctx"]),
+        ("ctx.taskStatus === 'taskStatus' // taskStatus", ["ctx"]),
+        ("ctx?.taskStatus", ["ctx"]),
+        ("({taskStatus: 1, a})[ctx.b]", ["a", "ctx"]),
+        ("ctx.a ? taskStatus : 1", ["ctx"]),  # not seen, and so not claimed
+        ("`${taskStatus}`", ["taskStatus"]),
+        ("((taskStatus) => taskStatus)(ctx.a)", []),
+        ("(function (a) { return a })(b)", []),
+        ("ctx.a >= taskId", ["ctx", "taskId"]),
+    ],
+)
+def test_the_names_that_stand_alone(expression: str, alone: list[str]) -> None:
+    assert list(read(expression).alone) == alone
+
+
 def test_one_semicolon_may_follow() -> None:
     assert [normal(t) for t in (" a ; \n", "a;;", ";", " ", "\ufeff", "a // b")] == [" a", "a;", ";", "", "", "a // b"]
 

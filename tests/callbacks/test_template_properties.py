@@ -27,7 +27,10 @@ def test_a_template_is_read_or_every_mistake_has_a_place_in_it(text: str) -> Non
             assert problem.column is not None
             assert lines[problem.line - 1][problem.column - 1 :].startswith("{{")
     else:
-        assert [p for p in check(text, ()) if text.strip()] == []
+        mistakes = check(text, ()) if text.strip() else []
+        assert [text.split("\n")[(p.line or 0) - 1][(p.column or 0) - 1] for p in mistakes] == ["\x00"] * (
+            "\x00" in text
+        )
         for place in template.placeholders:
             assert text.split("\n")[place.line - 1][place.column - 1 :].startswith("{{")
 

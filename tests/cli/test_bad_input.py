@@ -65,7 +65,10 @@ def test_an_unknown_event_with_the_name_that_was_meant(server: ServerProcess) ->
 )
 def test_a_wrong_variable_is_named(server: ServerProcess, change: dict[str, Any], field: str) -> None:
     document = refused(server, 422, "POST", EVENTS, GOOD | change)
-    assert field in [problem["field"] for problem in document["problems"]]
+    told = {problem["field"]: problem["message"] for problem in document["problems"]}
+    assert field in told
+    if change == {"userId": 7}:
+        assert told[field] == "must be a string, but a number was sent"
 
 
 @pytest.mark.usefixtures("untouched")
@@ -126,6 +129,7 @@ def test_a_condition_that_loops_harms_nobody(server: ServerProcess) -> None:
     assert verdicts["loops"]["reason"]
     (looping,) = (one for one in server.everything(path) if one["name"] == "loops")
     assert looping["conditionError"]["eventId"] == sent["id"]
+    assert looping["conditionError"]["at"] == event["receivedAt"]
 
 
 @pytest.mark.usefixtures("untouched")

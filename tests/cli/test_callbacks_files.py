@@ -59,6 +59,31 @@ def test_what_is_exported_is_no_different_and_imports_as_it_was(
     assert ask("export", "--workspace", other).out == file.read_text(encoding="utf-8")
 
 
+def test_declared_types_are_exported_with_the_callbacks_that_listen_to_them(
+    server: ServerProcess, ask: Ask, tmp_path: Path
+) -> None:
+    variables = [
+        {"name": "env", "type": "string", "example": "prod"},
+        {"name": "ok", "type": "boolean", "example": True},
+        {"name": "seconds", "type": "number", "example": 1.5},
+    ]
+    for name in ("ship.done", "ship.unused"):
+        declared = {"name": name, "description": "Shipped", "variables": variables}
+        server.api("POST", "/event-types", declared)
+    other = server.api("POST", "/workspaces", {"name": "ships"})["id"]
+    ships = {"name": "Ships", "events": ["ship.done"], "prompt": "{{env}} {{ok}} {{seconds}}", "condition": "ctx.ok"}
+    server.api("POST", f"/workspaces/{other}/callbacks", ships)
+    file = tmp_path / "ships.yaml"
+    assert ask("export", "--workspace", other, "-o", str(file)).code == 0
+    text = file.read_text(encoding="utf-8")
+    assert "ship.unused" not in text
+    assert ask("diff", "--workspace", other, str(file)).out == "1 callback, no difference\n"
+    test = "tests:\n- event: {eventName: ship.done}\n  prompts: {Ships: prod true 1.5}\n"
+    file.write_text(text + test, encoding="utf-8")
+    done = ask("test", str(file))
+    assert (done.code, done.out) == (0, "1 test, 0 failed\n")
+
+
 def test_an_edited_file_is_shown_then_taken(server: ServerProcess, workspace: str, ask: Ask, tmp_path: Path) -> None:
     file = tmp_path / "callbacks.yaml"
     text = ask("export").out.replace("Hi {{userName}}", "Hello {{userName}}").replace("name: 阻塞任务", "name: Blocked")

@@ -41,3 +41,12 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert "callbacks.yaml" in line
     assert "promt" in line
+
+
+def test_a_callback_that_no_server_would_save_fails(tmp_path: Path) -> None:
+    done = run(tmp_path, FILE.replace("VERDICT", "condition").replace('"{{taskTitle}}"', '"{{taskTitel}}"'))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "callbacks.yaml" in line
+    assert "callbacks[0].prompt" in line
+    assert "taskTitle" in line

@@ -37,7 +37,12 @@ def test_events_are_sent_from_words_files_and_stdin(server: ServerProcess, ask: 
     assert sent.out.startswith("evt_")
     again = ask("events", "send", "workspace.member_left", "userId=u", "userName=孙七", "--id", "one")
     assert "is a duplicate of evt_" in again.out
-    event = {"eventName": "conversation.error", "conversationId": "c", "errorMessage": "m", "errorStack": "s"}
+    event = {
+        "eventName": "conversation.error",
+        "conversationId": "words-files-stdin",
+        "errorMessage": "m",
+        "errorStack": "s",
+    }
     file = tmp_path / "event.json"
     file.write_text(json.dumps(event | {"retryCount": 2}))
     from_file = ask("events", "send", "--file", str(file), "--json")
@@ -121,6 +126,59 @@ def test_runs_are_listed_shown_retried(server: ServerProcess, ask: Ask) -> None:
     assert json.loads(retried.out)["retryOf"] == run
     missing = ask("runs", "show", "run_nothing")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_a_number_that_was_sent_as_text_is_told_how_to_be_one(ask: Ask) -> None:
+    words = ("conversationId=c", "errorMessage=m", "errorStack=s", "retryCount=2")
+    done = ask("events", "send", "conversation.error", *words)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "retryCount: must be a number, but a string was sent" in done.err
+    assert "(write retryCount:=…: a value after = is a text, after := JSON)" in done.err
+    assert ask("events", "send", "conversation.error", *words[:-1], "retryCount:=2").code == 0
+
+
+@pytest.mark.parametrize("command", [("serve",), ("worker",), ("login-link",), ("db", "upgrade"), ("db", "prune")])
+def test_an_empty_data_folder_is_not_the_current_one(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hookyard.cli", *command, "--data", ""],
+        cwd=tmp_path, env={**os.environ, "HOOKYARD_HOME": str(tmp_path / "home")}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'--data': is empty; give a folder, or leave it out" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+def test_an_output_that_is_full_is_no_fault_of_ours() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hookyard.cli", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "the disk is full (free some space)" in done.stderr
+    assert "report it" not in done.stderr
+
+
+def test_a_project_that_is_not_there_is_no_project_without_faults(tmp_path: Path) -> None:
+    for command in ("list", "paths", "check", "trust"):
+        done = run_command("hooks", command, "--project", str(tmp_path / "typo"))
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "'--project'" in done.err
+
+
+def test_a_run_that_failed_shows_what_its_command_said_on_stderr(server: ServerProcess, ask: Ask) -> None:
+    agent = {"kind": "command", "argv": ["sh", "-c", "echo the reason >&2; exit 3"]}
+    callback = {"name": "fails", "events": ["workspace.member_left"], "prompt": "x", "agent": agent}
+    made = server.api("POST", "/workspaces/w/callbacks", callback)
+    sent = ask("events", "send", "workspace.member_left", "userId=u", "userName=u", "--id", "fails", "--json")
+    (run,) = json.loads(sent.out)["runs"]
+    eventually(lambda: "  failed" in ask("runs", "show", run).out, "the run fails")
+    shown = ask("runs", "show", run).out
+    assert "note stderr: the reason\n" in shown
+    assert "error: the command sh ended with code 3 (the run's notes have its last words on stderr)" in shown
+    server.api("DELETE", f"/workspaces/w/callbacks/{made['id']}")
 
 
 def test_a_server_that_is_not_there_is_one_line_with_the_mend(ask: Ask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -54,3 +55,22 @@ def test_keep_leaves_the_server_up_until_it_is_interrupted(tmp_path: Path) -> No
         code = process.wait(20)
     assert code == 0
     assert list(tmp_path.glob("hookyard-demo-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_told_to_stop_leaves_no_server(number: signal.Signals, tmp_path: Path) -> None:
+    """As `timeout`, a cancelled CI job or a closed terminal do: also in the middle of the story."""
+    log = tmp_path / "out"
+    with log.open("wb") as out:
+        process = subprocess.Popen([*COMMAND, "--keep", "--lang", "en"], env=environment(tmp_path), stdout=out)
+    try:
+        ready = eventually(
+            lambda: re.search(r"ready at http://127\.0\.0\.1:(\d+)", log.read_text()), "the server is up"
+        )
+    finally:
+        process.send_signal(number)
+        code = process.wait(30)
+    assert code == 128 + number
+    assert list(tmp_path.glob("hookyard-demo-*")) == []
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(ready[1])), timeout=5)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.e2e.server import ServerProcess, eventually
 KILLS = int(os.environ.get("HOOKYARD_TEST_KILLS", "5"))
 OPERATIONS = 12 * KILLS
 CREATIONS = 12 * KILLS
+QUIET = 500 * KILLS
 MERGE_MS = 400
 SEED = int(os.environ.get("HOOKYARD_TEST_SEED", "7"))
 
@@ -110,3 +113,36 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         f" hit by a kill, {len(by_name['merged'])} of them batches or single creations;"
         " 0 events lost, 0 operations run twice, 0 batches split or doubled, 0 processes left"
     )
+
+
+@pytest.mark.timeout(60 + 12 * KILLS)
+def test_events_that_nobody_wants_are_stored_whole_or_not_at_all(make_server: Callable[..., ServerProcess]) -> None:
+    """At full speed, many in one statement (see docs/decisions/0405-one-statement.md): each with its claim, once."""
+    server = make_server(None, "--no-worker")
+    server.start()
+    port = int(server.url.rpartition(":")[2])
+    server.api("POST", "/workspaces", {"id": "w", "name": "W"})
+    server.api("POST", "/workspaces/w/callbacks", {
+        "name": "c", "events": ["task.updated"], "condition": "ctx.taskStatus === 'done'", "prompt": "{{taskId}}",
+    })  # fmt: skip
+    quiet = [event(f"quiet-{n}", "task.updated") for n in range(QUIET)]
+    senders = Senders([server], quiet, seed=SEED, pause_seconds=0.0, threads=16)
+    senders.start()
+    moments = random.Random(SEED)
+    for kill in range(1, KILLS + 1):
+        share = QUIET * kill // (KILLS + 1)
+        eventually(lambda: len(senders.accepted) >= share, "events are being stored", 30)  # noqa: B023 - called at once
+        time.sleep(moments.uniform(0.0, 0.02))
+        server.kill()
+        server.start(port)
+    senders.join(60)
+    assert server.stop() == 0
+
+    with closing(sqlite3.connect(server.data / "hookyard.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        stored = dict(database.execute("SELECT source_id, id FROM events WHERE name = 'task.updated'").fetchall())
+        claims = {row[0] for row in database.execute("SELECT event_id FROM claims")}
+        assert database.execute("SELECT count(*) FROM events WHERE name = 'task.updated'").fetchone() == (QUIET,)
+    assert stored == senders.accepted, "an accepted event is gone, or is another one now"
+    assert set(stored.values()) <= claims, "an event without its claim could come twice"
+    print(f"\nseed {SEED}: {KILLS} kills, {QUIET} events accepted, {senders.repeated} of them sent again; none lost")

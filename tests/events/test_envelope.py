@@ -209,7 +209,12 @@ def test_a_time_is_iso_8601(time: object) -> None:
 
 @pytest.mark.parametrize(
     ("time", "seconds"),
-    [("2026-01-15T17:00:00+08:00", 0.0), ("2026-01-15T09:00:00.123456Z", 0.123456), ("2026-01-15 09:00:00", 0.0)],
+    [
+        ("2026-01-15T17:00:00+08:00", 0.0),
+        ("2026-01-15T09:00:00.123456Z", 0.123456),
+        ("2026-01-15 09:00:00", 0.0),
+        ("2026-01-15t09:00:00z", 0.0),
+    ],
 )
 def test_a_time_is_read_with_its_offset(time: str, seconds: float) -> None:
     assert one(flat(timestamp=time)).occurred_at == pytest.approx(1_768_467_600 + seconds, abs=1e-6)

@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import select
 from starlette.routing import Mount, Route
 
+from hookyard.hooks.points import POINTS
 from hookyard.store import schema
+from hookyard.web.pages.form import Form
 from hookyard.web.pages.render import POLICY
 from hookyard.web.pages.runs import STEPS
 from hookyard.web.pages.table import routes
+from hookyard.web.pages.webhooks import given_of
 from tests.pages.asking import ask, token
 from tests.pages.conftest import every_path
 from tests.pages.world import World
@@ -250,3 +253,15 @@ def test_a_long_timeline_comes_in_pieces(server: World) -> None:
     assert "note 19." in first
     assert "The newest steps" in first
     assert ask(server, f"{path}?upto=-1&upto=x", server.boss).status == 200
+
+
+def test_a_webhook_of_every_point_is_shown_and_saved_as_one(server: World) -> None:
+    def checked(name: str) -> list[str]:
+        page = ask(server, f"/w/payments/webhooks/{name}/edit", server.boss)
+        return re.findall(r'name="words" value="(\w+)" checked', page.text)
+
+    assert len(checked("audit-log")) == len(POINTS)
+    assert checked("security-gate") == ["pre_tool"]
+    words = checked("audit-log")
+    assert given_of(Form({"name": ["n"], "words": words}))["trigger"] == "*"
+    assert given_of(Form({"name": ["n"], "words": words[:2]}))["trigger"] == ",".join(words[:2])

@@ -9,9 +9,9 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, creat
 from sqlalchemy.exc import IntegrityError
 
 from hookyard.errors import InvalidError, PermanentError, TemporaryError
-from hookyard.store.database import Database, after_commit, announce
+from hookyard.store.database import Database, OneStatement, after_commit, announce
 from hookyard.store.engine import database_url as parse_url
-from hookyard.store.rows import execute, insert_rows, mark
+from hookyard.store.rows import execute, insert_rows, mark, values
 
 
 @pytest.fixture
@@ -62,18 +62,17 @@ async def test_waiting_writes_share_a_transaction(db: Database) -> None:
     held, free = threading.Event(), threading.Event()
     first = asyncio.create_task(db.write(hold_until(held, free)))
     await asyncio.to_thread(held.wait, 10)
-    commits: list[int] = []
+    transactions: list[object] = []
 
     def count(conn: Connection) -> None:
-        transaction = conn.get_transaction()
-        commits.append(id(transaction))
+        transactions.append(conn.get_transaction())
 
     others = [asyncio.create_task(db.write(count)) for _ in range(20)]
     await asyncio.sleep(0)
     free.set()
     await asyncio.gather(first, *others)
-    assert len(commits) == 20
-    assert len(set(commits)) == 1
+    assert len(transactions) == 20
+    assert all(transaction is transactions[0] for transaction in transactions)
 
 
 async def test_a_refused_write_changes_nothing_and_the_others_commit(db: Database) -> None:
@@ -126,6 +125,80 @@ async def test_a_handler_that_fails_for_one_item_is_run_for_each(db: Database) -
     outcomes = await asyncio.gather(*(db.write_grouped(handler, n) for n in range(6)), return_exceptions=True)
     assert isinstance(outcomes[3], InvalidError)
     assert await db.read(rows) == [0, 1, 2, 4, 5]
+
+
+class Shelf(OneStatement[int, int]):
+    """Puts numbers into the table; in one statement, if they are to its liking."""
+
+    def __init__(self) -> None:
+        self.singly: list[list[int]] = []
+        self.together: list[list[int]] = []
+        self.refused: set[int] = set()
+
+    def __call__(self, conn: Connection, items: Sequence[int]) -> list[int | Exception]:
+        self.together.append(list(items))
+        announce(conn, "together")
+        conn.execute(text("INSERT INTO t VALUES (:id, 'x')"), [{"id": item} for item in items])
+        return list(items)
+
+    def in_one_statement(self, conn: Connection, items: Sequence[int]) -> list[int | Exception] | None:
+        if self.refused.intersection(items):
+            return None
+        self.singly.append(list(items))
+        announce(conn, "singly")
+        execute(conn, f"INSERT INTO t (id) VALUES {values(len(items), 1, '?')}", items)
+        return list(items)
+
+
+async def held_back(db: Database, shelf: Shelf, numbers: Sequence[int]) -> list[int | BaseException]:
+    """What becomes of items that all wait before the writer takes the first."""
+    held, free = threading.Event(), threading.Event()
+    first = asyncio.create_task(db.write(hold_until(held, free)))
+    await asyncio.to_thread(held.wait, 10)
+    tasks = [asyncio.create_task(db.write_grouped(shelf, number)) for number in numbers]
+    await asyncio.sleep(0)
+    free.set()
+    await first
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_sqlite_is_given_one_statement_and_postgresql_a_transaction(db: Database) -> None:
+    shelf = Shelf()
+    with db.signals.subscribe("singly", "together") as woken:
+        assert await db.write_grouped(shelf, 1) == 1
+        assert await woken.wait(5) == {"singly" if db.sqlite else "together"}
+    assert (shelf.singly, shelf.together) == (([[1]], []) if db.sqlite else ([], [[1]]))
+    assert await db.read(rows) == [1]
+
+
+async def test_what_one_statement_cannot_do_a_transaction_does(db: Database) -> None:
+    shelf = Shelf()
+    shelf.refused = {3}
+    assert await held_back(db, shelf, range(6)) == list(range(6))
+    assert (shelf.singly, shelf.together) == ([], [list(range(6))])
+    assert await db.read(rows) == list(range(6))
+
+
+async def test_a_statement_that_fails_stores_nothing_and_only_the_culprit_is_refused(db: Database) -> None:
+    shelf = Shelf()
+    await db.write(insert(3))
+    outcomes = await held_back(db, shelf, range(6))
+    assert [isinstance(outcome, IntegrityError) for outcome in outcomes] == [n == 3 for n in range(6)]
+    outcomes = await held_back(db, shelf, [6, 2**70, 7])  # no database has such a number, and no driver takes it
+    assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, True, False]
+    assert await db.read(rows) == list(range(8))
+
+
+async def test_half_of_those_under_way_is_written_while_the_other_half_is_answered(database_url: str) -> None:
+    with Database(database_url) as db:
+        if not db.sqlite:
+            return  # PostgreSQL is never given one statement
+        await db.write(sql("CREATE TABLE t (id integer PRIMARY KEY, x text)"))
+        shelf = Shelf()
+        assert await held_back(db, shelf, range(32)) == list(range(32))
+        assert [len(group) for group in shelf.singly] == [17, 15]  # the write that held them up is under way too
+        assert await held_back(db, shelf, range(100, 108)) == list(range(100, 108))
+        assert len(shelf.singly[2]) == 8  # of so few none waits
 
 
 async def test_hooks_run_after_the_commit_only(db: Database) -> None:

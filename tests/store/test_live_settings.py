@@ -1,13 +1,15 @@
 """Settings that change while servers run."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hookyard.clock import SystemClock
 from hookyard.errors import ConflictError, InvalidError, NotFoundError
-from hookyard.settings import LiveSettings
+from hookyard.settings import SETTINGS_FILE, LiveSettings, Settings
 from hookyard.store import migrations
 from hookyard.store.database import Database
 from hookyard.store.live_settings import LiveSettingsStore
@@ -66,3 +68,47 @@ async def test_what_the_environment_fixes_stays(db: Database) -> None:
     assert (await store.load()).number(WINDOW) == 7
     with pytest.raises(ConflictError, match="HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS"):
         await store.change({WINDOW: 100}, by="usr_1")
+
+
+async def test_a_change_of_the_settings_file_needs_no_restart(db: Database, tmp_path: Path) -> None:
+    settings = Settings.load({"HOOKYARD_DATA": str(tmp_path)})
+    file = tmp_path / SETTINGS_FILE
+    store = LiveSettingsStore(db, SystemClock(), settings.live({}), lambda: settings.live({}))
+    with db.signals.subscribe("settings") as told:
+        following = asyncio.create_task(store.follow())
+        try:
+            assert (await store.change({WINDOW: 100}, by="usr_1")).number(WINDOW) == 100
+            await told.wait(1)
+            file.write_text("[eventCallback]\ndedupWindowMs = 7\n")
+            async with asyncio.timeout(10):
+                while store.current.number(WINDOW) != 7:
+                    await told.wait(1)
+            with pytest.raises(ConflictError, match=SETTINGS_FILE) as fixed:
+                await store.change({WINDOW: 200}, by="usr_1")
+            assert fixed.value.mend == "change it there"
+            file.unlink()
+            async with asyncio.timeout(10):
+                while store.current.number(WINDOW) != 100:
+                    await told.wait(1)
+        finally:
+            following.cancel()
+
+
+async def test_a_settings_file_with_a_mistake_changes_nothing_and_is_told_once(
+    db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.load({"HOOKYARD_DATA": str(tmp_path)})
+    file = tmp_path / SETTINGS_FILE
+    file.write_text("eventCallback.dedupWindowMs = 7\n")
+    store = LiveSettingsStore(db, SystemClock(), settings.live({}), lambda: settings.live({}))
+    await store.change({"worker.maxRuns": 3}, by="usr_1")
+    with caplog.at_level(logging.WARNING):
+        for mistake in ("eventCallback.dedupWindowMs = -1\n", "eventCallback.dedupWindowMs =", "no.such = 1\n"):
+            file.write_text(mistake)
+            for _ in range(3):
+                current = await store.load()
+                assert (current.number(WINDOW), current.number("worker.maxRuns")) == (7, 3)
+    assert len(caplog.records) == 3
+    assert all(SETTINGS_FILE in record.getMessage() for record in caplog.records)
+    file.write_text("eventCallback.dedupWindowMs = 8\n")
+    assert (await store.load()).number(WINDOW) == 8

@@ -43,19 +43,23 @@ def test_migrations_and_schema_agree(database_url: str, make: Callable[[Database
         assert migrations.upgrade(db) is False
 
 
+PARTIAL = {"uq_batches_open": "closed_at IS NULL", "ix_runs_workspace_id_subject_id": "subject IS NOT NULL"}
+
+
 @both_ways
 def test_partial_indexes_are_the_same_on_both(database_url: str, make: Callable[[Database], None]) -> None:
     """Alembic does not compare the conditions of indexes."""
     with Database(database_url) as db:
         make(db)
-        query = (
-            "SELECT sql FROM sqlite_master WHERE name = 'uq_batches_open'"
-            if db.sqlite
-            else "SELECT indexdef FROM pg_indexes WHERE indexname = 'uq_batches_open'"
-        )
-        definition = db.read_sync(lambda conn: str(conn.execute(text(query)).scalar_one()))
-        assert "UNIQUE" in definition
-        assert "closed_at IS NULL" in definition
+        for name, condition in PARTIAL.items():
+            query = (
+                f"SELECT sql FROM sqlite_master WHERE name = '{name}'"
+                if db.sqlite
+                else f"SELECT indexdef FROM pg_indexes WHERE indexname = '{name}'"
+            )
+            definition = db.read_sync(lambda conn, query=query: str(conn.execute(text(query)).scalar_one()))  # type: ignore[misc]
+            assert ("UNIQUE" in definition) == name.startswith("uq_")
+            assert condition in definition
 
 
 def test_head_is_the_newest_file() -> None:
@@ -92,3 +96,30 @@ def test_a_database_of_a_newer_hookyard(database_url: str) -> None:
         with pytest.raises(PermanentError, match="another hookyard") as refused:
             migrations.upgrade(db)
         assert refused.value.mend
+
+
+def test_another_programs_tables_are_left_alone(database_url: str) -> None:
+    with Database(database_url) as db:
+        db.write_sync(lambda conn: conn.execute(text("CREATE TABLE events (theirs TEXT)")))
+        with pytest.raises(PermanentError, match="a table events that is not hookyard's") as refused:
+            migrations.upgrade(db)
+        assert "a database of its own" in str(refused.value.mend)
+        assert db.read_sync(migrations.current) is None
+        db.write_sync(lambda conn: conn.execute(text("INSERT INTO events VALUES ('still there')")))
+
+
+def test_tables_of_other_names_do_not_matter(database_url: str) -> None:
+    with Database(database_url) as db:
+        db.write_sync(lambda conn: conn.execute(text("CREATE TABLE somebody_elses (theirs TEXT)")))
+        assert migrations.upgrade(db) is True
+        assert db.read_sync(migrations.current) == migrations.HEAD
+
+
+def test_only_its_user_reads_a_new_database(tmp_path: Path) -> None:
+    path = tmp_path / "open to all" / "hookyard.db"
+    path.parent.mkdir(mode=0o755)
+    with Database(f"sqlite:///{path}") as db:
+        migrations.upgrade(db)
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir() if file.is_file()}
+    assert set(modes) >= {"hookyard.db", "hookyard.db-wal"}
+    assert set(modes.values()) == {0o600}, modes

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select, update
 
 from hookyard.errors import PermanentError
 from hookyard.ids import Ids, earliest
@@ -91,6 +91,25 @@ async def test_an_event_stays_as_long_as_its_run(db: Database) -> None:
     await prune(db, NOW, live)
     assert rows(db, schema.events, "id") == [old["event"]]
     assert rows(db, schema.runs, "id") == [old["run"]]
+    assert rows(db, schema.listener_sets, "id") == ["set_100"]  # why it ran can still be said
+
+
+async def test_a_batch_stays_as_long_as_its_run(db: Database) -> None:
+    def fill(conn: Connection) -> dict[str, str]:
+        made = story(conn, 100)
+        put(conn, schema.batch_events, batch_id=made["batch"], event_id=made["other"])
+        conn.execute(update(schema.batches).values(run_id=made["run"]))
+        return made
+
+    live = LiveSettings({**LiveSettings().values, "retention.runDays": 0})
+    old = await db.write(fill)
+    await prune(db, NOW, live)
+    assert rows(db, schema.batches, "id") == [old["batch"]]
+    assert rows(db, schema.batch_events, "event_id") == sorted([old["event"], old["other"]])
+    assert rows(db, schema.events, "id") == sorted([old["event"], old["other"]])
+    await prune(db, NOW, LiveSettings())
+    assert [rows(db, table, "id") for table in (schema.runs, schema.batches, schema.events)] == [[], [], []]
+    assert rows(db, schema.listener_sets, "id") == []
 
 
 async def test_a_run_that_has_not_ended_stays(db: Database) -> None:

@@ -231,6 +231,14 @@ async def test_an_agent_is_a_profile_or_an_administrators_own(server: Server) ->
     assert (await server.admin.post(path, inline)).status == 201
     bad = await server.admin.post(path, CALLBACK | {"agent": {"kind": "command"}})
     assert (bad.status, bad.json()["problems"][0]["field"]) == (422, "agent")
+    every = await server.member.post(path, CALLBACK | {"agent": "nobody", "prompt": "{{nothing}}", "condition": "ctx."})
+    assert [problem["field"] for problem in every.json()["problems"]] == ["prompt", "condition", "agent"]
+    for place in (path, f"{path}/check"):
+        given = CALLBACK if place == path else {"events": ["task.created"]}
+        wrong = await server.admin.post(place, given | {"agent": 5})
+        (problem,) = wrong.json()["problems"]
+        assert (wrong.status, problem["field"]) == (422, "agent")
+        assert problem["message"].startswith("is the name of an agent profile")
     profile = {"name": "mine", "kind": "command", "argv": ["true"], "environment": ["SECRETS"]}
     assert (await server.admin.post("/api/v1/agent-profiles", profile)).status == 201
     assert (await server.admin.post("/api/v1/agent-profiles", profile)).status == 409

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -128,11 +129,88 @@ async def test_a_repeated_delivery_changes_nothing(github: Server) -> None:
     assert [comment["content"] for comment in comments] == ["hello"]
 
 
+async def test_the_metrics_count_deliveries(github: Server) -> None:
+    for _ in range(2):
+        assert (await deliver(github, payload("closed", status="closed"))).status == 202  # two events each
+    assert (await deliver(github, payload("opened"), secret="wrong")).status == 401
+    assert (await deliver(github, {"action": "opened"})).status == 422
+    lines = (await github.nobody.get("/metrics")).text.splitlines()
+    assert {
+        'hookyard_events_total{outcome="accepted"} 2',
+        'hookyard_events_total{outcome="duplicate"} 2',
+        'hookyard_events_refused_total{status="401"} 1',
+        'hookyard_events_refused_total{status="422"} 1',
+    } <= set(lines)
+
+
 async def test_an_older_delivery_never_undoes_a_newer(github: Server) -> None:
     await deliver(github, payload("closed", status="closed", at="2026-01-15T11:00:00Z"), delivery="new")
     await deliver(github, payload("reopened", status="open", at="2026-01-15T10:00:00Z"), delivery="old")
     task = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()
     assert task["status"] == "closed"
+
+
+async def test_what_is_deleted_stays_deleted_until_something_newer_is_heard_of_it(github: Server) -> None:
+    async def status() -> int:
+        return (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).status
+
+    assert (await deliver(github, commented("hello"), event="issue_comment", delivery="1")).status == 202
+    # Deleting moves no time of the issue's: the comment before it looks newer.
+    assert (await deliver(github, payload("deleted"), delivery="2")).status == 202
+    assert await status() == 404
+    assert (await deliver(github, payload("labeled", at="2026-01-15T10:00:00Z"), delivery="3")).status == 202
+    assert await status() == 404
+    assert (await deliver(github, payload("opened", at="2026-01-15T10:00:01Z"), delivery="4")).status == 202
+    assert await status() == 404  # it says when it was created
+    assert (await deliver(github, payload("reopened", at="2026-01-15T10:00:01Z"), delivery="5")).status == 202
+    assert await status() == 200
+
+
+async def test_what_a_note_of_gitlab_leaves_out_stays_known(server: Server) -> None:
+    assert (await server.admin.request("PUT", f"{SOURCES}/gitlab", {"secret": SECRET})).status == 200
+    project = {"path_with_namespace": "group/project"}
+    issue = {
+        "iid": 7, "title": "Down", "state": "opened", "type": "Incident", "assignee_ids": [51], "action": "open",
+        "url": "https://gitlab.com/group/project/-/issues/7", "created_at": "2026-01-15 09:00:00 UTC",
+    }  # fmt: skip
+    person = {"id": 5, "name": "Mei", "username": "mei"}
+    opened = {
+        "object_kind": "issue", "user": person, "project": project, "object_attributes": issue,
+        "assignees": [{"name": "Li", "username": "li"}], "labels": [{"title": "api"}],
+    }  # fmt: skip
+    note = {"id": 1, "note": "Why?", "noteable_type": "Issue", "url": f"{issue['url']}#note_1"} | {
+        "created_at": "2026-01-15 10:00:00 UTC"
+    }
+    told = {"iid": 7, "title": "Down again", "state": "opened", "assignee_ids": [51], "assignee_id": 51}
+    noted = {"object_kind": "note", "user": person, "project": project, "object_attributes": note, "issue": told}
+    for body in (opened, noted):
+        answer = await server.nobody.request("POST", "/in/gitlab/w", body, headers={"x-gitlab-token": SECRET})
+        assert answer.status == 202, answer.text
+    task = (await server.member.get("/api/v1/workspaces/w/tasks/group/project%237")).json()
+    assert (task["title"], task["type"], task["labels"]) == ("Down again", "incident", ["api"])
+    assert (task["assigneeId"], task["assigneeName"]) == ("51", "Li")
+
+
+async def test_what_a_comment_of_jira_leaves_out_stays_known(server: Server) -> None:
+    assert (await server.admin.request("PUT", f"{SOURCES}/jira", {"secret": SECRET})).status == 200
+    fields = {
+        "summary": "Down", "issuetype": {"name": "Bug"}, "status": {"name": "To Do"}, "assignee": None,
+        "labels": ["api", "urgent"], "description": "It is down.",
+    }  # fmt: skip
+    issue = {"key": "PRJ-7", "self": "https://x.atlassian.net/rest/api/2/issue/10007", "fields": fields}
+    person = {"accountId": "a-5", "displayName": "Mei", "accountType": "atlassian"}
+    created = {"webhookEvent": "jira:issue_created", "timestamp": 1768467600000, "user": person, "issue": issue}
+    some = {name: fields[name] for name in ("summary", "issuetype", "assignee")} | {"status": {"name": "Done"}}
+    comment = {"id": "10", "body": "Why?", "author": person}
+    commented = {
+        "webhookEvent": "comment_created", "timestamp": 1768467601000, "comment": comment,
+        "issue": issue | {"fields": some},
+    }  # fmt: skip
+    for body in (created, commented):
+        answer = await server.nobody.request("POST", f"/in/jira/w?secret={quote(SECRET)}", body)
+        assert answer.status == 202, answer.text
+    task = (await server.member.get("/api/v1/workspaces/w/tasks/PRJ-7")).json()
+    assert (task["status"], task["labels"], task["description"]) == ("Done", ["api", "urgent"], "It is down.")
 
 
 async def test_two_workspaces_mirror_the_same_issue(github: Server) -> None:

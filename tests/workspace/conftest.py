@@ -24,6 +24,7 @@ class Taken:
     """An event that was taken."""
 
     event_id: EventId
+    duplicate_of: EventId | None = None
 
 
 @dataclass

@@ -80,6 +80,7 @@ class Acp:
                 except (AgentError, asyncio.CancelledError):
                     raise
                 except Exception as error:
+                    life.said_on_stderr(errors.text())
                     # The library has no exception of its own for an agent that hangs up or talks nonsense.
                     raise AgentError(f"{self._command[0]} failed: {error}", stack=errors.text()) from error
                 finally:

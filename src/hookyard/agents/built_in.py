@@ -56,8 +56,8 @@ class BuiltIn:
             if not model:
                 raise AgentError(
                     f"{self._model!r} is no model" if self._model else "the built-in agent has no model",
-                    mend="set HOOKYARD_MODEL=provider:name, such as anthropic:claude-sonnet-4-5, "
-                    "or give the agent profile a model",
+                    mend="name one as provider:name, such as anthropic:claude-sonnet-4-5: HOOKYARD_MODEL, "
+                    "--model with -p, or the model of the agent profile",
                 )
             await asyncio.to_thread(importlib.import_module, "hookyard.agents.conversation")
             from hookyard.agents.conversation import Conversation

@@ -294,13 +294,15 @@ class _Follower:
             AgentError: It failed.
         """
         stack = finished.stderr[-STDERR_CHARS:]
+        if self._failed is not None or finished.code:
+            self._life.said_on_stderr(stack)
         if self._failed is not None:
             raise AgentError(f"{program} failed: {self._failed}", stack=stack)
         if finished.code:
             raise AgentError(
                 f"{program} ended with code {finished.code}",
                 stack=stack or finished.stdout,
-                mend="its last words are kept with the error",
+                mend="the run's notes have its last words on stderr" if stack.strip() else None,
             )
         return self._last
 

@@ -42,6 +42,8 @@ class Command:
             AgentError: It could not be started, or ended with a code other than 0.
         """
 
+        life = Life(assignment, hooks, recorder, agent="command", clock=self._clock)
+
         async def work(prompt: str) -> str:
             finished = await run(
                 self._argv,
@@ -50,19 +52,19 @@ class Command:
                 stdin=prompt.encode(),
                 stdout_limit=ANSWER_BYTES,
             )
+            last_words = finished.stderr[-STDERR_CHARS:]
+            life.said_on_stderr(last_words)
             if finished.code:
                 raise AgentError(
                     f"the command {self._argv[0]} ended with code {finished.code}",
-                    stack=finished.stderr[-STDERR_CHARS:],
-                    mend="its last words on stderr are kept with the error",
+                    stack=last_words,
+                    mend="the run's notes have its last words on stderr" if last_words.strip() else None,
                 )
-            if finished.stderr.strip():
-                recorder.note(f"stderr: {finished.stderr[-STDERR_CHARS:].strip()}")
             answer = finished.stdout.strip()
             recorder.message("assistant", answer)
             return answer
 
-        return await Life(assignment, hooks, recorder, agent="command", clock=self._clock).live(work)
+        return await life.live(work)
 
 
 def unavailable() -> str | None:

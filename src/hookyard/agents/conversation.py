@@ -163,6 +163,7 @@ class Conversation:
                         f"the model failed: {error}",
                         stack=traceback.format_exc()[-STACK_CHARS:],
                         retry_count=tried - 1,
+                        mend=_mend(error),
                     ) from error
                 wait = error.retry_after or WAIT_SECONDS * 2 ** (tried - 1)
                 await self._sleep(min(wait, MOST_WAIT_SECONDS))
@@ -205,10 +206,20 @@ def find_model(name: str) -> Model:
             f"the provider {provider!r} is not installed", mend=f"install it: pip install '{_package(provider)}'"
         ) from error
     except Exception as error:  # of the provider's own package, which complains in its own types
+        said = str(error).partition(" To try Pydantic AI")[0].removesuffix(".")  # what follows helps its programmers
         raise AgentError(
-            f"the model {name!r} cannot be used: {error}",
+            f"the model {name!r} cannot be used: {said}",
             mend="give provider:name, and set the provider's key, such as ANTHROPIC_API_KEY",
         ) from error
+
+
+def _mend(error: exceptions.AgentRunError) -> str | None:
+    """What a user can do about a model that failed, where that is known."""
+    if isinstance(error, exceptions.ModelHTTPError):
+        return "see that the provider's key is right" if error.status_code in (401, 403) else None
+    if isinstance(error, exceptions.ModelConnectionError):
+        return "see that the provider can be reached, and that a base URL set for it is right"
+    return None
 
 
 def _package(provider: str) -> str:

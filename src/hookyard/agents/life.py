@@ -277,6 +277,11 @@ class Life:
         known = self.statistics.edited_files
         known += [path for path in paths if path not in known]
 
+    def said_on_stderr(self, text: str) -> None:
+        """Keep a program's last words where the reader of the run finds them, if there are any."""
+        if text.strip():
+            self._recorder.note(f"stderr: {text.strip()}")
+
     async def _turn(self, work: Callable[[str], Awaitable[str]]) -> str:
         await self._fire(Point.SESSION_START, **self._model)
         self._phase = "message"

@@ -20,7 +20,8 @@ from pydantic.alias_generators import to_camel
 from hookyard.agents.base import KINDS, Agent, AgentError, Parts
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.tools import TOOL_NAMES
-from hookyard.errors import InvalidError, Problem
+from hookyard.errors import InvalidError
+from hookyard.faults import problem_of
 
 Kind = Literal["built-in", "claude-code", "codex", "gemini", "acp", "command", "http", "dry-run"]
 
@@ -95,6 +96,8 @@ class Profile(BaseModel):
     def _absolute(cls, folder: Path | None) -> Path | None:
         if folder is not None and not folder.is_absolute():
             raise ValueError("give an absolute path")
+        if "\0" in str(folder):
+            raise ValueError("has a NUL character; leave it out")
         return folder
 
     @field_validator("argv", "command")
@@ -109,6 +112,8 @@ class Profile(BaseModel):
     def _http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("https://", "http://")):
             raise ValueError("give an https:// or http:// URL")
+        if url is not None and "\0" in url:
+            raise ValueError("has a NUL character; leave it out")
         return url
 
     @field_validator("environment")
@@ -214,14 +219,11 @@ def _file_of(kind: str) -> ModuleType:
 
 def _refusal(error: ValidationError) -> InvalidError:
     problems = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        field = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
+    for fault in error.errors(include_url=False, include_input=False):
+        problem = problem_of(fault, fault["loc"])
         if fault["type"] == "extra_forbidden":
-            message = (
-                f"there is no such field; there are {', '.join(to_camel(known) for known in Profile.model_fields)}"
-            )
-        problems.append(Problem(field, message))
+            problem.message += f"; there are {', '.join(to_camel(known) for known in Profile.model_fields)}"
+        problems.append(problem)
     first = problems[0]
     return InvalidError(
         f"not an agent that can be used: {first.message}", where=first.field or None, problems=tuple(problems)

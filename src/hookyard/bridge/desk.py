@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hookyard.bridge.dialects import dialect_of
+from hookyard.bridge.dialects import agent_files, dialect_of
 from hookyard.bridge.dialects.base import BLOCKED, Answer, Heard, Ruling, as_text, settle
 from hookyard.bridge.exchange import Asked
 from hookyard.bridge.judge import judge
@@ -110,7 +110,8 @@ class Desk:
     def _hooks_of(self, project: Path) -> Hooks:
         found = self._hooks.get(project)
         if found is None:
-            found = Hooks.load(project, environ=self._environ, home=self._home, warn=self._warn)
+            files = agent_files(self._environ)
+            found = Hooks.load(project, environ=self._environ, home=self._home, warn=self._warn, agent_files=files)
             self._hooks[project] = found
         self._hooks.move_to_end(project)
         return found

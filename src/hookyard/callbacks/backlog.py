@@ -38,14 +38,19 @@ class Backlog:
         if count is not None:
             count.at_most += more
 
+    def has_room(self, workspace_id: WorkspaceId, limit: int, now: float) -> bool:
+        """Whether the kept count says that there is room; without one, or with an old one, it does not."""
+        count = self._counts.get(workspace_id)
+        return count is not None and count.at_most < limit and 0 <= now - count.counted_at < _TRUSTED_SECONDS
+
     def refusal(self, conn: Connection, workspace_id: WorkspaceId, limit: int, now: float) -> LimitError | None:
         """Why an event is not taken; None when there is room."""
-        count = self._counts.get(workspace_id)
-        if count is None or count.at_most >= limit or not 0 <= now - count.counted_at < _TRUSTED_SECONDS:
-            count = _Count(_count(conn, workspace_id, limit), now)
-            if len(self._counts) >= _KEPT:
-                self._counts.clear()
-            self._counts[workspace_id] = count
+        if self.has_room(workspace_id, limit, now):
+            return None
+        count = _Count(_count(conn, workspace_id, limit), now)
+        if len(self._counts) >= _KEPT:
+            self._counts.clear()
+        self._counts[workspace_id] = count
         if count.at_most < limit:
             return None
         return LimitError(

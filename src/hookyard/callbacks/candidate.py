@@ -138,6 +138,11 @@ def operation_claim(listener: Listener, event: Event) -> Claim | None:
     return Claim(name, event.id, event.received_at, KEPT_SECONDS)
 
 
+def details_of(candidate: Candidate) -> dict[str, dict[str, str]]:
+    """By callback id: what the candidate's letters cannot say."""
+    return {callback_id: {"error": error} for callback_id, error in candidate.errors.items()}
+
+
 class Decision:
     """What the gates decide about a candidate, in one try of the transaction.
 
@@ -155,7 +160,7 @@ class Decision:
         self.plan = plan
         self.candidate = candidate
         self.letters = candidate.letters
-        self.details: dict[str, dict[str, str]] = {cb: {"error": error} for cb, error in candidate.errors.items()}
+        self.details = details_of(candidate)
         self.accepted: Accepted | None = None
 
     def settle(self, match: Match, letter: str, **detail: str) -> None:

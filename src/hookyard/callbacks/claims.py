@@ -21,6 +21,12 @@ from hookyard.store.rows import AT_ONCE, execute, insert_into, mark, values
 KEPT_SECONDS = 7 * 86_400.0
 """How long ids and operations are remembered (contract, sections 4 and 5)."""
 
+UNLESS_HELD = (
+    "ON CONFLICT (key) DO UPDATE SET event_id = excluded.event_id, at = excluded.at, expires_at = excluded.expires_at"
+    " WHERE claims.expires_at <= excluded.at OR claims.at - (claims.expires_at - claims.at) > excluded.at"
+)
+"""How an INSERT into `claims` ends: what is free or over is taken, what is held stays untouched."""
+
 
 class Claim(NamedTuple):
     """One wish to be the first.
@@ -87,10 +93,7 @@ def _insert(conn: Connection, claims: Sequence[Claim]) -> int:
 def _statement(rows: int, placeholder: str) -> str:
     return (
         f"{insert_into(placeholder)} claims (key, event_id, at, expires_at)"
-        f" VALUES {values(rows, 4, placeholder)}"
-        " ON CONFLICT (key) DO UPDATE SET event_id = excluded.event_id, at = excluded.at,"
-        " expires_at = excluded.expires_at"
-        " WHERE claims.expires_at <= excluded.at OR claims.at - (claims.expires_at - claims.at) > excluded.at"
+        f" VALUES {values(rows, 4, placeholder)} {UNLESS_HELD}"
     )
 
 

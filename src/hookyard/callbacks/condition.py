@@ -371,9 +371,14 @@ def _warnings(expression: str, events: Sequence[EventType]) -> list[tuple[str, t
         for name, at in reading.locale.items()
     ]
     batch = {v.name for v in BATCH}
+    readable = batch.union(*(event.readable for event in events))
+    found += [
+        (f"a variable is read as ctx.{name}; alone it is not defined", at)
+        for name, at in reading.alone.items()
+        if name in readable
+    ]
     if events and not any(reading.variables.keys() <= event.readable | batch for event in events):
-        carried = batch.union(*(event.readable for event in events))
-        missing = {name: at for name, at in reading.variables.items() if name not in carried}
+        missing = {name: at for name, at in reading.variables.items() if name not in readable}
         if missing:
             found += [(f"no chosen event carries {name}: it is always undefined", at) for name, at in missing.items()]
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from hookyard.events.catalog import BATCH
 
@@ -58,10 +59,13 @@ class Reading:
     Attributes:
         variables: Variables of `ctx` that it names, each with the index of its first use.
         locale: Methods that depend on a locale, each with the index of its first use.
+        alone: Words that stand alone, as a name does, each with the index of its first use; none where the expression
+            has functions of its own, whose parameters do so too.
     """
 
     variables: dict[str, int]
     locale: dict[str, int]
+    alone: dict[str, int]
 
 
 def normal(expression: str) -> str:
@@ -78,20 +82,37 @@ def read(expression: str) -> Reading:
     tokens = _tokens(expression)
     variables: dict[str, int] = {}
     locale: dict[str, int] = {}
+    alone: dict[str, int] = {}
     for i, token in enumerate(tokens):
         if token.kind == "word" and token.text in LOCALE and i and tokens[i - 1].text in (".", "?."):
             locale.setdefault(token.text, token.at)
+        if _stands_alone(tokens, i):
+            alone.setdefault(token.text, token.at)
         if token.text != "ctx" or token.kind != "word" or (i and tokens[i - 1].text in (".", "?.")):
             continue
         for name, at in (*_member(tokens, i), *_destructured(tokens, i)):
             if name not in _INHERITED:
                 variables.setdefault(name, at)
-    return Reading(variables, locale)
+    has_functions = any(token.kind == "word" and token.text == "function" for token in tokens) or any(
+        first.text == "=" and second.text == ">" for first, second in pairwise(tokens)
+    )
+    return Reading(variables, locale, {} if has_functions else alone)
 
 
 def reads_batch(expression: str) -> bool:
     """Whether a condition asks about a merged event, and so is judged on that."""
     return not _BATCH_NAMES.isdisjoint(read(expression).variables)
+
+
+def _stands_alone(tokens: list[Token], i: int) -> bool:
+    """Whether a token is a name that is neither a member of something nor a key."""
+    before, after = tokens[i - 1] if i else None, tokens[i + 1] if i + 1 < len(tokens) else None
+    return (
+        tokens[i].kind == "word"
+        and not tokens[i].text[:1].isdigit()
+        and (before is None or before.kind != "mark" or before.text not in (".", "?."))
+        and (after is None or after.kind != "mark" or after.text != ":")
+    )
 
 
 def _member(tokens: list[Token], i: int) -> list[tuple[str, int]]:

@@ -6,24 +6,25 @@ that the events tell of. Whatever decides between several servers is a unique ke
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.exc import OperationalError
 
-from hookyard.callbacks import letters
+from hookyard.callbacks import letters, unwanted
 from hookyard.callbacks.backlog import Backlog
 from hookyard.callbacks.batches import Batches, lock_callbacks, lock_workspaces, window_seconds
-from hookyard.callbacks.candidate import Accepted, Decision, Match, Plan, operation_claim
+from hookyard.callbacks.candidate import Accepted, Candidate, Decision, Match, Plan, operation_claim
 from hookyard.callbacks.claims import Claim, take
+from hookyard.callbacks.event_row import COLUMNS, event_row
 from hookyard.callbacks.loop import HourlyStop, lineage_reason
+from hookyard.callbacks.match import Listeners
 from hookyard.callbacks.start import Start, queue_runs
 from hookyard.errors import NotFoundError, TemporaryError
+from hookyard.events.model import Event
 from hookyard.ids import BatchId, Ids, RunId, WorkspaceId
 from hookyard.store import schema
-from hookyard.store.database import after_commit, announce
+from hookyard.store.database import OneStatement, after_commit, announce
 from hookyard.store.rows import execute, insert_or_update, insert_rows, mark
 
 Outcome = list[Accepted] | Exception
@@ -36,7 +37,7 @@ class MovedError(TemporaryError):
     """The callbacks have changed since the events were judged: judge them again."""
 
 
-class Gates:
+class Gates(OneStatement[Plan, list[Accepted]]):
     """Decides and stores. Keeps nothing of a try that failed: a transaction may be run again.
 
     Args:
@@ -64,6 +65,27 @@ class Gates:
             self._decide_matches(conn, matched)
         self._store(conn, stored)
         return [refusals.get(id(plan)) or [_answer(one) for one in decisions[id(plan)]] for plan in plans]
+
+    def in_one_statement(self, conn: Connection, plans: Sequence[Plan]) -> list[Outcome] | None:
+        """Store events that nobody wants, unless they are duplicates or anything else has to be decided."""
+        judged: list[tuple[int, Candidate]] = []
+        for plan in plans:
+            judged_by = plan.judged_by
+            if plan.apply is not None or not plan.candidates:
+                return None
+            if plan.limited:
+                limit = plan.live.number("eventCallback.maxBacklog")
+                if not self._backlog.has_room(judged_by.workspace_id, limit, plan.candidates[0].event.received_at):
+                    return None
+            for candidate in plan.candidates:
+                listeners = candidate.listeners
+                if candidate.matches or (listeners is not None and self._lacks_set(listeners, candidate.event)):
+                    return None
+                judged.append((judged_by.revision, candidate))
+        if not unwanted.store(conn, judged):
+            return None
+        announce(conn, *[f"events:{name}" for name in {plan.judged_by.workspace_id for plan in plans}])
+        return [[Accepted(one.event.id, verdicts=one.letters) for one in plan.candidates] for plan in plans]
 
     def _refusals(self, conn: Connection, plans: Sequence[Plan]) -> dict[int, Exception]:
         """Which plans cannot go on; those that can have written their own rows."""
@@ -112,15 +134,20 @@ class Gates:
         if not decisions:
             return
         self._store_sets(conn, decisions)
-        insert_rows(conn, schema.events, _EVENT_COLUMNS, [_row(decision) for decision in decisions])
+        rows = [event_row(one.candidate, one.letters, one.details) for one in decisions]
+        insert_rows(conn, schema.events, COLUMNS, rows)
         announce(conn, *[f"events:{name}" for name in {one.candidate.event.workspace_id for one in decisions}])
 
+    def _lacks_set(self, listeners: Listeners, event: Event) -> bool:
+        """Whether this process has not stored the listener set within the hour."""
+        return event.received_at - self._sets.get(listeners.id, 0.0) > _SET_SECONDS
+
     def _store_sets(self, conn: Connection, decisions: Sequence[Decision]) -> None:
-        """The listener sets that this process has not stored within the hour. (Unused ones are pruned after a day.)"""
+        """The listener sets that are lacking. (Unused ones are pruned after a day.)"""
         sets: dict[str, tuple[object, ...]] = {}
         for decision in decisions:
             listeners, event = decision.candidate.listeners, decision.candidate.event
-            if listeners is not None and event.received_at - self._sets.get(listeners.id, 0.0) > _SET_SECONDS:
+            if listeners is not None and self._lacks_set(listeners, event):
                 sets[listeners.id] = (listeners.id, event.workspace_id, listeners.row, event.received_at)
         if not sets:
             return
@@ -243,23 +270,3 @@ _COUNT_DUPLICATE = (
     .where(schema.events.c.id == bindparam("holder"))
     .values(duplicates=schema.events.c.duplicates + 1, last_duplicate_at=bindparam("now"))
 )
-
-_EVENT_COLUMNS = (
-    "id", "workspace_id", "name", "source", "source_id", "operation_id", "occurred_at", "received_at", "variables",
-    "subject", "author_trust", "cause", "replay_of", "listener_set", "verdicts", "details", "duplicates",
-    "traceparent",
-)  # fmt: skip
-
-
-def _row(decision: Decision) -> tuple[Any, ...]:
-    candidate = decision.candidate
-    event = candidate.event
-    subject = None if candidate.event_type is None else candidate.event_type.subject_of(event.variables)
-    listeners = candidate.listeners
-    return (
-        event.id, event.workspace_id, event.name, event.source, event.source_id, event.operation_id, event.occurred_at,
-        event.received_at, candidate.variables, subject, event.author_trust.value,
-        json.dumps(event.cause.as_list()) if event.cause.links else None, candidate.replay_of,
-        None if listeners is None else listeners.id, None if listeners is None else decision.letters,
-        json.dumps(decision.details) if decision.details else None, 0, event.traceparent,
-    )  # fmt: skip

@@ -17,7 +17,7 @@ CONDITION_ERROR = "e"
 DUPLICATE = "d"
 OPERATION = "o"
 LOOP = "l"
-QUOTA = "u"  # never stored: what a run reads as while a quota holds it up, see `as_it_stands`
+QUOTA = "u"  # never stored: what a run reads as while a quota holds it up, see `held_up`
 MERGED = "m"
 QUEUED = "q"
 SKIPPED = "s"  # of a batch: its callback was disabled or deleted before it closed
@@ -54,7 +54,11 @@ def gate(letter: str) -> str | None:
         raise PermanentError(f"an unknown verdict {letter!r}", mend="use the newest hookyard") from None
 
 
+def held_up(run_status: str | None, run_reason: str | None) -> str | None:
+    """Why a quota holds up a run, one sentence; None while none does."""
+    return run_reason if run_status == "queued" and (run_reason or "").startswith(WAITS) else None
+
+
 def as_it_stands(letter: str, run_status: str | None, run_reason: str | None) -> str:
     """The letter, or `QUOTA` while a quota holds up the run that came of it."""
-    held_up = run_status == "queued" and (run_reason or "").startswith(WAITS)
-    return QUOTA if held_up else letter
+    return letter if held_up(run_status, run_reason) is None else QUOTA

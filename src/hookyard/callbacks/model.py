@@ -14,13 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
-from hookyard.callbacks import template
 from hookyard.callbacks.batches import close_batches, lock_workspaces
+from hookyard.callbacks.checks import check_parts
 from hookyard.callbacks.condition import Conditions
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
-from hookyard.events.catalog import COMMON, Catalog
+from hookyard.events.catalog import Catalog
 from hookyard.events.model import Event
 from hookyard.ids import CallbackId, Ids, WorkspaceId
 from hookyard.store import schema
@@ -97,16 +97,7 @@ class Callbacks:
         self, events: Sequence[str], prompt: str, condition: str, concurrency_key: str | None = None
     ) -> list[Problem]:
         """The same for the parts of one that is being written."""
-        catalog = self._catalog()
-        chosen = catalog.select(events)
-        problems = catalog.check(events)
-        problems += template.check(prompt, chosen)
-        problems += await self._conditions.check(condition, chosen)
-        known = {variable.name for variable in COMMON}.union(*(one.readable for one in chosen))
-        if concurrency_key is not None and chosen and concurrency_key not in known:
-            message = f"no chosen event carries {concurrency_key!r}"
-            problems.append(Problem("concurrencyKey", message))
-        return problems
+        return await check_parts(events, prompt, condition, concurrency_key, self._conditions, self._catalog())
 
     async def create(self, workspace_id: WorkspaceId, spec: CallbackSpec, *, author: str) -> Callback:
         """Make a callback.

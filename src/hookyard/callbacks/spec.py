@@ -9,11 +9,22 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
 from hookyard.errors import InvalidError, Problem
+from hookyard.faults import problem_of
+from hookyard.store.json_text import only_json
 
 MAX_CONDITION = 16 * 1024
 """Characters of a condition."""
@@ -21,19 +32,19 @@ MAX_CONDITION = 16 * 1024
 _DAY_MS = 86_400_000
 
 
-def _storable(given: dict[str, Any]) -> dict[str, Any]:
-    """Let only pass what can be written as JSON and read again: Python's own parser takes more."""
+def _one_answer(given: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Say in one sentence what is wrong with an agent; the library says it for each form that one can have."""
     try:
-        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("has half of a character (a lone surrogate); send whole characters") from None
-    except ValueError:
-        raise ValueError("has a number that JSON does not know; send a finite one") from None
-    return given
+        return read(given)
+    except ValidationError as error:
+        said = "is the name of an agent profile, or an object that describes an agent"
+        if isinstance(given, dict):
+            said = error.errors()[-1]["msg"].removeprefix("Value error, ")
+        raise PydanticCustomError("agent", "{said}", {"said": said}) from None
 
 
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
-"""An object with fields that others check, as a request carries it."""
+AgentChoice = Annotated[str | Annotated[dict[str, Any], AfterValidator(only_json)], WrapValidator(_one_answer)]
+"""An agent profile's name, or an agent described inline."""
 
 
 class _Part(BaseModel):
@@ -93,7 +104,7 @@ class CallbackSpec(_Part):
     events: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
     prompt: str
     condition: Annotated[str, Field(max_length=MAX_CONDITION)] = ""
-    agent: str | JsonObject = ""
+    agent: AgentChoice = ""
     timeout_seconds: Annotated[float | None, Field(gt=0, le=86_400, allow_inf_nan=False)] = None
     dedupe: WindowOverride = WindowOverride()
     merge: WindowOverride = WindowOverride()
@@ -113,9 +124,16 @@ class CallbackSpec(_Part):
         try:
             spec = cls.model_validate(given)
         except ValidationError as error:
-            raise InvalidError("this is no callback", problems=tuple(_problems(error))) from None
+            found = error.errors(include_url=False, include_input=False)
+            raise InvalidError("this is no callback", problems=tuple(problem_of(f, f["loc"]) for f in found)) from None
+        name = spec.name.strip()
+        if not name:
+            raise InvalidError("this is no callback", problems=(Problem("name", "is empty; give it a name"),))
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+            plain = Problem("name", "has control characters; write one plain line")
+            raise InvalidError("this is no callback", problems=(plain,))
         return spec.model_copy(
-            update={"events": tuple(dict.fromkeys(spec.events)), "condition": spec.condition.strip()}
+            update={"name": name, "events": tuple(dict.fromkeys(spec.events)), "condition": spec.condition.strip()}
         )
 
     @classmethod
@@ -133,12 +151,3 @@ class CallbackSpec(_Part):
     def dump(self) -> str:
         """For the database: the same callback always gives the same text."""
         return json.dumps(self.as_dict(), sort_keys=True)
-
-
-def _problems(error: ValidationError) -> list[Problem]:
-    problems = []
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
-        field = ".".join(str(part) for part in one["loc"])
-        message = "there is no such field" if one["type"] == "extra_forbidden" else one["msg"]
-        problems.append(Problem(field, message))
-    return problems

@@ -135,6 +135,9 @@ def check(template: str, events: Sequence[EventType], field: str = "prompt") -> 
     """
     if not template.strip():
         return [Problem(field, "the prompt is empty; say what the agent shall do", line=1, column=1)]
+    if (at := template.find("\x00")) >= 0:
+        line, column = template.count("\n", 0, at) + 1, at - template.rfind("\n", 0, at)
+        return [Problem(field, "the prompt has a NUL character; leave it out", line=line, column=column)]
     parts, problems = _parts(template, field)
     if events:
         known = {v.name for v in (*COMMON, *BATCH)}.union(*(e.readable for e in events))

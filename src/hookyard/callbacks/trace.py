@@ -7,11 +7,11 @@ every callback that existed when the event came and is not in its listener set.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from hookyard.callbacks import letters
 from hookyard.ids import BatchId, CallbackId, RunId
@@ -66,68 +66,203 @@ def read_trace(conn: Connection, event: RowMapping) -> list[Verdict]:
         conn: In a read.
         event: A row of `events`.
     """
-    heard: dict[CallbackId, tuple[int, str]] = {}
-    if event["listener_set"] is not None:
-        stored = conn.execute(
-            select(schema.listener_sets.c.listeners).where(schema.listener_sets.c.id == event["listener_set"])
-        ).scalar_one_or_none()
-        listeners = json.loads(stored or "[]")
-        heard = {CallbackId(cb): (v, letter) for (cb, v), letter in zip(listeners, event["verdicts"], strict=False)}
-    details: Mapping[CallbackId, Mapping[str, str]] = json.loads(event["details"] or "{}")
-    batches = _batches(conn, [BatchId(one["batch"]) for one in details.values() if "batch" in one])
-    verdicts = []
-    for row in _versions(conn, event, heard):
-        spec = json.loads(row.spec)
-        callback_id = CallbackId(row.callback_id)
-        if callback_id in heard:
-            letter = heard[callback_id][1]
-            verdicts.append(_heard(callback_id, row.version, spec, letter, details.get(callback_id, {}), batches))
-        else:
-            reason = _not_listening(spec, event["name"])
-            verdicts.append(Verdict(callback_id, row.version, spec["name"], "stopped", "listening", reason))
-    return _with_those_held_up(conn, verdicts)
+    return read_traces(conn, [event])[0]
 
 
-def _with_those_held_up(conn: Connection, verdicts: list[Verdict]) -> list[Verdict]:
-    """The verdicts, with gate and reason where a quota holds up the run."""
-    ids = [one.run_id for one in verdicts if one.run_id is not None]
-    if not ids:
-        return verdicts
-    runs = schema.runs.c
-    query = select(runs.id, runs.reason).where(runs.id.in_(ids), runs.status == "queued", runs.reason.is_not(None))
-    reasons = {row.id: row.reason for row in conn.execute(query) if row.reason.startswith(letters.WAITS)}
+def read_traces(conn: Connection, events: Sequence[RowMapping]) -> list[list[Verdict]]:
+    """The verdicts on each of some events, oldest callback first, in five statements at most, however many events.
+
+    Args:
+        conn: In a read.
+        events: Rows of `events`, all of one workspace; about a page of them, as each is a parameter.
+    """
+    if not events:
+        return []
+    heard = _heard(conn, events)
+    details: list[_Details] = [json.loads(event["details"] or "{}") for event in events]
+    came = _what_came(conn, events, details)
+    verdicts: list[list[Verdict]] = []
+    for event, letter_of, detail_of, then in zip(events, heard, details, _versions(conn, events, heard), strict=True):
+        verdicts.append([])
+        for callback_id in sorted(then):
+            version = then[callback_id]
+            if callback_id in letter_of:
+                letter = letter_of[callback_id][1]
+                verdict = _verdict(callback_id, version, letter, detail_of.get(callback_id, {}), came)
+            else:
+                reason = _not_listening(version.spec, event["name"])
+                verdict = Verdict(
+                    callback_id, version.number, version.spec["name"], "stopped", letters.GATES[0], reason
+                )
+            verdicts[-1].append(verdict)
+    return verdicts
+
+
+_Heard = Mapping[CallbackId, tuple[int, str]]
+"""Version and letter of each callback that heard an event."""
+
+_Details = Mapping[CallbackId, Mapping[str, str]]
+"""What an event's letters cannot say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version of a callback; its times in seconds since the epoch."""
+
+    number: int
+    created_at: float
+    deleted_at: float | None
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What has come of events since: their batches, and for runs that a quota holds up, why."""
+
+    batches: dict[BatchId, RowMapping] = field(default_factory=dict)
+    held_up: dict[RunId, str] = field(default_factory=dict)
+
+    def note(self, run_id: str | None, status: str | None, reason: str | None) -> None:
+        """Look at a run."""
+        if run_id is not None and (why := letters.held_up(status, reason)) is not None:
+            self.held_up[RunId(run_id)] = why
+
+
+def _heard(conn: Connection, events: Sequence[RowMapping]) -> list[_Heard]:
+    """Who heard each event."""
+    table = schema.listener_sets.c
+    wanted = {event["listener_set"] for event in events if event["listener_set"] is not None}
+    sets: dict[str, list[tuple[str, int]]] = {}
+    if wanted:
+        rows = conn.execute(select(table.id, table.listeners).where(table.id.in_(sorted(wanted))))
+        sets = {row.id: json.loads(row.listeners) for row in rows}
     return [
-        replace(one, gate=letters.gate(letters.QUOTA), reason=reasons[one.run_id]) if one.run_id in reasons else one
-        for one in verdicts
+        {
+            CallbackId(name): (version, letter)
+            for (name, version), letter in zip(
+                sets.get(event["listener_set"], ()), event["verdicts"] or "", strict=False
+            )
+        }
+        for event in events
     ]
 
 
-def _versions(conn: Connection, event: RowMapping, heard: Mapping[CallbackId, tuple[int, str]]) -> Sequence[Any]:
-    """The versions that the callbacks of the workspace had when the event came; of listeners, those that heard it."""
-    versions, callbacks = schema.callback_versions, schema.callbacks
-    newest = (
-        select(versions.c.callback_id, func.max(versions.c.version).label("version"))
-        .where(versions.c.workspace_id == event["workspace_id"], versions.c.created_at <= event["received_at"])
-        .group_by(versions.c.callback_id)
+def _what_came(conn: Connection, events: Sequence[RowMapping], details: Sequence[_Details]) -> _Came:
+    """The batches and the runs of the events. Found by the events' ids: those are no more than a page, while each of
+    them may have started a hundred runs."""
+    came = _Came()
+    runs, batches, members = schema.runs.c, schema.batches.c, schema.batch_events.c
+    alone = [event["id"] for event, detail in zip(events, details, strict=True) if _any_has(detail, "run")]
+    if alone:
+        # Most runs have no reason for anything, and need not be looked at.
+        query = select(runs.id, runs.status, runs.reason).where(runs.event_id.in_(alone), runs.reason.is_not(None))
+        for row in conn.execute(query):
+            came.note(row.id, row.status, row.reason)
+    merged = [event["id"] for event, detail in zip(events, details, strict=True) if _any_has(detail, "batch")]
+    if merged:
+        query = (
+            select(
+                batches.id, batches.settled_at, batches.outcome, batches.reason, batches.run_id,
+                runs.status.label("run_status"), runs.reason.label("run_reason"),
+            )
+            .join(schema.batch_events, members.batch_id == batches.id)
+            .join(schema.runs, runs.id == batches.run_id, isouter=True)
+            .where(members.event_id.in_(merged))
+        )  # fmt: skip
+        for batch in conn.execute(query).mappings():
+            came.batches[BatchId(batch["id"])] = batch
+            came.note(batch["run_id"], batch["run_status"], batch["run_reason"])
+    return came
+
+
+def _any_has(details: _Details, key: str) -> bool:
+    return any(key in detail for detail in details.values())
+
+
+def _versions(
+    conn: Connection, events: Sequence[RowMapping], heard: Sequence[_Heard]
+) -> list[dict[CallbackId, _Version]]:
+    """For each event the versions that the callbacks of the workspace had when it came; of listeners, those that heard
+    it."""
+    times = [event["received_at"] for event in events]
+    workspace_id = events[0]["workspace_id"]
+    lived = _versions_between(conn, workspace_id, min(times), max(times))
+    found = [
+        {callback_id: version for callback_id, all_of in lived.items() if (version := _newest(all_of, at)) is not None}
+        for at in times
+    ]
+    # Changed in the same moment, by a clock that is not the other server's, or replayed with callbacks of then.
+    missing = {
+        (callback_id, number)
+        for then, listeners in zip(found, heard, strict=True)
+        for callback_id, (number, _) in listeners.items()
+        if callback_id not in then or then[callback_id].number != number
+    }
+    if missing:
+        others = _versions_of(conn, workspace_id, missing)
+        for then, listeners in zip(found, heard, strict=True):
+            then.update(
+                (callback_id, others[callback_id, number])
+                for callback_id, (number, _) in listeners.items()
+                if (callback_id, number) in others
+            )
+    return found
+
+
+def _versions_between(
+    conn: Connection, workspace_id: str, first: float, last: float
+) -> dict[CallbackId, list[_Version]]:
+    """Every version that was a callback's newest at some moment between two, newest first."""
+    versions, callbacks = schema.callback_versions.c, schema.callbacks.c
+    at_first = (
+        select(versions.callback_id, func.max(versions.version).label("version"))
+        .where(versions.workspace_id == workspace_id, versions.created_at <= first)
+        .group_by(versions.callback_id)
         .subquery()
     )
-    then = conn.execute(
-        select(versions.c.callback_id, versions.c.version, versions.c.spec)
-        .join(newest, and_(versions.c.callback_id == newest.c.callback_id, versions.c.version == newest.c.version))
-        .join(callbacks, callbacks.c.id == versions.c.callback_id)
-        .where(or_(callbacks.c.deleted_at.is_(None), callbacks.c.deleted_at > event["received_at"]))
-    ).all()
-    found = {row.callback_id: row for row in then}
-    missing = [cb for cb, (version, _) in heard.items() if cb not in found or found[cb].version != version]
-    if missing:
-        # Changed in the same moment, by a clock that is not the other server's, or replayed with callbacks of then.
-        rows = conn.execute(
-            select(versions.c.callback_id, versions.c.version, versions.c.spec).where(
-                versions.c.workspace_id == event["workspace_id"], versions.c.callback_id.in_(missing)
-            )
+    query = (
+        select(versions.callback_id, versions.version, versions.created_at, versions.spec, callbacks.deleted_at)
+        .join(schema.callbacks, callbacks.id == versions.callback_id)
+        .join(at_first, at_first.c.callback_id == versions.callback_id, isouter=True)
+        .where(
+            versions.workspace_id == workspace_id,
+            versions.created_at <= last,
+            or_(at_first.c.version.is_(None), versions.version >= at_first.c.version),
+            or_(callbacks.deleted_at.is_(None), callbacks.deleted_at > first),
         )
-        found.update((row.callback_id, row) for row in rows if heard[CallbackId(row.callback_id)][0] == row.version)
-    return [found[name] for name in sorted(found)]
+        .order_by(versions.callback_id, versions.version.desc())
+    )
+    found: dict[CallbackId, list[_Version]] = {}
+    for row in conn.execute(query):
+        found.setdefault(CallbackId(row.callback_id), []).append(
+            _Version(row.version, row.created_at, row.deleted_at, json.loads(row.spec))
+        )
+    return found
+
+
+def _newest(versions: Sequence[_Version], at: float) -> _Version | None:
+    """The one that a callback had at a moment; None when it had none yet, or was deleted."""
+    for one in versions:
+        if one.created_at <= at:
+            return one if one.deleted_at is None or one.deleted_at > at else None
+    return None
+
+
+def _versions_of(
+    conn: Connection, workspace_id: str, wanted: Collection[tuple[CallbackId, int]]
+) -> dict[tuple[CallbackId, int], _Version]:
+    """Versions by callback and number, as far as they are there."""
+    versions = schema.callback_versions.c
+    query = select(versions.callback_id, versions.version, versions.created_at, versions.spec).where(
+        versions.workspace_id == workspace_id,
+        versions.callback_id.in_(sorted({callback_id for callback_id, _ in wanted})),
+        versions.version.in_(sorted({number for _, number in wanted})),
+    )
+    return {
+        (CallbackId(row.callback_id), row.version): _Version(row.version, row.created_at, None, json.loads(row.spec))
+        for row in conn.execute(query)
+        if (row.callback_id, row.version) in wanted
+    }
 
 
 def _not_listening(spec: Mapping[str, Any], event_name: str) -> str:
@@ -136,26 +271,25 @@ def _not_listening(spec: Mapping[str, Any], event_name: str) -> str:
     return "it was disabled" if not spec["enabled"] else "it was changed in the same moment"
 
 
-def _heard(
-    callback_id: CallbackId,
-    version: int,
-    spec: Mapping[str, Any],
-    letter: str,
-    detail: Mapping[str, str],
-    batches: Mapping[BatchId, RowMapping],
+def _verdict(
+    callback_id: CallbackId, version: _Version, letter: str, detail: Mapping[str, str], came: _Came
 ) -> Verdict:
+    """The verdict for a callback that heard the event."""
+    name = version.spec["name"]
     run_id = RunId(detail["run"]) if "run" in detail else None
     batch_id = BatchId(detail["batch"]) if "batch" in detail else None
     reason = _reason(letter, detail)
     if batch_id is not None:
-        batch = batches.get(batch_id)
+        batch = came.batches.get(batch_id)
         if batch is None or batch["settled_at"] is None:
-            return Verdict(callback_id, version, spec["name"], "merged", batch_id=batch_id)
+            return Verdict(callback_id, version.number, name, "merged", batch_id=batch_id)
         letter, run_id = batch["outcome"], None if batch["run_id"] is None else RunId(batch["run_id"])
         reason = _reason(letter, {} if batch["reason"] is None else {"reason": batch["reason"]})
     gate = letters.gate(letter)
     outcome = "run" if gate is None else "stopped"
-    return Verdict(callback_id, version, spec["name"], outcome, gate, reason, run_id, batch_id)
+    if run_id is not None and run_id in came.held_up:
+        gate, reason = letters.gate(letters.QUOTA), came.held_up[run_id]
+    return Verdict(callback_id, version.number, name, outcome, gate, reason, run_id, batch_id)
 
 
 def _reason(letter: str, detail: Mapping[str, str]) -> str | None:
@@ -170,15 +304,3 @@ def _reason(letter: str, detail: Mapping[str, str]) -> str | None:
         letters.DUPLICATE: f"it repeats {other}",
         letters.OPERATION: f"{other} of the same operation has started it",
     }.get(letter)
-
-
-def _batches(conn: Connection, ids: Sequence[BatchId]) -> dict[BatchId, RowMapping]:
-    if not ids:
-        return {}
-    table = schema.batches
-    rows = conn.execute(
-        select(table.c.id, table.c.settled_at, table.c.outcome, table.c.reason, table.c.run_id).where(
-            table.c.id.in_(ids)
-        )
-    ).mappings()
-    return {BatchId(row["id"]): row for row in rows}

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from hookyard.callbacks.files import CallbackFile, read_file, run_case, write_file
+from hookyard.callbacks.files import CallbackFile, check_file, read_file, run_case, write_file
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.cli.server import Server, json_option, workspace_option
 from hookyard.cli.terminal import counted
 from hookyard.errors import HookyardError, InvalidError, PermanentError, Problem
+from hookyard.events.catalog import BUILT_IN, RESERVED, EventType, declare
 
 _ALL = 100_000
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,7 +35,8 @@ def export(output: Path | None, workspace: str | None) -> None:
     """Write the callbacks of a workspace as YAML."""
     server = Server.from_environment()
     there = _there(server, server.workspace(workspace))
-    text = write_file([spec for _, spec in there.values()])
+    specs = [spec for _, spec in there.values()]
+    text = write_file(specs, _declared(server, {name for spec in specs for name in spec.events}))
     if output is None:
         print(text, end="")
     else:
@@ -98,13 +100,18 @@ def diff(file: Path, workspace: str | None) -> None:
 @click.argument("file", type=_FILE)
 @json_option
 def test(file: Path, as_json: bool) -> None:
-    """Run the tests of a file: events with expected verdicts and prompts. Exits 1 when one fails."""
+    """Run the tests of a file: events with expected verdicts and prompts. Exits 1 when one fails, or when a callback
+    could not be saved."""
     content = _read(file)
     if not content.tests:
         raise PermanentError(
             "there are no tests", where=str(file), mend="add `tests:` with events and what they expect"
         )
-    failures = asyncio.run(_run(content))
+    try:
+        failures = asyncio.run(_run(content))
+    except InvalidError as error:
+        error.where = str(file)
+        raise
     if as_json:
         print(json.dumps({"tests": len(content.tests), "failures": failures}))
     else:
@@ -119,14 +126,16 @@ def test(file: Path, as_json: bool) -> None:
 async def _run(content: CallbackFile) -> dict[int, list[str]]:
     from hookyard.callbacks.condition import Conditions
     from hookyard.clock import SystemClock
-    from hookyard.events.catalog import Catalog
 
     conditions = Conditions(SystemClock())
     failures = {}
     try:
+        mistakes = [found for found in await check_file(content, conditions) if found.severity == "error"]
+        if mistakes:
+            raise InvalidError("the file has mistakes", problems=tuple(mistakes))
         for number, case in enumerate(content.tests):
             try:
-                wrong = await run_case(content, case, conditions, Catalog())
+                wrong = await run_case(content, case, conditions)
             except HookyardError as error:
                 places = [f"{p.field}: {p.message}" if p.field else p.message for p in getattr(error, "problems", ())]
                 wrong = ["; ".join(places) or str(error)]
@@ -162,6 +171,21 @@ def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]
             )
         there[spec.name] = (shown["id"], spec)
     return there
+
+
+def _declared(server: Server, names: set[str]) -> list[EventType]:
+    """Those of some event types that administrators have declared."""
+    if names <= {one.name for one in BUILT_IN}:
+        return []
+    return [
+        declare(
+            one["name"],
+            [(v["name"], v["type"], v["example"]) for v in one["variables"] if v["name"] not in RESERVED],
+            description=one["description"]["en"],
+        )
+        for one in server.ask("GET", "/event-types")["items"]
+        if one["declared"] and one["name"] in names
+    ]
 
 
 def _check(server: Server, path: str, wanted: Sequence[CallbackSpec]) -> None:

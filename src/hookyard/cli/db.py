@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hookyard.cli.data_folder import data_option
 from hookyard.errors import NotFoundError
 from hookyard.settings import Settings
 
 if TYPE_CHECKING:
     from hookyard.store.database import Database
-
-_data = click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
-)
 
 
 @click.group(short_help="Migrations, retention, a consistent copy")
@@ -29,7 +26,7 @@ def db() -> None:
 
 
 @db.command(short_help="Bring the tables to this version.")
-@_data
+@data_option
 def upgrade(data: Path | None) -> None:
     """Bring the database to this version of hookyard; servers do it themselves when they start."""
     from hookyard.store import migrations
@@ -44,7 +41,7 @@ def upgrade(data: Path | None) -> None:
 
 
 @db.command(short_help="Delete what is kept no longer.")
-@_data
+@data_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(data: Path | None, as_json: bool) -> None:
     """Delete what is kept no longer, by the settings `retention.*`; servers do it every hour."""
@@ -59,7 +56,7 @@ def prune(data: Path | None, as_json: bool) -> None:
 
 @db.command(short_help="Write a consistent copy of SQLite.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@_data
+@data_option
 def backup(file: Path, data: Path | None) -> None:
     """Write a consistent copy of a SQLite database to FILE, also while a server runs."""
     from hookyard.store.retention import backup as copy

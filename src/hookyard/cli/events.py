@@ -47,7 +47,13 @@ def send(
     given = {"id": event_id, "operationid" if "specversion" in event else "operationId": operation_id}
     event.update((key, value) for key, value in given.items() if value is not None)
     server = Server.from_environment()
-    answer = server.ask("POST", f"{server.workspace(workspace)}/events", event)
+    try:
+        answer = server.ask("POST", f"{server.workspace(workspace)}/events", event)
+    except InvalidError as error:
+        texts = [p.field for p in error.problems if p.message == "must be a number, but a string was sent"]
+        if name is not None and texts:
+            error.mend = f"write {' '.join(f'{field}:=…' for field in texts)}: a value after = is a text, after := JSON"
+        raise
     if as_json:
         print(json.dumps(answer))
     elif "duplicateOf" in answer:
@@ -103,15 +109,15 @@ def _variable(text: str) -> tuple[str, Any]:
         return name, value
     try:
         return name[:-1], json.loads(value)
-    except ValueError:
-        raise click.UsageError(f"{value!r} after := is no JSON") from None
+    except (ValueError, RecursionError):
+        raise click.UsageError(f"{value[:200]!r} after := is no JSON") from None
 
 
 def _read(source: Any) -> dict[str, Any]:
     where = getattr(source, "name", "--file")
     try:
         event = json.loads(source.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError(f"no JSON: {error}", where=where, mend="give a file with one event") from None
     if not isinstance(event, dict):
         raise InvalidError("no event", where=where, mend="give a file with one JSON object")

@@ -39,7 +39,7 @@ def hooks() -> None:
 
 _project = click.option(
     "--project",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     show_default="the current folder",
     help="Folder of the project.",

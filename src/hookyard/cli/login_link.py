@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
+from hookyard.cli.data_folder import data_option
 from hookyard.settings import Settings
 
 
 @click.command("login-link", short_help="Print a new one-time login link")
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
-)
+@data_option
 @click.option("--login", metavar="NAME", help="Whose; the first administrator's unless given.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the server, when it is not the usual one.")
 def login_link(data: Path | None, login: str | None, port: int | None) -> None:

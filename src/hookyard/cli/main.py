@@ -6,6 +6,7 @@ commands cost next to nothing. Exit codes: 0 done, 1 failed, 2 wrong usage. An e
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -102,7 +103,8 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("HOOKYARD_DEBUG"):
             raise
-        print(line_of_fault(error), file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        print("hookyard: the disk is full (free some space)" if full else line_of_fault(error), file=sys.stderr)
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 

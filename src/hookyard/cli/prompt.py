@@ -19,6 +19,7 @@ import click
 from hookyard.agents.base import AgentResult, Assignment, Parts, Usage
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.profiles import Profile, make_agent
+from hookyard.bridge.dialects import agent_files
 from hookyard.cli.terminal import safe
 from hookyard.hooks.decision import Decision
 from hookyard.hooks.delivery import to_stderr
@@ -51,10 +52,10 @@ def prompt(text: str, model: str | None = None, cwd: str | None = None) -> int:
         AgentError: It could not be done.
         click.UsageError: Nothing was asked, or there is no such folder.
     """
-    folder = Path(cwd or ".").resolve()
+    folder = Path("." if cwd is None else cwd).resolve()
     if not text.strip():
         raise click.UsageError("the prompt is empty")
-    if not folder.is_dir():
+    if cwd == "" or not folder.is_dir():  # a script's empty variable is not the current folder
         raise click.BadParameter(f"there is no folder {str(cwd)!r}", param_hint="--cwd")
     ask = sys.stdin.isatty() and sys.stderr.isatty()
     try:
@@ -81,7 +82,8 @@ async def _run(prompt: str, model: str | None, folder: Path, *, ask: bool) -> Ag
     parts = Parts(default_model=model or settings.model, permission=Asking() if ask else None)
     agent = make_agent(Profile(kind="built-in"), parts)
     lines = HookLines()
-    async with Hooks.load(folder, warn=lines) as hooks:
+    kept = agent_files(os.environ)
+    async with Hooks.load(folder, warn=lines, agent_files=kept) as hooks:
         lines.begin(hooks.loaded_line())
         return await agent.run(assignment, hooks, Shown(sys.stderr.isatty()), None)
 

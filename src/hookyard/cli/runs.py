@@ -21,7 +21,9 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many, newest first."
+)
 @workspace_option
 @json_option
 def list_runs(status: str | None, limit: int, workspace: str | None, as_json: bool) -> None:
@@ -42,7 +44,7 @@ def list_runs(status: str | None, limit: int, workspace: str | None, as_json: bo
 @workspace_option
 @json_option
 def show(run_id: str, workspace: str | None, as_json: bool) -> None:
-    """Show one run: prompt, messages, tool calls, webhook decisions, usage."""
+    """Show one run: prompt, messages, tool calls, webhook decisions, notes, usage."""
     server = Server.from_environment()
     run = server.ask("GET", f"{server.workspace(workspace)}/runs/{quote(run_id, safe='')}")
     if as_json:
@@ -60,6 +62,10 @@ def show(run_id: str, workspace: str | None, as_json: bool) -> None:
         terminal.show(f"tool {call.get('name')} {call.get('args', '')}")
     for decision in run.get("decisions", ()):
         terminal.show(f"webhook {json.dumps(decision, ensure_ascii=False)}")
+    for note in run.get("notes", ()):
+        if note["text"] != run.get("answer"):  # a dry run's only note is its answer
+            terminal.show(f"note {note['text']}")
+    _show_usage(run["usage"])
     if run.get("answer"):
         terminal.show(f"\n{run['answer']}")
     if run.get("error"):
@@ -88,6 +94,14 @@ def _act(what: str, run_id: str, workspace: str | None, as_json: bool) -> None:
     server = Server.from_environment()
     run = server.ask("POST", f"{server.workspace(workspace)}/runs/{quote(run_id, safe='')}/{what}")
     print(json.dumps(run, ensure_ascii=False) if as_json else f"{run['id']}  {run['status']}")
+
+
+def _show_usage(usage: dict[str, Any]) -> None:
+    if not any(usage.values()):
+        return
+    cost = "" if usage["costUsd"] is None else f", {usage['costUsd']:.4f} USD"
+    tokens = f"{usage['inputTokens']} tokens in, {usage['outputTokens']} out"
+    terminal.show(f"usage: {tokens}, {terminal.counted(usage['toolCalls'], 'tool call')}{cost}")
 
 
 def _callback(run: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ import click
 
 from hookyard.cli import logs
 from hookyard.cli.address import login_url
+from hookyard.cli.data_folder import data_option
 from hookyard.errors import InvalidError, PermanentError
 from hookyard.settings import Settings
 
@@ -34,9 +35,7 @@ _BACKLOG = 2048
 @click.command(short_help="Run the server")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 unless HOOKYARD_HOST says otherwise.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 8484, and 0 for any free one.")
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
-)
+@data_option
 @click.option("--no-worker", is_flag=True, help="Take events and serve pages, but leave the runs to `hookyard worker`.")
 def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""

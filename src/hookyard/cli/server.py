@@ -69,9 +69,8 @@ class Server:
         """One request under /api/v1; the answer's JSON, None when it has none.
 
         Raises:
-            HookyardError: The server refused, or cannot be reached.
+            HookyardError: The server refused, cannot be reached, or is another program's.
         """
-        import urllib.error
         import urllib.request
 
         given = {name: value for name, value in (query or {}).items() if value is not None}
@@ -86,17 +85,20 @@ class Server:
             request = None
         if request is None or request.type not in ("http", "https") or not request.host:
             raise InvalidError("is no http:// or https:// URL", where="HOOKYARD_URL", mend=f"give one as {DEFAULT_URL}")
+        if "@" in request.host:
+            raise InvalidError(
+                "a URL with a name or password in it is not used",
+                where="HOOKYARD_URL",
+                mend=f"give one as {DEFAULT_URL}",
+            )
+        text = _answer(request, self.url)
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            raise _refusal(error.code, error.read(), self.url) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise TemporaryError(
-                f"cannot be reached: {reason}", where=self.url, mend="start `hookyard serve`, or set HOOKYARD_URL"
-            ) from None
-        return json.loads(text) if text else None
+            answer = json.loads(text) if text else None
+        except (ValueError, RecursionError):
+            answer = text
+        if answer is not None and not isinstance(answer, dict):
+            raise _foreign("its answer is no JSON object", self.url)
+        return answer
 
     def workspace(self, given: str | None) -> str:
         """Path of the workspace that a command means.
@@ -106,7 +108,7 @@ class Server:
         """
         named = given or os.environ.get("HOOKYARD_WORKSPACE")
         if named is None:
-            seen = self.ask("GET", "/workspaces", query={"limit": 2})["items"]
+            seen = self._list("/workspaces", {"limit": 2})["items"]
             if len(seen) != 1:
                 raise InvalidError(
                     f"the token sees {'several workspaces' if seen else 'no workspace'}", mend="name one with -w"
@@ -118,12 +120,58 @@ class Server:
         """Items of a list, page after page, at most `limit`."""
         cursor: str | None = None
         while limit > 0:
-            page = self.ask("GET", path, query={**(query or {}), "limit": min(limit, 200), "cursor": cursor})
+            page = self._list(path, {**(query or {}), "limit": min(limit, 200), "cursor": cursor})
             yield from page["items"]
             limit -= len(page["items"])
             cursor = page["nextCursor"]
             if cursor is None:
                 return
+
+    def _list(self, path: str, query: Mapping[str, str | int | None]) -> dict[str, Any]:
+        page = self.ask("GET", path, query=query)
+        if page is None or not {"items", "nextCursor"} <= page.keys():
+            raise _foreign("its answer is no list of hookyard's", self.url)
+        return dict(page)
+
+
+def _answer(request: Any, url: str) -> bytes:
+    """The body of a good answer. A redirect is never followed: it would take the token to wherever it points."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    class Unfollowed(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_args: object) -> None:
+            return None
+
+    try:
+        with urllib.request.build_opener(Unfollowed).open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            body: bytes = answer.read()
+            return body
+    except urllib.error.HTTPError as error:
+        if 300 <= error.code < 400:
+            target = error.headers.get("location", "elsewhere")[:200]
+            raise PermanentError(
+                f"it sends on to {target}", where=url, mend="set HOOKYARD_URL to where the server is"
+            ) from None
+        try:
+            said = error.read()
+        except (OSError, http.client.HTTPException):
+            said = b""
+        raise _refusal(error.code, said, url) from None
+    except http.client.IncompleteRead:
+        raise TemporaryError("its answer broke off", where=url, mend="try again") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise TemporaryError(
+            f"cannot be reached: {reason}", where=url, mend="start `hookyard serve`, or set HOOKYARD_URL"
+        ) from None
+    except http.client.HTTPException:
+        raise _foreign("it does not speak HTTP", url) from None
+
+
+def _foreign(what: str, url: str) -> PermanentError:
+    return PermanentError(what, where=url, mend="set HOOKYARD_URL to a server of hookyard")
 
 
 def _refusal(status: int, body: bytes, url: str) -> HookyardError:
@@ -132,7 +180,7 @@ def _refusal(status: int, body: bytes, url: str) -> HookyardError:
     except ValueError:
         document = None
     if not isinstance(document, dict) or "detail" not in document:
-        return PermanentError(f"it answered {status}", where=url, mend="set HOOKYARD_URL to a server of hookyard")
+        return _foreign(f"it answered {status}", url)
     what, where, mend = document["detail"], document.get("where"), document.get("mend")
     problems = tuple(
         Problem(one.get("field", ""), one.get("message", ""), line=one.get("line"), column=one.get("column"))

@@ -13,14 +13,13 @@ from pathlib import Path
 import click
 
 from hookyard.cli import logs
+from hookyard.cli.data_folder import data_option
 from hookyard.cli.db import existing
 from hookyard.settings import Settings
 
 
 @click.command(short_help="Run a further worker on the same database")
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data folder; ~/.hookyard."
-)
+@data_option
 def worker(data: Path | None) -> None:
     """Execute runs until told to stop (Ctrl-C or SIGTERM). What is not done by then starts again elsewhere."""
     settings = Settings.load(data=data)

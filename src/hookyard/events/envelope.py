@@ -362,7 +362,7 @@ def _number(value: object) -> int | float | None:
 def _attribute(value: object) -> str | None:
     """What is wrong with an id, a source or an operationId."""
     if type(value) is not str:
-        return f"is a text, not {_kind(value)}"
+        return f"must be a string, but {_kind(value)} was sent"
     if not value:
         return "is empty; leave it out or give it"
     if len(value) > MAX_ATTRIBUTE:
@@ -391,7 +391,7 @@ def _variable(data: Mapping[str, object], name: str, kind: VariableType) -> str 
         return f"is missing; it is a {kind}"
     value = data[name]
     if not kind.holds(value):
-        return f"is a {kind}, not {_kind(value)}"
+        return f"must be a {kind}, but {_kind(value)} was sent"
     if isinstance(value, str) and "\x00" in value:
         return "has a NUL character; leave it out"
     if kind is VariableType.NUMBER and _number(value) is None:
@@ -408,7 +408,7 @@ def _unknown_variable(name: str, spec: EventType) -> str:
 def _unknown_name(name: object, catalog: Catalog) -> str:
     if isinstance(name, str):
         return unknown_event(name, catalog)
-    return "is missing; name the event" if name is None else f"is a text, not {_kind(name)}"
+    return "is missing; name the event" if name is None else f"must be a string, but {_kind(name)} was sent"
 
 
 def _kind(value: object) -> str:

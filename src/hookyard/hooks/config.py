@@ -18,7 +18,7 @@ from hookyard.hooks.entry import Checked, ConfigProblem, Entry, check
 from hookyard.hooks.entry_keys import KEYS
 from hookyard.hooks.files import Acting, FileState, Role, Source, acting
 from hookyard.hooks.points import Point
-from hookyard.hooks.protect import Protection
+from hookyard.hooks.protect import AgentFiles, Protection
 from hookyard.hooks.remembered import Remembered
 from hookyard.hooks.toml_lines import table_lines
 from hookyard.hooks.trust import Trust
@@ -81,6 +81,8 @@ class Sources:
         trust: The project files that may act; None where there are no project files.
         entries: Webhooks kept for a workspace, as parsed entries.
         entries_place: What to call those in messages, such as `workspace ws_…`.
+        agent_files: What decides which hooks other agents run; kept from a governed agent as the files are.
+        project: The project's folder, None where there is none.
     """
 
     files: tuple[Source, ...]
@@ -89,14 +91,21 @@ class Sources:
     trust: Trust | None = None
     entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     entries_place: str = "workspace"
+    agent_files: AgentFiles = field(default_factory=AgentFiles)
+    project: Path | None = None
 
     @property
     def protection(self) -> Protection | None:
         """What a governed agent must not write to; None when the user lets it."""
         if self.environ.get("HOOKYARD_ALLOW_HOOK_EDITS") == "1":
             return None
-        folders = [self.remembered.folder, *([self.trust.folder] if self.trust else [])]
-        return Protection(tuple(source.path for source in self.files), tuple(folders), Path(os.path.expanduser("~")))  # noqa: PTH111 - never raises
+        return Protection(
+            tuple(source.path for source in self.files),
+            (self.remembered.folder, *([self.trust.folder] if self.trust else ())),
+            Path(os.path.expanduser("~")),  # noqa: PTH111 - never raises
+            self.agent_files,
+            self.project,
+        )
 
     @property
     def watched(self) -> list[Path]:

@@ -26,6 +26,7 @@ from hookyard.hooks.formats.base import one_line
 from hookyard.hooks.guard import Guard, Network
 from hookyard.hooks.payload import Occasion, as_json
 from hookyard.hooks.points import POINTS, Point
+from hookyard.hooks.protect import AgentFiles
 from hookyard.hooks.proxies import Proxies
 from hookyard.hooks.record import Delivery, DeliveryLog
 from hookyard.hooks.remembered import Remembered
@@ -86,6 +87,7 @@ class Hooks:
         warn: Callable[[str], None] = to_stderr,
         clock: Clock | None = None,
         log: DeliveryLog | None = None,
+        agent_files: AgentFiles | None = None,
     ) -> Hooks:
         """The webhooks of this user, and those that a trusted project adds.
 
@@ -97,6 +99,8 @@ class Hooks:
             clock: Dates and measures; the machine's own when None.
             log: Keeps the deliveries that were waited for; the home's outbox file when None, where
                 `hookyard hooks deliveries` finds them.
+            agent_files: Other agents' settings, which a governed agent may not write to either:
+                `hookyard.bridge.dialects.agent_files`; none when None.
 
         Returns:
             Hooks that work even when a file has faults; see `configuration.problems`.
@@ -110,6 +114,8 @@ class Hooks:
             environ=env,
             remembered=Remembered(own / "state" / "hooks"),
             trust=Trust(own),
+            agent_files=agent_files or AgentFiles(),
+            project=folder,
         )
         bundle = env.get("HOOKYARD_CA_BUNDLE")
         egress = Egress(

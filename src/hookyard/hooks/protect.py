@@ -6,24 +6,45 @@ the same user can always find a way that no look at its arguments finds.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+from hookyard.hooks import shell
 
 _READERS = re.compile(
     r"(read|view|list|search|find|grep|glob|ls|cat|get|fetch|open)(_|$)|^(Read|Grep|Glob|LS|View)", re.IGNORECASE
 )
-_READING_COMMANDS = {"cat", "less", "more", "head", "tail", "grep", "rg", "ls", "stat", "wc", "file", "diff"}
-_SHELL_SYNTAX = re.compile(r"[<>|&;`$()\n]")
 _TRUST = re.compile(r"\bhookyard\b.{0,80}\bhooks\b.{0,80}\btrust\b", re.DOTALL)
 _UNHOOK = re.compile(r"\bhookyard\b.{0,80}\bbridge\b.{0,80}\buninstall\b", re.DOTALL)
-_COMMAND_KEYS = {"command", "cmd", "script", "code", "argv", "args", "input"}
+_COMMAND_KEYS = {"command", "cmd", "script", "code", "argv", "args", "input", "patch"}
+_LONGEST_PATH = 4096
+_MOST_WAYS = 64
+_MOST_BASES = 4
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
+class AgentFiles:
+    """What decides which hooks the agents of a machine run: files, and folders with everything in them.
+
+    Which these are is known to the bridge's dialects; nothing here knows an agent.
+
+    Attributes:
+        user: The user's own, absolute.
+        project: A project's, relative to its folder.
+    """
+
+    user: tuple[Path, ...] = ()
+    project: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class Protection:
     """The files that govern an agent.
 
@@ -31,11 +52,16 @@ class Protection:
         files: Hook files, whether they exist or not, absolute.
         folders: Folders in which everything belongs to hookyard.
         home: What `~` stands for.
+        agents: What decides which hooks other agents run.
+        project: The folder of the project, whose files of `agents` count; those of the folder where the agent works and
+            of the folders above it count in any case.
     """
 
     files: tuple[Path, ...]
     folders: tuple[Path, ...] = ()
     home: Path = Path("/")
+    agents: AgentFiles = AgentFiles()
+    project: Path | None = None
 
     def refusal(self, tool_name: str | None, tool_args: str, working_dir: str | None) -> str | None:
         """Why a tool call must not run, None when it may.
@@ -46,7 +72,7 @@ class Protection:
             working_dir: What its relative paths are relative to.
         """
         # Nearly every call ends here: nothing in it looks like one of our files, nor could by way of an escape.
-        if "hook" not in tool_args and "outbox.db" not in tool_args and "\\u00" not in tool_args:
+        if not self._may_name(tool_args) and "\\u00" not in tool_args:
             return None
         if tool_name is not None and _READERS.search(tool_name):
             return None
@@ -54,46 +80,113 @@ class Protection:
             arguments = json.loads(tool_args)
         except (ValueError, RecursionError):
             arguments = tool_args
-        base = Path(working_dir or os.sep)
+        look = _Look(self, Path(os.path.normpath(working_dir or os.sep)))
         for key, text in _texts(arguments, "command"):
             if key in _COMMAND_KEYS:
-                found = self._in_command(text, base)
-                if found:
-                    return found
-            elif len(text) < 4096 and self._covers(self._absolute(text, base)):
-                return f"{text} governs this agent; a person has to change it"
+                found = self._in_command(text, look)
+            else:
+                found = look.why(text) if len(text) < _LONGEST_PATH else None
+            if found:
+                return found
         return None
 
-    def _in_command(self, command: str, base: Path) -> str | None:
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """One of these is in every path that is to be kept, or that would take one along when it is removed."""
+        agents = {
+            name for place in (*self.agents.user, *self.agents.project) for name in (place.name, place.parent.name)
+        }
+        return frozenset({"hook", "outbox.db"} | {name for name in agents if len(name) > 3 and "hook" not in name})
+
+    def _may_name(self, text: str) -> bool:
+        return any(name in text for name in self._names)
+
+    def _in_command(self, command: str, look: _Look) -> str | None:
         if _TRUST.search(command):
             return "only a person may trust a project's webhooks"
         if _UNHOOK.search(command):
             return "only a person may take the hooks out of an agent"
-        words = re.split(r"[\s'\"=<>|&;`()]+", command)
-        named = next((word for word in words if "hook" in word and self._covers(self._absolute(word, base))), None)
-        if named is None:
-            return None
-        if words[0] in _READING_COMMANDS and not _SHELL_SYNTAX.search(command):
-            return None
-        return f"{named} governs this agent; a person has to change it"
+        words = shell.words(command)
+        ways = shell.goes_to(words)
+        for way in ways[:_MOST_WAYS]:
+            look.go(way)
+        removes = shell.removes(words)
+        for word in dict.fromkeys(words):
+            if self._may_name(word) and len(word) < _LONGEST_PATH:
+                found = look.why(word, removes=removes and word not in ways)
+                if found:
+                    return None if shell.only_reads(command) else found
+        return None
+
+
+class _Look:
+    """A look at the paths of one tool call."""
+
+    def __init__(self, protection: Protection, working_dir: Path) -> None:
+        self._given = protection
+        self._work = working_dir
+        self._bases = [working_dir]
+
+    def go(self, folder: str) -> None:
+        """A command goes there, so its paths may be relative to that."""
+        self._bases = [self._work, *self._bases[1:][1 - _MOST_BASES :], self._absolute(folder, self._bases[-1])]
+
+    def why(self, text: str, *, removes: bool = False) -> str | None:
+        """Why a path must not be written to; None when it may.
+
+        Args:
+            text: The path as it was given.
+            removes: A folder may be taken away with everything in it.
+        """
+        for base in self._bases:
+            path = self._absolute(text, base)
+            if self._covers(path, self._own, removes=removes):
+                return f"{text} governs this agent; a person has to change it"
+            if self._covers(path, self._of_agents, removes=removes):
+                return f"{text} decides which hooks an agent runs; a person has to change it"
+        return None
 
     def _absolute(self, text: str, base: Path) -> Path:
         for home in ("~/", "$HOME/", "${HOME}/"):
             if text.startswith(home):
-                return self.home / text.removeprefix(home)
+                return self._given.home / text.removeprefix(home)
         return base / os.path.expandvars(text)
 
-    def _covers(self, path: Path) -> bool:
-        """Whether a path is one of ours, also by way of `..` or a link."""
+    @cached_property
+    def _own(self) -> set[Path]:
+        files, folders = self._given.files, self._given.folders
+        return {*files, *(Path(os.path.realpath(file)) for file in files), *folders}
+
+    @cached_property
+    def _of_agents(self) -> set[Path]:
+        """What decides which hooks agents run that are started where this one works, or above."""
+        agents, project = self._given.agents, self._given.project
+        near = [folder / place for folder in {project or self._work, self._work} for place in agents.project]
+        linked = [Path(os.path.realpath(place)) for place in (*agents.user, *near)]
+        above = [folder / place for folder in self._work.parents for place in agents.project]
+        return {*agents.user, *near, *linked, *above}
+
+    def _covers(self, path: Path, kept: set[Path], *, removes: bool) -> bool:
+        """Whether a path is one that is kept, or in one, also by way of `..`, a link or a pattern of the shell."""
         try:
-            forms = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}
+            plain, real = Path(os.path.normpath(path)), Path(os.path.realpath(path))
+            if any(form in kept or not kept.isdisjoint(form.parents) for form in (plain, real)):
+                return True
+            if _GLOB.search(plain.name):
+                return any(place.parent == plain.parent and _matches(place.name, plain.name) for place in kept)
+            # Whoever takes away something of the folder that he works in names that folder often.
+            return (
+                removes
+                and not self._work.is_relative_to(plain)
+                and any(place.is_relative_to(plain) and os.path.lexists(place) for place in kept)
+            )
         except (OSError, ValueError):
             return False
-        ours = {*self.files, *(Path(os.path.realpath(file)) for file in self.files)}
-        return any(
-            form in ours or any(form.is_relative_to(folder) or folder == form for folder in self.folders)
-            for form in forms
-        )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """As in a shell: a pattern that does not begin with a dot leaves out what does."""
+    return fnmatch.fnmatchcase(name, pattern) and name.startswith(".") <= pattern.startswith(".")
 
 
 def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Rules that read what agents say and do, and answer as a webhook receiver: behind `hookyard hooks listen --rules`.
 
 `secrets` finds API keys, private keys and passwords with the detectors of detect-secrets
-(https://github.com/Yelp/detect-secrets), without its entropy guesses and without its network checks, plus a few tokens
-of model providers that it does not know. A rule never shows what it found.
+(https://github.com/Yelp/detect-secrets), without its entropy guesses and without its network checks, plus what it does
+not know: `secret_shapes`. A rule never shows what it found.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+import re2  # type: ignore[import-untyped]
+
 from hookyard.errors import InvalidError
 from hookyard.hooks.decision import Result
 from hookyard.hooks.points import POINTS, Modifies, PointSpec
 from hookyard.hooks.redact import Hidden, Span, rewrite
+from hookyard.hooks.secret_shapes import SHAPES
 
 _LONGEST_LINE = 8000
 _OVERLAP = 500
@@ -125,13 +128,13 @@ def judge(body: Mapping[str, Any], rules: Iterable[Rule], action: Action) -> Rul
 
 def secrets_rule() -> Rule:
     """The rule `secrets`. Loading the detectors takes a third of a second."""
-    detectors = _detectors()
+    detectors, shapes = _detectors(), _shapes()
 
     def rule(text: str) -> list[Found]:
         if len(text) > _MOST_CHARACTERS:
             return [Found(0, len(text), "a text too long to be read")]
-        found = [Found(match.start(), match.end(), "Private Key") for match in _KEY_BLOCK.finditer(text)]
-        return found + [one for start, line in _lines(text) for one in _in_line(line, start, detectors)]
+        found = [*_private_keys(text), *_in_text(text, 0, shapes)]
+        return found + [one for start, line in _lines(text) for one in _in_text(line, start, detectors)]
 
     return rule
 
@@ -142,50 +145,27 @@ RULES: dict[str, Callable[[], Rule]] = {"secrets": secrets_rule}
 
 @dataclass(frozen=True, slots=True)
 class _Detector:
-    """One expression: what it finds, and which groups hold the secret (the last that matched; 0 = all of it)."""
+    """One expression: what it finds, and which groups hold the secret (the first that matched; none = all of it)."""
 
     kind: str
-    expression: re.Pattern[str]
+    expression: Any  # a pattern of re or of re2
     groups: tuple[int, ...]
     is_named: bool = False
     """A name or a place says that it is one, not its own shape: placeholders and code are left out."""
+    is_weak: bool = False
+    """The name or place says little: what holds no digit is left out too."""
 
 
-_OWN = {
-    "Anthropic API Key": r"sk-ant-[A-Za-z0-9_-]{20,}",
-    "OpenAI Token": r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}",
-    "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
-    "GitHub Token": r"github_pat_[A-Za-z0-9_]{22,}",
-    "Slack Token": r"\bxapp-\d-[A-Za-z0-9]+-\d+-[a-f0-9]{32,}",
-    "Hugging Face Token": r"\bhf_[A-Za-z0-9]{30,}",
-    "Groq API Key": r"\bgsk_[A-Za-z0-9]{40,}",
-    "xAI API Key": r"\bxai-[A-Za-z0-9]{40,}",
-    # DeepSeek, DashScope, Moonshot, SiliconFlow, OpenRouter and others write theirs alike.
-    "API key of a model provider": r"\bsk-(?:or-v1-)?[A-Za-z0-9]{32,}",
-    "AccessKey of Alibaba Cloud": r"\bLTAI[A-Za-z0-9]{12,26}\b",
-    "SecretId of Tencent Cloud": r"\bAKID[A-Za-z0-9]{32}\b",
-    "DigitalOcean Token": r"\bdo[opr]_v1_[a-f0-9]{64}",
-    "HashiCorp Vault Token": r"\bhv[bs]\.[A-Za-z0-9_-]{24,}",
-    "NPM Token": r"\bnpm_[A-Za-z0-9]{36}\b",
-    "age Secret Key": r"\bAGE-SECRET-KEY-1[A-Z0-9]{58}",
-    "Webhook Secret": r"\bwhsec_[A-Za-z0-9+/=]{24,}",
-    "hookyard Token": r"\bhky_[A-Za-z0-9_-]{20,}",
-}
-# What is secret is the first group.
-_OWN_IN_PLACES = {
-    "Address of a chat robot": (
-        r"(?:dingtalk\.(?:com|io)/robot/send\?access_token=|qyapi\.weixin\.qq\.com/cgi-bin/webhook/send\?key="
-        r"|/open-apis/bot/v2/hook/|discord(?:app)?\.com/api/webhooks/\d{15,20}/)([A-Za-z0-9_-]{20,})"
-    ),
-    "Authorization header": (
-        r"(?i)\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer|basic|token)\s+([!-~]{16,500})"
-    ),
-    "Password of a command": r"\bcurl\b[^\n|;&]{0,200}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,100}:([^\s\"']{6,200})",
-    "Password or key": r"(?:密码|口令|密钥|令牌)[\"']?\s{0,4}(?:是|为|[:：=])\s{0,4}[\"'“「]?([!-~]{6,200})",
-}
-_KEY_BLOCK = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----(?:[^-]{0,20000}-----END [A-Z0-9 ]{0,40}-----)?"
+# Private keys are found whole: to their end, and where that was cut off, as far as there are lines of a key. Possessive
+# and with few headers, so that nothing is read often.
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\bPrivate-Lines: \d{1,4}\b")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
+_KEY_LINES = re.compile(
+    r"(?:(?:\\[nr]|\s){1,24}+[A-Za-z-]{4,20}+: [^\r\n\\]{1,100}+){0,4}+"
+    r"(?:(?:\\[nr]|\s){1,24}+[A-Za-z0-9+/=]{16,80}+(?![A-Za-z0-9+/=_.-]))++"
 )
+_OF_KEY = re.compile(r"[A-Za-z0-9+/=]{16}")
+_LONGEST_KEY = 20_000
 # The value of `password: …` where no quotes say where it ends: one word.
 _WORD = re.compile(r"[^\s&|;,)}\]]+")
 # What an expression for the beginning of a token leaves of it.
@@ -197,6 +177,11 @@ _NO_SECRET = re.compile(
 # The name of a thing: "Signing secret", `confirm_password`, `form.api_key`.
 _NAME = re.compile(r"(?i)[a-z_.:\s-]*(?:pass(?:wor[dt]|wd)?|pwd|secret|token|key|credential)[a-z_.:,;\s-]*")
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:[_.\[][A-Za-z\[]*)+[:,;]*")
+# What follows an option or a variable may be the name of a file, or of something in a program.
+_PLACE = re.compile(r"\.{0,2}/|~|@|[A-Za-z]:\\|(?:file|env|https?):")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+# `-p3306:3306` of a container that is called like a command.
+_PORTS = re.compile(r"[\d.]{0,16}:?\d{1,5}:\d{1,5}(?:/(?:tcp|udp))?")
 _DIGIT = re.compile(r"\d")
 
 
@@ -206,8 +191,7 @@ def _detectors() -> tuple[_Detector, ...]:
     from detect_secrets.plugins import keyword
     from detect_secrets.plugins.base import RegexBasedDetector
 
-    made = [_Detector(kind, re.compile(text), ()) for kind, text in _OWN.items()]
-    made += [_Detector(kind, re.compile(text), (1,), is_named=True) for kind, text in _OWN_IN_PLACES.items()]
+    made: list[_Detector] = []
     for module in pkgutil.iter_modules(plugins.__path__):
         if module.name in ("ip_public", "high_entropy_strings", "private_key", "base", "keyword"):
             continue  # addresses are no secrets, entropy guesses too much, private keys are found whole above
@@ -223,31 +207,58 @@ def _detectors() -> tuple[_Detector, ...]:
     return tuple(made)
 
 
-def _in_line(line: str, offset: int, detectors: Iterable[_Detector]) -> Iterable[Found]:
+@cache
+def _shapes() -> tuple[_Detector, ...]:
+    return tuple(
+        _Detector(shape.kind, expression, tuple(range(1, expression.groups + 1)), shape.is_named, shape.is_weak)
+        for shape in SHAPES
+        for expression in [re2.compile(shape.text)]
+    )
+
+
+def _private_keys(text: str) -> Iterable[Found]:
+    for begin in _KEY_BEGIN.finditer(text):
+        at = text.find("-----", begin.end(), begin.end() + _LONGEST_KEY) if begin[0].startswith("-") else -1
+        end = _KEY_END.match(text, at) if at >= 0 else None
+        if end is not None and not _OF_KEY.search(text, begin.end(), at):
+            continue  # a program that looks for keys
+        end = end or _KEY_LINES.match(text, begin.end())
+        if end is not None:
+            yield Found(begin.start(), end.end(), "Private Key")
+
+
+def _in_text(text: str, offset: int, detectors: Iterable[_Detector]) -> Iterable[Found]:
     for detector in detectors:
-        for match in detector.expression.finditer(line):
+        upto = 0
+        for match in detector.expression.finditer(text):
+            if match.end() <= upto:
+                continue  # within the rest of the one before, which is not read again
             group = next((g for g in detector.groups if match[g]), 0)
             start, end = match.span(group)
             if detector.is_named:
-                quoted = start > 0 and line[start - 1] in "\"'`"
-                word = None if quoted else _WORD.match(line, start, end)
+                quoted = start > 0 and text[start - 1] in "\"'`"
+                word = None if quoted else _WORD.match(text, start, end)
                 end = word.end() if word else end
-                if not _may_be_secret(line[start:end], quoted=quoted):
+                if not _may_be_secret(text[start:end], quoted=quoted, is_weak=detector.is_weak):
                     continue
-            elif not detector.groups:
-                end = _TAIL.match(line, end).end()  # type: ignore[union-attr]
+            elif group or not detector.groups:
+                end = upto = _TAIL.match(text, end).end()  # type: ignore[union-attr]
             yield Found(offset + start, offset + end, detector.kind)
 
 
-def _may_be_secret(value: str, *, quoted: bool) -> bool:
+def _may_be_secret(value: str, *, quoted: bool, is_weak: bool = False) -> bool:
     """What follows `password:` is a value, not a placeholder, a type, an expression, a name or a sentence."""
     from detect_secrets.filters import heuristic
 
     if _DIGIT.search(value) is None:
         is_prose = " " in value.strip() or not value.isascii()
         is_code = not quoted and _IDENTIFIER.fullmatch(value)
-        if is_prose or is_code or _NAME.fullmatch(value):
+        if is_weak or is_prose or is_code or _NAME.fullmatch(value):
             return False
+    if is_weak and (_PLACE.match(value) or (not quoted and _DOTTED.fullmatch(value))):
+        return False
+    if _PORTS.fullmatch(value):
+        return False
     return (
         len(value) >= 6
         and _NO_SECRET.match(value) is None

@@ -1,11 +1,12 @@
 """Connections to the one database: SQLite in the data folder, or PostgreSQL.
 
-Called by `store.database` for its own connections and by `runs.engine` for the durable engine's. Nothing else opens
-the database. The errors of both databases are translated here into `hookyard.errors`.
+Called by `store.database`; nothing else opens the database. The errors of both databases are translated here into
+`hookyard.errors`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def make_engine(url: URL, *, connections: int, read_only: bool = False) -> Engin
     if connections == 0:
         options = {"poolclass": NullPool}
     if is_sqlite(url):
-        _make_folder(Path(url.database or ""))
+        _make_place(Path(url.database or ""))
         engine = create_engine(
             url, connect_args={"check_same_thread": False, "cached_statements": 512, "timeout": 5.0}, **options
         )
@@ -130,7 +131,9 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
         execute(connection, begin)
 
 
-def _make_folder(path: Path) -> None:
+def _make_place(path: Path) -> None:
+    """The folder of a SQLite file, and the file: prompts and what agents said are nobody else's to read. SQLite gives
+    the files beside it the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -139,6 +142,8 @@ def _make_folder(path: Path) -> None:
             where=str(path.parent),
             mend="give a folder that can be written, with --data",
         ) from error
+    with contextlib.suppress(OSError):  # it is there, or cannot be made, which SQLite says in a moment
+        path.touch(mode=0o600, exist_ok=False)
 
 
 def translate(error: BaseException, where: str) -> HookyardError | None:

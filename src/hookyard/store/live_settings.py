@@ -2,14 +2,16 @@
 
 Called by `accept`, admission and the retention for a snapshot, and by the settings API to change one. A change is in
 effect at once in the process that makes it and within two seconds in all others: they are signalled, and look every
-second in case a signal was lost.
+second in case a signal was lost. The settings file is read again as often; while it cannot be used, what it said before
+holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -24,6 +26,8 @@ LOOK_SECONDS = 1.0
 
 TOPIC = "settings"
 
+log = logging.getLogger(__name__)
+
 
 class LiveSettingsStore:
     """Holds the current snapshot.
@@ -32,12 +36,21 @@ class LiveSettingsStore:
         database: Where changed settings are stored.
         clock: Dates the changes.
         fixed: What the environment and the settings file say, see `Settings.live`.
+        read_again: Says what they say now; None = they stay as they are.
     """
 
-    def __init__(self, database: Database, clock: Clock, fixed: LiveSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        fixed: LiveSettings,
+        read_again: Callable[[], LiveSettings] | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._fixed = fixed
+        self._read_again = read_again
+        self._complaint = ""
         self._current = fixed
 
     @property
@@ -46,8 +59,16 @@ class LiveSettingsStore:
         return self._current
 
     async def load(self) -> LiveSettings:
-        """Read what is stored and make it the snapshot in effect."""
-        self._current = self._fixed.with_stored(await self._database.read(_stored))
+        """Read what is fixed and what is stored, and make it the snapshot in effect."""
+
+        def read(conn: Connection) -> LiveSettings:
+            return self._fixed_now().with_stored(_stored(conn))
+
+        before = self._current
+        self._current = await self._database.read(read)
+        if self._current != before:
+            # Who was woken by the change itself may have looked at the snapshot before it was this one.
+            self._database.signals.notify(TOPIC)
         return self._current
 
     async def follow(self) -> None:
@@ -88,6 +109,18 @@ class LiveSettingsStore:
         await self._database.write(store)
         return await self.load()
 
+    def _fixed_now(self) -> LiveSettings:
+        """What the environment and the settings file say; what they said before when the file has a mistake."""
+        if self._read_again is not None:
+            try:
+                self._fixed = self._read_again()
+                self._complaint = ""
+            except InvalidError as error:
+                if (said := str(error)) != self._complaint:
+                    self._complaint = said
+                    log.warning("the settings stay as they were: %s", said)
+        return self._fixed
+
     def _check(self, changes: Mapping[str, object]) -> dict[str, SettingValue | None]:
         checked: dict[str, SettingValue | None] = {}
         problems: list[Problem] = []
@@ -95,9 +128,9 @@ class LiveSettingsStore:
             if name not in LIVE:
                 raise NotFoundError(f"there is no setting {name!r}", mend="GET /settings lists them")
             if name in self._fixed.pinned:
-                raise ConflictError(
-                    f"{name} is fixed by {self._fixed.pinned[name]}", where=name, mend="change it there and restart"
-                )
+                by = self._fixed.pinned[name]
+                mend = "change it there and restart" if by == LIVE[name].variable else "change it there"
+                raise ConflictError(f"{name} is fixed by {by}", where=name, mend=mend)
             try:
                 checked[name] = None if value is None else LIVE[name].check(value)
             except InvalidError as error:

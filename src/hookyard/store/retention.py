@@ -125,7 +125,9 @@ def _rules(now: float, live: LiveSettings) -> list[_Rule]:
     if days := live.number("retention.eventDays"):
         since = now - days * _DAY_SECONDS
         batch, event = earliest("bat", since), earliest("evt", since)
-        settled = and_(s.batches.c.id < batch, s.batches.c.settled_at < since)
+        # A run keeps its batch, and the batch its events.
+        kept = exists(select(1).where(s.runs.c.id == s.batches.c.run_id))
+        settled = and_(s.batches.c.id < batch, s.batches.c.settled_at < since, ~kept)
         rules.append(_Rule(s.batches, ("id",), settled, ((s.batch_events, "batch_id"),)))
         # An event stays as long as something that it started does.
         needed = or_(
@@ -133,8 +135,10 @@ def _rules(now: float, live: LiveSettings) -> list[_Rule]:
             exists(select(1).where(s.batch_events.c.event_id == s.events.c.id)),
         )
         rules.append(_Rule(s.events, ("id",), and_(s.events.c.id < event, ~needed)))
-        # Renewed while they are used, see callbacks.gates.
-        rules.append(_Rule(s.listener_sets, ("id",), s.listener_sets.c.created_at < since - _DAY_SECONDS))
+        # Renewed while they are used, see callbacks.gates; without its set an event that stays could not say why.
+        told = select(s.events.c.listener_set).where(s.events.c.id < event, s.events.c.listener_set.is_not(None))
+        unused = and_(s.listener_sets.c.created_at < since - _DAY_SECONDS, s.listener_sets.c.id.not_in(told))
+        rules.append(_Rule(s.listener_sets, ("id",), unused))
     return rules
 
 

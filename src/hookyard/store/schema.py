@@ -409,8 +409,11 @@ runs = Table(
     Index("ix_runs_workspace_id_started_at", "workspace_id", "started_at"),
     Index("ix_runs_callback_id_id", "callback_id", "id"),
     Index("ix_runs_workspace_id_queued_at", "workspace_id", "queued_at"),
-    Index("ix_runs_event_id", "event_id"),
+    # With all three SQLite prefers it to the first for the runs of an event.
+    Index("ix_runs_event_id", "event_id", "workspace_id", "id"),
     Index("ix_runs_callback_id_subject", "callback_id", "subject", "queued_at"),
+    # The runs of a task, in the order of their lists: SQLite prefers two columns and the order to the first index.
+    Index("ix_runs_workspace_id_subject_id", "workspace_id", "subject", "id", **_only("subject IS NOT NULL")),
     Index("ix_runs_status_worker_id", "status", "worker_id"),
     Index("ix_runs_conversation_id", "conversation_id"),
     # The lists of runs in which a webhook did more than let pass. With the count in it SQLite prefers it to the first.

@@ -21,6 +21,7 @@ from hookyard.web import doors, health, metrics, problems
 from hookyard.web.body_limit import BodyLimit
 from hookyard.web.ingest import Ingest
 from hookyard.web.late import Late
+from hookyard.web.no_nul import NoNul
 from hookyard.web.services import Services
 
 Respond = Callable[[Request, Exception], Awaitable[Response]]
@@ -44,7 +45,7 @@ def make_app(services: Services, *, pages: ASGIApp | None = None, page_error: Re
             Route(doors.PATH, doors.receive, methods=["POST"]),
             Route("/api/{rest:path}", Late(lambda: _api(services))),
         ],
-        middleware=[Middleware(BodyLimit, limit=MAX_BODY_BYTES)],
+        middleware=[Middleware(NoNul), Middleware(BodyLimit, limit=MAX_BODY_BYTES)],
         exception_handlers={kind: _handler(answer, page_error) for kind, answer in problems.HANDLERS.items()},
     )
     app.state.services = services

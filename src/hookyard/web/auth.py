@@ -137,7 +137,9 @@ class Auth:
             NotFoundError: Unknown or foreign, which look the same.
         """
         if not principal.sees(workspace_id) or not await self._exists(workspace_id):
-            raise NotFoundError("no such workspace", where=workspace_id[:100])
+            raise NotFoundError(
+                "no such workspace", where=workspace_id[:100], mend="GET /api/v1/workspaces lists yours"
+            )
         return WorkspaceId(workspace_id)
 
     def forget(self) -> None:
@@ -179,7 +181,7 @@ class Auth:
         # A workspace is never deleted, so one that was seen is there.
         if workspace_id in self._existing:
             return True
-        if len(workspace_id) > 100 or not await self._workspaces.exists(workspace_id):
+        if len(workspace_id) > 100 or "\x00" in workspace_id or not await self._workspaces.exists(workspace_id):
             return False
         self._existing.add(workspace_id)
         return True

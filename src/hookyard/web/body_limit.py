@@ -7,6 +7,7 @@ text.)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -40,7 +41,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > self._limit:
+        if announced(scope["headers"]) > self._limit:
             await problems.of_error(too_large(self._limit))(scope, receive, send)
             return
         received = 0
@@ -61,8 +62,9 @@ def too_large(limit: int) -> TooLargeError:
     return TooLargeError(f"a body has at most {limit:,} bytes here", mend="send less at once")
 
 
-def _announced(scope: Scope) -> int:
-    for name, value in scope["headers"]:
+def announced(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of the body that a request's head announces; 0 when it does not."""
+    for name, value in headers:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
     return 0

@@ -8,9 +8,11 @@ describes it by `web.api.ingest_docs`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +21,7 @@ from hookyard.callbacks.candidate import Accepted
 from hookyard.errors import HookyardError
 from hookyard.events import envelope
 from hookyard.web import problems, traces
-from hookyard.web.body_limit import too_large
+from hookyard.web.body_limit import announced, too_large
 from hookyard.web.services import Services
 from hookyard.workspace.tokens import Scope as TokenScope
 
@@ -32,6 +34,20 @@ log = logging.getLogger(__name__)
 
 class DisconnectedError(Exception):
     """The sender went away before the whole event was here."""
+
+
+class Answer(NamedTuple):
+    """A whole response.
+
+    Attributes:
+        status: Its status.
+        headers: Its headers, length included.
+        body: Its body.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class Ingest:
@@ -49,55 +65,65 @@ class Ingest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path: str = scope["path"]
-            if path.endswith(_SUFFIX) and path.startswith(_PREFIX):
-                workspace = path[len(_PREFIX) : -len(_SUFFIX)]
-                if workspace and "/" not in workspace:
-                    await self._answer(workspace, scope, receive, send)
-                    return
-        await self._behind(scope, receive, send)
+        workspace = workspace_of(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if workspace is None:
+            await self._behind(scope, receive, send)
+            return
+        with suppress(DisconnectedError):
+            status, headers, body = await self.answer(workspace, scope["headers"], receive)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, workspace: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, workspace: str, headers: Iterable[tuple[bytes, bytes]], body: bytes | Receive) -> Answer:
+        """Take what one request brings.
+
+        Args:
+            workspace: As the address names it.
+            headers: Of the request, their names in small letters.
+            body: Of the request, or what it is received from.
+
+        Raises:
+            DisconnectedError: The sender is gone.
+        """
         begun = perf_counter()
         try:
-            status, content = await self._take(workspace, scope, receive)
+            status, content = await self._take(workspace, headers, body)
         except DisconnectedError:
-            return
+            raise
         except Exception as error:
             if not isinstance(error, HookyardError):
                 log.exception("an event could not be taken")
             refusal = problems.of_error(error) if isinstance(error, HookyardError) else problems.fault()
             self._counts.refused[refusal.status_code] += 1
-            await refusal(scope, receive, send)
-            return
+            return Answer(refusal.status_code, refusal.raw_headers, bytes(refusal.body))
         finally:
             self._counts.seconds += perf_counter() - begun
-        body = to_json(content)
-        length = str(len(body)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        text = to_json(content)
+        length = b"%d" % len(text)
+        return Answer(status, [(b"content-type", b"application/json"), (b"content-length", length)], text)
 
-    async def _take(self, workspace: str, scope: Scope, receive: Receive) -> tuple[int, dict[str, Any]]:
+    async def _take(
+        self, workspace: str, headers: Iterable[tuple[bytes, bytes]], body: bytes | Receive
+    ) -> tuple[int, dict[str, Any]]:
         services = self._services
         authorization = ""
-        headers: dict[str, str] = {}
+        of_event: dict[str, str] = {}
         parents: list[bytes] = []
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"authorization":
                 authorization = value.decode("latin-1")
             elif name == b"content-type" or name[:3] == b"ce-":
-                headers[name.decode("latin-1")] = value.decode("latin-1")
+                of_event[name.decode("latin-1")] = value.decode("latin-1")
             elif name == b"traceparent":
                 parents.append(value)
         principal = await services.auth.bearer(authorization)
         workspace_id = await services.auth.workspace(principal, workspace)
         principal.require(TokenScope.INGEST, TokenScope.MEMBER)
-        body = await _body(receive)
-        if body is None:
-            raise too_large(envelope.MAX_BODY_BYTES)
-        parsed = envelope.parse(body, headers, workspace_id, services.event_types.current, principal.trust)
+        if not isinstance(body, bytes):
+            if announced(headers) > envelope.MAX_BODY_BYTES:
+                raise too_large(envelope.MAX_BODY_BYTES)
+            body = await _body(body)
+        parsed = envelope.parse(body, of_event, workspace_id, services.event_types.current, principal.trust)
         drafts = parsed.drafts
         if parents and (parent := traces.sender(parents)) is not None:
             drafts = tuple(draft._replace(traceparent=parent) for draft in drafts)
@@ -113,8 +139,21 @@ class Ingest:
         return HTTPStatus.ACCEPTED if one.duplicate_of is None else HTTPStatus.OK, _result(one)
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large, which is known before all of it is here."""
+def workspace_of(path: str) -> str | None:
+    """The workspace that a path of events names; None for any other path."""
+    if not path.endswith(_SUFFIX) or not path.startswith(_PREFIX):
+        return None
+    workspace = path[len(_PREFIX) : -len(_SUFFIX)]
+    return workspace if workspace and "/" not in workspace else None
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLargeError: It is too large, which is known before all of it is here.
+        DisconnectedError: The sender is gone.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
@@ -124,7 +163,7 @@ async def _body(receive: Receive) -> bytes | None:
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > envelope.MAX_BODY_BYTES:
-            return None
+            raise too_large(envelope.MAX_BODY_BYTES)
         more = message.get("more_body", False)
         if not more and not parts:
             return part

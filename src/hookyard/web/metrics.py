@@ -44,13 +44,13 @@ Reading = dict[tuple[tuple[str, str], ...], float]
 
 @dataclass(slots=True)
 class IngestCounts:
-    """What the ingest door has done since the start; written by `web.ingest` without a lock, in one loop.
+    """What the doors have done since the start; written by `web.ingest` and `web.doors` without a lock, in one loop.
 
     Attributes:
         accepted: Events stored.
         duplicates: Events that repeat another.
         refused: Requests that were refused, by status.
-        seconds: Time spent on all of them.
+        seconds: Time spent at the ingest door.
     """
 
     accepted: int = 0
@@ -69,8 +69,8 @@ class _Spec:
     counter: bool = False
 
 
-_EVENTS = _Spec("hookyard.events", "", "Events taken at the ingest door", counter=True)
-_REFUSED = _Spec("hookyard.events.refused", "", "Requests refused at the ingest door, by status", counter=True)
+_EVENTS = _Spec("hookyard.events", "", "Events taken at the ingest door and the services' doors", counter=True)
+_REFUSED = _Spec("hookyard.events.refused", "", "Requests refused there, by status", counter=True)
 _SECONDS = _Spec("hookyard.events.time", "s", "Time spent at the ingest door", counter=True)
 _WAITING = _Spec("hookyard.runs", "", "Runs that wait or execute now")
 _OLDEST = _Spec("hookyard.runs.oldest.wait", "s", "How long the oldest waiting run has waited")

@@ -46,6 +46,16 @@ _STATUS: tuple[tuple[type[HookyardError], HTTPStatus], ...] = (
 
 _RETRY_AFTER_SECONDS = 2.0
 
+_NOT_THERE = "see that it is written rightly and is of this workspace; the lists show what there is"
+
+_UNROUTED = {
+    HTTPStatus.NOT_FOUND: ("there is nothing at this address", "GET /api/openapi.json lists the addresses of the API"),
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "this address does not take this method",
+        "GET /api/openapi.json lists its methods",
+    ),
+}
+
 
 class JsonResponse(Response):
     """An answer in JSON, made by the fastest serializer at hand."""
@@ -74,7 +84,8 @@ def of_error(error: HookyardError) -> Response:
     if isinstance(error, TemporaryError):
         headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
     problems = error.problems if isinstance(error, InvalidError) else ()
-    return document(status, error.what, where=error.where, mend=error.mend, problems=problems, headers=headers)
+    mend = error.mend or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
+    return document(status, error.what, where=error.where, mend=mend, problems=problems, headers=headers)
 
 
 def document(
@@ -103,8 +114,10 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
     """Exception handler of the framework's own refusals, such as a method that a route has not."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    detail = error.detail if error.detail != status.phrase else None
-    return document(status, detail, headers=error.headers)
+    if error.detail != status.phrase:
+        return document(status, error.detail, headers=error.headers)
+    detail, mend = _UNROUTED.get(status, (None, None))
+    return document(status, detail, mend=mend, headers=error.headers)
 
 
 async def on_fault(_request: Request, _error: Exception) -> Response:

@@ -22,6 +22,7 @@ from hookyard.ids import WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
 from hookyard.store.secrets import SecretBox
+from hookyard.workspace.fields import checked_name
 
 WRITE_ONLY = ("url", "headers", "secret")
 """Keys whose values may hold a secret; left out of a change, they stay as they are."""
@@ -90,6 +91,7 @@ class WorkspaceWebhooks:
             InvalidError: It cannot be used; every problem with its key.
             ConflictError: `new_only`, and there is one of that name.
         """
+        name = checked_name(name, "name")
         table, now = schema.webhooks, self._clock.now()
         mine = (table.c.workspace_id == workspace_id) & (table.c.name == name)
 

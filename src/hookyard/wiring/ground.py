@@ -74,7 +74,7 @@ async def grounded(settings: Settings) -> AsyncIterator[Ground]:
         db = stack.enter_context(Database(settings.database_url))
         migrations.upgrade(db)
         db.listen()
-        live = LiveSettingsStore(db, clock, fixed)
+        live = LiveSettingsStore(db, clock, fixed, settings.live)
         await live.load()
         event_types = EventTypes(db, clock)
         await event_types.load()

@@ -1,7 +1,7 @@
 """What happened at a service, as the workspace's own rows: the mirrored task and its comments.
 
 Called by `workspace.sources` inside the transaction of the delivery's events. Deliveries are repeated and come out of
-order: the same one twice leaves one row, and an older one never undoes a newer.
+order: the same one twice leaves one row, an older one never undoes a newer, and what was deleted stays deleted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from hookyard.ids import CommentId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.workspace import comments
 from hookyard.workspace.fields import MAX_NAME, MAX_TEXT, MAX_TITLE
+
+_OF = {"assignee": ("assignee_id", "assignee_name")}
+"""The columns of an attribute of `MirroredTask.untold`, where they have other names."""
 
 
 def mirror(
@@ -39,10 +42,12 @@ def mirror(
         _free_number(conn, workspace_id, what)
         row = {"id": what.task.db_id, "created_by": what.actor.name[:MAX_NAME], "created_at": at}
         conn.execute(insert(tasks).values(workspace_id=workspace_id, **row, **_columns(kind, what, at)))
-    elif at >= old.updated_at:
+    elif what.deleted or at > old.updated_at or (at == old.updated_at and old.deleted_at is None):
         if old.task_id != what.task.task_id:
             _free_number(conn, workspace_id, what)
-        conn.execute(update(tasks).where(mine).values(**_columns(kind, what, at)))
+        kept = _kept(what, old)
+        columns = _columns(kind, what, max(at, old.updated_at)).items()
+        conn.execute(update(tasks).where(mine).values({name: value for name, value in columns if name not in kept}))
     if what.comment is not None and not _has(conn, workspace_id, what, what.comment):
         comments.insert_comment(conn, workspace_id, what.task.db_id, _copy(what, what.comment, at, comment_id))
 
@@ -64,6 +69,15 @@ def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
         "source": kind,
         "url": task.url,
     }
+
+
+def _kept(what: Happening, old: Row[Any]) -> set[str]:
+    """The columns that a delivery says nothing of."""
+    kept = {column for attribute in what.task.untold for column in _OF.get(attribute, (attribute,))}
+    assignee = what.task.assignee
+    if assignee.id and not assignee.name and assignee.id == old.assignee_id:
+        kept.add("assignee_name")
+    return kept
 
 
 def _free_number(conn: Connection, workspace_id: WorkspaceId, what: Happening) -> None:

@@ -32,6 +32,11 @@ class AcceptedEvent(Protocol):
         """The id it was stored with."""
         ...
 
+    @property
+    def duplicate_of(self) -> EventId | None:
+        """The event that it repeats; None = it was stored."""
+        ...
+
 
 class Accept(Protocol):
     """Stores events, and with them whatever `apply` writes, in one transaction."""

@@ -81,6 +81,14 @@ def test_what_an_action_means(labeled: Any, action: str, more: dict[str, Any], e
         assert translation.happening.changes == changes
 
 
+@pytest.mark.parametrize("label", [None, {}, {"name": ""}])
+def test_a_label_that_was_deleted_has_no_name(labeled: Any, label: Any) -> None:
+    labeled.update(action="unlabeled", label=label)
+    translation = GITHUB.translate(headers(), body(labeled))
+    assert translation is not None
+    assert translation.happening.changes == {"labels": ["bug", "blocked"], "labelsRemoved": []}
+
+
 def test_an_edit_names_the_new_values(labeled: Any) -> None:
     labeled.update(action="edited", changes={"title": {"from": "old"}, "body": {"from": "old"}})
     translation = GITHUB.translate(headers(), body(labeled))

@@ -45,6 +45,8 @@ def test_an_opened_issue_is_a_created_task(samples: dict[str, Any]) -> None:
         ("merge", "merged", ["task.updated", "task.status_changed"], {"status": "merged"}),
         ("approved", "opened", ["task.updated"], {"approved": True}),
         ("unapproved", "opened", ["task.updated"], {"approved": False}),
+        ("approval", "opened", ["task.updated"], {"approval": True}),
+        ("unapproval", "opened", ["task.updated"], {"approval": False}),
         ("invented_tomorrow", "opened", [], None),
     ],
 )
@@ -90,6 +92,11 @@ def test_an_update_names_what_changed(samples: dict[str, Any]) -> None:
     translation = GITLAB.translate(HEADERS, body(issue))
     assert translation is not None
     assert translation.happening.changes == {"confidential": True, "weight": None}
+    people = [{"id": 6, "name": "One", "username": "one"}, {"id": 7, "name": "Two", "username": "two"}, None]
+    issue["changes"] = {"reviewers": {"previous": [], "current": people}}
+    translation = GITLAB.translate(HEADERS, body(issue))
+    assert translation is not None
+    assert translation.happening.changes == {"reviewers": ["one", "two"]}
 
 
 def test_a_draft_becomes_ready(samples: dict[str, Any]) -> None:

@@ -111,7 +111,8 @@ def test_a_comment_as_a_document_is_read(samples: dict[str, Any]) -> None:
                     {"type": "mention", "attrs": {"text": "@lev"}},
                     {"type": "text", "text": " 看看"},
                     {"type": "hardBreak"},
-                    {"type": "text", "text": "this"},
+                    {"type": "text", "text": "this "},
+                    {"type": "inlineCard", "attrs": {"url": "https://example.com/7"}},
                 ],
             },
             {
@@ -123,7 +124,7 @@ def test_a_comment_as_a_document_is_read(samples: dict[str, Any]) -> None:
     }
     translation = JIRA.translate(HEADERS, body(comment))
     assert translation is not None
-    assert translation.drafts[0].variables["commentContent"] == "@lev 看看\nthis\n\nx = 1"
+    assert translation.drafts[0].variables["commentContent"] == "@lev 看看\nthis https://example.com/7\n\nx = 1"
 
 
 def test_customers_are_outsiders(samples: dict[str, Any]) -> None:

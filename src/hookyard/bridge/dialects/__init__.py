@@ -7,12 +7,15 @@ what that is.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hookyard.errors import NotFoundError
+from hookyard.hooks.protect import AgentFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,3 +43,22 @@ def dialect_of(agent: str) -> Dialect:
         return all_dialects()[agent]
     except KeyError:
         raise NotFoundError(f"no agent {agent!r} can be bridged", mend=f"one of {', '.join(all_dialects())}") from None
+
+
+def agent_files(environ: Mapping[str, str], home: Path | None = None) -> AgentFiles:
+    """What decides which hooks the agents run that can be bridged, so that no governed agent writes to it.
+
+    Args:
+        environ: Variables that may have moved the agents' folders; those where they are by default count as well.
+        home: The user's home folder; that of whoever runs this process when None.
+    """
+    home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - never raises
+    user: dict[Path, None] = {}
+    project: dict[Path, None] = {}
+    for dialect in all_dialects().values():
+        for variables in (environ, {}):
+            files = dialect.settings_file(home, variables, None), *dialect.other_files(home, variables, None)
+            user.update(dict.fromkeys(files))
+        files = dialect.settings_file(home, environ, Path()), *dialect.other_files(home, environ, Path())
+        project.update(dict.fromkeys(files))
+    return AgentFiles(tuple(path.absolute() for path in user), tuple(project))

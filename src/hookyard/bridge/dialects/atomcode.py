@@ -61,6 +61,10 @@ class AtomCode(ClaudeCode):
             return project / ".hooks.json"
         return Path(environ.get("ATOMCODE_HOME") or home / ".atomcode") / "hooks.json"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """No other is known."""
+        return ()
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """One named entry for each event; times are in milliseconds."""
         entries = settings.setdefault("hooks", {})

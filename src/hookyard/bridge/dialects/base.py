@@ -202,6 +202,13 @@ class Dialect(Protocol):
         """The file that holds its hooks: the user's, or a project's."""
         ...
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """Files besides that one, and folders with all in them, that decide which hooks it runs, or that it runs none.
+
+        A governed agent may write to none of them, whether they exist or not.
+        """
+        ...
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """Put hooks into its settings, in place of those that are ours. No lines: take ours out, leave no trace."""
         ...

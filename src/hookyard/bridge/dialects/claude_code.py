@@ -119,6 +119,10 @@ class ClaudeCode:
             return project / ".claude" / "settings.local.json"
         return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """The settings of a project that are committed can switch all hooks off, as the other ones can."""
+        return () if project is None else (project / ".claude" / "settings.json",)
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """Groups by event."""
         grouped_settings.install(settings, lines, ours, matcher="*")

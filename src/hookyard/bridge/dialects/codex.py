@@ -43,5 +43,9 @@ class Codex(ClaudeCode):
             return project / ".codex" / "hooks.json"
         return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """Its configuration switches hooks off, and says which are trusted."""
+        return (self.settings_file(home, environ, project).with_name("config.toml"),)
+
 
 DIALECT = Codex()

@@ -79,6 +79,14 @@ class Copilot:
             return project / ".github" / "hooks" / "hookyard.json"
         return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / "hookyard.json"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """It runs every file of the folder, and its settings can switch all hooks off."""
+        hooks = self.settings_file(home, environ, project).parent
+        if project is not None:
+            settings = project / ".github" / "copilot"
+            return hooks, settings / "settings.json", settings / "settings.local.json"
+        return hooks, hooks.parent / "settings.json", hooks.parent / "config.json"
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """A list of commands for each event. The file is ours alone, so all of it is written anew."""
         settings.clear()

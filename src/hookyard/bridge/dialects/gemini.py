@@ -88,6 +88,10 @@ class Gemini:
         """Hooks are a part of the settings."""
         return (home if project is None else project) / ".gemini" / "settings.json"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """In a folder that it does not trust it runs no hooks."""
+        return (home / ".gemini" / "trustedFolders.json",) if project is None else ()
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """Groups by event; times are in milliseconds."""
         grouped_settings.install(settings, lines, ours, matcher=".*", timeout_unit=1000)

@@ -79,6 +79,11 @@ class OpenCode:
             folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
         return folder / "plugin" / "hookyard.js"
 
+    def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
+        """The folders of plugins: another one may run after ours and change what it left."""
+        plugins = self.settings_file(home, environ, project).parent
+        return plugins, plugins.with_name("plugins")
+
     def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
         """What the plugin calls HOOKS. It is ours alone, so all of it is written anew."""
         settings.clear()

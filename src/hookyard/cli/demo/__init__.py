@@ -9,7 +9,9 @@ only if every step really happened.
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -22,4 +24,11 @@ def demo(keep: bool, lang: str | None) -> None:
     from hookyard.cli.demo.story import tell
     from hookyard.cli.demo.telling import Telling
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     sys.exit(tell(Telling.for_terminal(lang), keep=keep))
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """Told to stop, or the terminal was closed: what it started ends with it, and its folder goes."""
+    sys.exit(128 + number)

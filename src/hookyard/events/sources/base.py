@@ -63,6 +63,7 @@ class MirroredTask:
         assignee: Who works on it, or nobody.
         labels: Its labels.
         description: Its description, None when the delivery does not say it.
+        untold: Which of `type`, `status`, `assignee` and `labels` the delivery does not say: what is known stays.
     """
 
     task_id: str
@@ -73,6 +74,7 @@ class MirroredTask:
     assignee: Person = NOBODY
     labels: tuple[str, ...] = ()
     description: str | None = None
+    untold: frozenset[str] = frozenset()
 
     @property
     def db_id(self) -> str:

@@ -205,7 +205,8 @@ def _status_now(payload: Payload, subject: Payload, task: MirroredTask) -> Mappi
 
 def _labels_now(added: str) -> Change:
     def change(payload: Payload, subject: Payload, task: MirroredTask) -> Mapping[str, object]:
-        return {"labels": list(task.labels), added: [text(payload, "label", "name")]}
+        name = text(payload, "label", "name")  # none when the label itself was deleted
+        return {"labels": list(task.labels), added: [name] if name else []}
 
     return change
 

@@ -44,10 +44,16 @@ TOLERANCE_SECONDS = 300
 
 _NOTED = {"Issue": "issue", "WorkItem": "issue", "MergeRequest": "merge_request"}
 _STATUS_ACTIONS = frozenset({"close", "reopen", "merge"})
-_FLAG_ACTIONS: dict[str, Mapping[str, object]] = {"approved": {"approved": True}, "unapproved": {"approved": False}}
+_FLAG_ACTIONS: dict[str, Mapping[str, object]] = {
+    "approved": {"approved": True},  # by all who have to
+    "unapproved": {"approved": False},
+    "approval": {"approval": True},  # by one of them: who did it
+    "unapproval": {"approval": False},
+}
 _NOISE = frozenset(
     {"id", "iid", "author_id", "created_at", "updated_at", "updated_by_id", "last_edited_at", "last_edited_by_id",
-     "closed_at", "state_id", "relative_position", "assignees", "assignee_id", "labels", "draft", "work_in_progress",
+     "closed_at", "state_id", "relative_position", "assignees", "assignee_id", "labels", "reviewers", "draft",
+     "work_in_progress",
      "total_time_spent", "time_change", "merge_status", "prepared_at", "lock_version", "cached_html"}
 )  # fmt: skip
 
@@ -149,6 +155,9 @@ def _updated(payload: Payload, item: Payload, task: MirroredTask, actor: Person,
         changes["labels"] = list(task.labels)
         changes["labelsAdded"] = [name for name in after if name not in before]
         changes["labelsRemoved"] = [name for name in before if name not in after]
+    if "reviewers" in changed:
+        people = [_person(user) for user in items(changed["reviewers"], "current")]
+        changes["reviewers"] = [person.login for person in people if person.login]
     if text(item, "oldrev"):
         changes["head"] = text(item, "last_commit", "id")
     for name, change in changed.items():
@@ -190,7 +199,19 @@ def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
         assignee=_assignee(payload, item),
         labels=labels,
         description=text(item, "description") if "description" in item else None,
+        untold=_untold(payload, item, merge_request),
     )
+
+
+def _untold(payload: Payload, item: Payload, merge_request: bool) -> frozenset[str]:
+    """What a delivery leaves out: the issue of a note has no type, for one."""
+    said = {
+        "type": merge_request or "type" in item,
+        "status": "state" in item,
+        "labels": "labels" in payload or "labels" in item,
+        "assignee": not {"assignee", "assignee_id", "assignee_ids"}.isdisjoint(item) or "assignees" in payload,
+    }
+    return frozenset(name for name, is_said in said.items() if not is_said)
 
 
 def _status(item: Payload) -> str:

@@ -47,6 +47,8 @@ MAX_DEPTH = 50
 """Nesting of a text in Atlassian's document format that is read."""
 
 _FIELDS = {"summary": "title", "issuetype": "type"}
+_KEYS = {"type": "issuetype", "status": "status", "assignee": "assignee", "labels": "labels"}
+"""The field of an issue by attribute of its task; the deliveries of comments leave labels out."""
 
 
 class Jira:
@@ -145,7 +147,12 @@ def _task(issue: Payload) -> MirroredTask:
         assignee=_person(dig(issue, "fields", "assignee")),
         labels=tuple(label for label in items(issue, "fields", "labels") if isinstance(label, str)),
         description=_description(dig(issue, "fields")),
+        untold=frozenset(name for name, key in _KEYS.items() if not _has(dig(issue, "fields"), key)),
     )
+
+
+def _has(fields: object, key: str) -> bool:
+    return isinstance(fields, dict) and key in fields
 
 
 def _description(fields: object) -> str | None:
@@ -194,7 +201,7 @@ def _document(node: object, depth: int = 0) -> list[str]:
     pieces = [piece for pieces in inner for piece in pieces]
     if text(node, "type") == "hardBreak":
         return ["\n"]
-    return pieces or [text(node, "text") or text(node, "attrs", "text")]
+    return pieces or [text(node, "text") or text(node, "attrs", "text") or text(node, "attrs", "url")]
 
 
 def _person(user: object) -> Person:

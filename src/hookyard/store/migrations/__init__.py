@@ -14,7 +14,7 @@ from hookyard.errors import PermanentError
 from hookyard.store.database import Database
 from hookyard.store.schema import metadata
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest revision; a test holds it against the files beside."""
 
 _ADVISORY_LOCK = 0x686F6F6B  # "hook"
@@ -27,7 +27,7 @@ def upgrade(database: Database) -> bool:
         Whether anything was done.
 
     Raises:
-        PermanentError: The database is of a newer hookyard.
+        PermanentError: The database is of a newer hookyard, or another program's.
         TemporaryError: It cannot be reached or stays locked.
     """
     if database.read_sync(current) == HEAD:
@@ -49,7 +49,13 @@ def _upgrade(conn: Connection) -> bool:
     found = current(conn)
     if found == HEAD:
         return False
-    if found is None and not inspect(conn).get_table_names():
+    tables = inspect(conn).get_table_names() if found is None else []
+    if taken := sorted(metadata.tables.keys() & set(tables)):
+        raise PermanentError(
+            f"the database has a table {taken[0]} that is not hookyard's",
+            mend="give hookyard a database of its own, with --data or HOOKYARD_DATABASE_URL",
+        )
+    if found is None and not tables:
         _create(conn)
     else:
         migrate(conn)

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 
 from hookyard.agents.profiles import Profile
-from hookyard.callbacks.spec import JsonObject
 from hookyard.clock import iso
 from hookyard.errors import InvalidError, Problem
 from hookyard.web.agent_profiles import KeptProfile
 from hookyard.web.api.access import Administrator, Known, ServicesDep
+from hookyard.web.api.bodies import JsonObject
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
 from hookyard.web.auth import Principal
 from hookyard.workspace.tokens import Scope

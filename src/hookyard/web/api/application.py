@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from hookyard.errors import HookyardError, InvalidError, Problem
 from hookyard.events.catalog import MAX_NAME
+from hookyard.faults import problem_of
 from hookyard.web import problems
 from hookyard.web.api import (
     agent_profiles,
@@ -119,21 +120,11 @@ def _problem(one: dict[str, Any], request: Request) -> Problem:
     place: Sequence[str | int] = one["loc"]
     if one["type"] == "json_invalid":
         return Problem("body", f"no JSON at character {place[-1]}: {one['ctx']['error']}")
-    field = ".".join(str(part) for part in place[1:]) or str(place[0])
-    match one["type"]:
-        case "extra_forbidden":
-            message = "there is no such field"
-        case "missing":
-            message = "is missing"
-        case "string_unicode":
-            message = "has half of a character (a lone surrogate); send whole characters"
-        case "value_error":
-            message = str(one["ctx"]["error"])
-        case "model_attributes_type" | "model_type" | "dict_type" if field == "body":
-            sent = request.headers.get("content-type", "")
-            as_json = "" if sent.startswith("application/json") else " with Content-Type: application/json"
-            message = f"is no JSON object; send one{as_json}"
-        case _:
-            message = str(one["msg"])
+    told = problem_of(one, place[1:])
+    field, message = told.field or str(place[0]), told.message
+    if one["type"] in ("model_attributes_type", "model_type", "dict_type") and field == "body":
+        sent = request.headers.get("content-type", "")
+        as_json = "" if sent.startswith("application/json") else " with Content-Type: application/json"
+        message = f"is no JSON object; send one{as_json}"
     # A name of the client's own choice may hold what an answer cannot.
     return Problem(field[:MAX_NAME].encode(errors="replace").decode(), message)

@@ -1,14 +1,21 @@
 """What every request body of the API has in common.
 
-Base of the models in this package: camelCase on the wire, nothing unknown, nothing converted.
+Base of the models in this package: camelCase on the wire, nothing unknown, nothing converted. And the one body that is
+no model, because its fields are named elsewhere.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from hookyard.events.envelope import MAX_BODY_BYTES
+from hookyard.store.json_text import only_json
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(only_json)]
+"""A whole body whose fields others check: settings, a profile, a webhook."""
 
 
 class Body(BaseModel):

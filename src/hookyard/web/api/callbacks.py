@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hookyard.callbacks.history import MAX_JUDGED, Change
 from hookyard.callbacks.model import Callback
-from hookyard.callbacks.spec import MAX_CONDITION, CallbackSpec
+from hookyard.callbacks.spec import MAX_CONDITION, AgentChoice, CallbackSpec
 from hookyard.callbacks.stored import get_event_row, read_event
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
 from hookyard.clock import iso
@@ -33,7 +33,7 @@ class Check(Body):
     prompt: str = Field("", max_length=MAX_TEMPLATE)
     condition: str = Field("", max_length=MAX_CONDITION)
     concurrency_key: str | None = None
-    agent: str | dict[str, Any] = ""
+    agent: AgentChoice = ""
     fence: Literal["auto", "always", "never"] = "auto"
     event_id: str | None = None
 
@@ -52,13 +52,19 @@ async def checked(services: Services, access: Access, given: CallbackSpec) -> Ca
     """What a client wrote, with the agent that it may name.
 
     Raises:
-        InvalidError: There is no such agent, or an inline one cannot be used.
+        InvalidError: There is no such agent, or an inline one cannot be used; with what else is wrong.
         NotAllowedError: An inline agent without an administrator's token.
     """
     spec = CallbackSpec.read(given.model_dump(by_alias=True, include=set(CallbackSpec.model_fields)))
     if isinstance(spec.agent, dict):
         access.principal.require()
-    await services.agent_profiles.check_choice(spec.agent)
+    try:
+        await services.agent_profiles.check_choice(spec.agent)
+    except InvalidError as error:
+        found = [problem for problem in await services.callbacks.check(spec) if problem.severity == "error"]
+        if not found:
+            raise
+        raise InvalidError("the callback has mistakes", where=spec.name, problems=(*found, *error.problems)) from None
     return spec
 
 
@@ -200,6 +206,7 @@ async def restore_version(services: ServicesDep, access: MemberAccess, callback:
 
 def show(callback: Callback) -> dict[str, Any]:
     """A callback as the API shows it."""
+    failed = callback.condition_error
     return {
         "id": callback.id,
         **callback.spec.as_dict(),
@@ -207,7 +214,7 @@ def show(callback: Callback) -> dict[str, Any]:
         "createdBy": callback.created_by,
         "createdAt": iso(callback.created_at),
         "updatedAt": iso(callback.updated_at),
-        "conditionError": callback.condition_error,
+        "conditionError": None if failed is None else {**failed, "at": iso(failed["at"])},
     }
 
 

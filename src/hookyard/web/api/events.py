@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection, select
 
 from hookyard.callbacks.history import StoredEvent
-from hookyard.callbacks.trace import Verdict, read_trace
+from hookyard.callbacks.trace import Verdict, read_traces
 from hookyard.clock import iso
 from hookyard.ids import EventId, WorkspaceId
 from hookyard.store import schema
@@ -76,7 +76,8 @@ def _list(
     if before is not None:
         query = query.where(table.c.id < before)
     rows = conn.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings().all()
-    return [show(StoredEvent.of(row), read_trace(conn, row)) for row in rows]
+    traces = read_traces(conn, rows)
+    return [show(StoredEvent.of(row), verdicts) for row, verdicts in zip(rows, traces, strict=True)]
 
 
 def show(stored: StoredEvent, verdicts: Sequence[Verdict]) -> dict[str, Any]:

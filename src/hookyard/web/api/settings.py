@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from hookyard.callbacks.spec import JsonObject
 from hookyard.settings import LIVE, LiveSettings
 from hookyard.web.api.access import Administrator, ServicesDep
+from hookyard.web.api.bodies import JsonObject
 
 router = APIRouter(tags=["settings"])
 

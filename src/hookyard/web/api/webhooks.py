@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
-from hookyard.callbacks.spec import JsonObject
 from hookyard.clock import iso
 from hookyard.errors import InvalidError, Problem
 from hookyard.web.api.access import AdminAccess, ServicesDep
+from hookyard.web.api.bodies import JsonObject
 from hookyard.web.webhooks import KeptWebhook
 
 router = APIRouter(tags=["webhooks"])

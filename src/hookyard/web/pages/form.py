@@ -107,4 +107,6 @@ async def read_form(request: Request) -> Form:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError):
         raise InvalidError("the form cannot be read", mend="send it from the page") from None
+    if any("\x00" in value for values in fields.values() for value in values):
+        raise InvalidError("the form has a NUL character", mend="leave it out")  # PostgreSQL's texts cannot hold it
     return Form(fields)

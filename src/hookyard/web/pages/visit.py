@@ -113,9 +113,9 @@ class Visit:
         return str(self.request.path_params[name])
 
     def query(self, name: str, *allowed: str) -> str:
-        """A parameter of the address, `""` when it is absent, too long or not one of those allowed."""
+        """A parameter of the address, `""` when it is absent, too long, has a NUL or is not one of those allowed."""
         value = self.request.query_params.get(name, "")
-        return "" if len(value) > 200 or (allowed and value not in allowed) else value.strip()
+        return "" if len(value) > 200 or "\x00" in value or (allowed and value not in allowed) else value.strip()
 
     async def form(self) -> Form:
         """The form that was sent.

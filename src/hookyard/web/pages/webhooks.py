@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
-from hookyard.hooks.points import POINTS
+from hookyard.hooks.points import ANY, POINTS, points_of
 from hookyard.web import webhook_trial
 from hookyard.web.pages.form import Form
 from hookyard.web.pages.plots import Tick
@@ -165,7 +165,9 @@ async def webhook_editor(visit: Visit) -> Response:
 async def _editor(
     visit: Visit, old: KeptWebhook | None, given: Mapping[str, Any], problems: Sequence[Problem], status: int = 200
 ) -> Response:
-    words = [(spec.words[0], spec.may_deny, spec.event) for spec in POINTS.values()]
+    # By what the trigger means, not by what it says: `*`, or a word that stands for several points.
+    chosen = points_of(str(given.get("trigger") or ""))
+    words = [(spec.words[0], spec.may_deny, point in chosen) for point, spec in POINTS.items()]
     return await visit.page(
         "webhook.html", status, old=old, g=given, problems=problems, words=words, formats=FORMATS,
         known=old.shown.get("headers", []) if old else [],
@@ -179,7 +181,8 @@ def given_of(form: Form) -> dict[str, Any]:
         InvalidError: A number that is none, or a header without a colon.
     """
     given: dict[str, Any] = {"name": form.text("name"), "enabled": form.on("enabled")}
-    given["trigger"] = form.text("trigger") or ",".join(form.all("words"))
+    words = form.all("words")
+    given["trigger"] = form.text("trigger") or (ANY if len(set(words)) == len(POINTS) else ",".join(words))
     for key in _TEXTS:
         if form.text(key):
             given[key] = form.text(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -106,16 +107,12 @@ def _with_counts(conn: Connection, workspace_id: str, tasks: Sequence[TaskRow]) 
             .group_by(comments.task_db_id)
         ).all()
     )
-    numbers = [task.task_id for task in tasks]
-    alive = conn.execute(
-        select(runs.subject).where(
-            runs.workspace_id == workspace_id, runs.status == "running", runs.subject.in_(numbers)
-        )
-    ).scalars()
-    running: dict[str, int] = {}
-    for subject in alive:
-        running[subject] = running.get(subject, 0) + 1
-    return [replace(task, comments=by_task.get(task.id, 0), running=running.get(task.task_id, 0)) for task in tasks]
+    # All that execute, as the workers have room for so many only; asked for those of these tasks, SQLite would go
+    # through every run that they ever had.
+    running = Counter(
+        conn.execute(select(runs.subject).where(runs.workspace_id == workspace_id, runs.status == "running")).scalars()
+    )
+    return [replace(task, comments=by_task.get(task.id, 0), running=running[task.task_id]) for task in tasks]
 
 
 def statuses(conn: Connection, workspace_id: str) -> list[tuple[str, int]]:

@@ -1,0 +1,256 @@
+"""The one thread that writes, with group commit.
+
+Used by `store.database`. It takes every job that waits and runs them in one transaction, so that the price of a commit
+that is safe on the disk is shared. An answer is given only after the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from hookyard.errors import HookyardError, TemporaryError
+from hookyard.store.engine import is_contention, is_sqlite, translate
+from hookyard.store.jobs import EFFECTS, Effects, Job, OneStatement, deliver, run_apart, run_together
+from hookyard.store.signals import Signals
+
+_GROUP_LIMIT = 1000
+_SMALL_GROUP = 8  # of so few none is left for later: a commit would cost more than it gains
+_WAITING_LIMIT = 20_000
+_BACK_OFF_SECONDS = (0.01, 0.03, 0.1, 0.3)
+_LOOK_SECONDS = 1.0
+
+
+class Writer:
+    """The thread, its connection and what waits for it.
+
+    Args:
+        engine: Of one connection.
+        signals: Told the topics of every commit.
+        where: The database, without credentials.
+        patience_seconds: How long a write is tried again while somebody else holds the database.
+        send_topics: Told the topics too, in the transaction; for the other processes of PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        signals: Signals,
+        where: str,
+        patience_seconds: float,
+        send_topics: Callable[[Connection, Sequence[str]], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._sqlite = is_sqlite(engine.url)
+        self._signals = signals
+        self._where = where
+        self._patience = patience_seconds
+        self._send_topics = send_topics
+        self._jobs: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._sleeping = False
+        self._kicked = False
+        self._last_group = 0
+        self._seen_version: int | None = None
+        self._connected: Connection | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, unless it runs."""
+        with self._wake:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._work, name="db-write", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Finish what waits, end the thread, close the connection."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self._give_back()
+        self._engine.dispose()
+
+    def put(self, job: Job) -> None:
+        """Have a job done.
+
+        Raises:
+            TemporaryError: Too many wait, or the thread is to end.
+        """
+        if self._thread is None:
+            self.start()
+        with self._wake:
+            if self._closing:
+                raise self._refusal("the server is shutting down")
+            if len(self._jobs) >= _WAITING_LIMIT:
+                raise self._refusal("too many writes are waiting")
+            self._jobs.append(job)
+            if not self._sleeping or self._kicked:
+                return
+            if job.loop is None:
+                self._wake.notify()
+                return
+            self._kicked = True
+        # At the end of the loop's turn: what else this turn puts is taken along, and the writer does not fight with it
+        # for the interpreter's lock meanwhile.
+        job.loop.call_soon(self._kick)
+
+    def _refusal(self, why: str) -> TemporaryError:
+        return TemporaryError(why, where=self._where, mend="try again", retry_after=2.0)
+
+    def _kick(self) -> None:
+        with self._wake:
+            self._kicked = False
+            self._wake.notify()
+
+    def _take(self) -> list[Job] | None:
+        """The waiting jobs; empty when the poll is due; None at the end."""
+        with self._wake:
+            if not self._jobs and not self._closing:
+                self._last_group = 0
+                self._sleeping = True
+                self._wake.wait(_LOOK_SECONDS)
+                self._sleeping = False
+            if not self._jobs:
+                return None if self._closing else []
+            most = self._most()
+            group: list[Job] = []
+            while self._jobs and len(group) < most:
+                group.append(self._jobs.popleft())
+            self._last_group = len(group)
+            return group
+
+    def _most(self) -> int:
+        """Jobs that the next group takes.
+
+        Where one statement may do, half of those under way, which are the waiting ones and those just answered, whose
+        callers will be back: one half is written while the loop answers the other. If all were taken, writer and loop
+        would wait for each other in turn.
+        """
+        if not self._sqlite or not isinstance(self._jobs[0].handler, OneStatement):
+            return _GROUP_LIMIT
+        return min(max(_SMALL_GROUP, (len(self._jobs) + self._last_group + 1) // 2), _GROUP_LIMIT)
+
+    def _work(self) -> None:
+        while (group := self._take()) is not None:
+            if group:
+                deliver(group, self._commit(group))
+                del group
+            elif self._sqlite:
+                self._look_for_other_processes()
+
+    def _commit(self, group: Sequence[Job]) -> list[Any]:
+        """Outcomes of a group, values and exceptions; tried again while the database is held by somebody else."""
+        deadline = time.monotonic() + self._patience
+        tries = 0
+        while True:
+            try:
+                return self._transaction(group)
+            except Exception as error:
+                if is_contention(error) and time.monotonic() < deadline:
+                    time.sleep(_BACK_OFF_SECONDS[min(tries, len(_BACK_OFF_SECONDS) - 1)])
+                    tries += 1
+                    continue
+                # One exception object must not be raised in several tasks: each gets its own.
+                return [translate(error, self._where) or error for _ in group]
+
+    def _transaction(self, group: Sequence[Job]) -> list[Any]:
+        """All jobs in one transaction; when one of them fails, again with each in a savepoint of its own."""
+        if self._sqlite and (outcomes := self._in_one_statement(group)) is not None:
+            return outcomes
+        try:
+            return self._once(group, run_together)
+        except Exception as error:
+            if len(group) == 1 or translate(error, self._where) is not None:
+                raise
+        return self._once(group, run_apart)
+
+    def _in_one_statement(self, group: Sequence[Job]) -> list[Any] | None:
+        """The outcomes of jobs that one statement could do; None when it could not."""
+        handler = group[0].handler
+        if not isinstance(handler, OneStatement) or any(job.handler is not handler for job in group):
+            return None
+        effects = Effects()
+        conn = self._connection()
+        conn.info[EFFECTS] = effects
+        try:
+            outcomes = handler.in_one_statement(conn, [job.item for job in group])
+        except Exception as error:
+            if is_contention(error):
+                raise
+            self._give_back(spoiled=unexpected(error))
+            return None  # a transaction finds out which of the items it was
+        if outcomes is None:
+            return None
+        self._tell(effects)
+        return list(outcomes)
+
+    def _once(self, group: Sequence[Job], run: Callable[[Connection, Sequence[Job]], list[Any]]) -> list[Any]:
+        effects = Effects()
+        conn = self._connection()
+        conn.info[EFFECTS] = effects
+        try:
+            with conn.begin():
+                outcomes = run(conn, group)
+                if effects.topics and self._send_topics is not None:
+                    self._send_topics(conn, effects.topics)
+        except BaseException as error:
+            self._give_back(spoiled=unexpected(error))
+            raise
+        if not self._sqlite or any(map(unexpected, outcomes)):
+            self._give_back(spoiled=self._sqlite)
+        self._tell(effects)
+        return outcomes
+
+    def _connection(self) -> Connection:
+        """The writer's connection. SQLite's is kept, as the pool's bookkeeping costs as much as a row; PostgreSQL's may
+        have been lost since the last transaction, which the pool notices."""
+        if self._connected is None:
+            self._connected = self._engine.connect()
+        return self._connected
+
+    def _give_back(self, *, spoiled: bool = False) -> None:
+        if self._connected is not None:
+            if spoiled:
+                self._connected.invalidate()
+            self._connected.close()
+            self._connected = None
+
+    def _tell(self, effects: Effects) -> None:
+        """What follows a commit. It has happened: nothing that fails here may be taken for its failure."""
+        if effects.topics:
+            self._signals.notify(*dict.fromkeys(effects.topics))
+        for call in effects.after:
+            try:
+                call()
+            except Exception:
+                logging.getLogger(__name__).exception("a call after a commit failed")
+
+    def _look_for_other_processes(self) -> None:
+        """SQLite: the number changes when another connection has committed; what it changed nobody can say."""
+        try:
+            driver = self._connection().connection.driver_connection
+            assert driver is not None
+            (version,) = driver.execute("PRAGMA data_version").fetchone()
+        except (DBAPIError, sqlite3.Error):
+            return
+        if self._seen_version is not None and version != self._seen_version:
+            self._signals.notify_all()
+        self._seen_version = version
+
+
+def unexpected(outcome: object) -> bool:
+    """Whether a connection must not be used again after this: an error of neither ours nor the database's may have left
+    a result half read, and on SQLite its statement holds the snapshot (and keeps the write lock away) for as long as
+    somebody keeps the error's traceback."""
+    return isinstance(outcome, BaseException) and not isinstance(outcome, HookyardError | DBAPIError)

@@ -1,0 +1,120 @@
+"""A page of events with the verdict of every gate: what it asks of the database, and what it answers."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, update
+
+from hookyard.callbacks import letters
+from hookyard.callbacks.history import History
+from hookyard.ids import EventId
+from hookyard.store import schema
+from hookyard.web.api.events import _list, show
+from hookyard.web.pages.queries import events as pages
+from tests.callbacks.world import World, open_world, task_event
+
+WAITING = f"{letters.WAITS}5 runs an hour is the workspace's quota"
+MOST = 6
+"""Statements of a page: the events, their listener sets, runs, batches, versions by time, versions by number."""
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with open_world(database_url) as made:
+        yield made
+
+
+async def asked(world: World, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """A page as the API answers it, and the statements that it took."""
+    statements: list[str] = []
+
+    def read(conn: Connection) -> list[dict[str, Any]]:
+        @event.listens_for(conn, "before_cursor_execute")
+        def note(_conn: object, _cursor: object, statement: str, *_more: object) -> None:
+            statements.append(statement)
+
+        return _list(conn, world.workspace, None, None, None, limit)
+
+    return await world.db.read(read), statements
+
+
+async def alone(world: World, history: History, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The same events as the API answers each by itself."""
+    return [show(*await history.get(world.workspace, EventId(name))) for name in ids]
+
+
+async def test_a_page_of_events_takes_as_many_statements_as_one_event(world: World) -> None:
+    """Of events with all that can come of one: a run, a batch, and a version that is younger by another's clock."""
+    ahead = await world.callback(name="ahead")
+    await world.callback(name="merges", merge={"enabled": True, "windowMs": 1000})
+    await world.callback(name="deaf", events=["task.created"])
+    for number in range(50):
+        world.clock.at += 1
+        await world.send(task_event(taskId=f"task-{number}"))
+        await world.merger.step()
+    versions = schema.callback_versions
+    later = update(versions).where(versions.c.callback_id == ahead.id).values(created_at=world.clock.at + 1)
+    await world.db.write(lambda conn: conn.execute(later).close())
+    one, few = await asked(world, 1)
+    fifty, many = await asked(world, 50)
+    assert (len(one), len(fifty)) == (1, 50)
+    assert all({verdict["name"] for verdict in item["callbacks"]} == {"ahead", "merges", "deaf"} for item in fifty)
+    assert len(few) == len(many) == MOST
+
+
+async def test_a_page_without_events_takes_one_statement(world: World) -> None:
+    page, statements = await asked(world, 50)
+    assert (page, len(statements)) == ([], 1)
+
+
+async def test_a_page_says_of_each_event_what_the_event_says_of_itself(world: World) -> None:
+    """With callbacks that come, change and go between the events, batches in every state, and runs that wait."""
+    history = History(world.db, world.accept, world.conditions)
+    kept = await world.callback(name="kept")
+    merges = await world.callback(name="merges", merge={"enabled": True, "windowMs": 2000})
+    await world.callback(name="broken", condition="ctx.a.b")
+    gone = await world.callback(name="gone")
+    for number in range(12):
+        world.clock.at += 1
+        await world.send(task_event(taskTitle=str(number), operation=f"op{number // 2}"))
+        if number == 3:
+            await world.change(kept, enabled=False)
+        if number == 5:
+            await world.callbacks.delete(world.workspace, gone.id)
+            await world.change(kept, name="again", enabled=True)
+        if number == 7:
+            await world.callback(name="late", condition="ctx.taskTitle === '9'")
+            await world.merger.step()
+    some = {run["id"] for run in (await world.runs())[::2]}
+    held = update(schema.runs).where(schema.runs.c.id.in_(some)).values(reason=WAITING)
+    await world.db.write(lambda conn: conn.execute(held).close())
+    page, _ = await asked(world, 100)
+    assert len(page) == 12
+    assert json.dumps(page) == json.dumps(await alone(world, history, [one["id"] for one in page]))
+    verdicts = [verdict for one in page for verdict in one["callbacks"]]
+    assert {verdict["runId"] for verdict in verdicts if verdict["gate"] == "quota"} == some
+    assert {verdict["outcome"] for verdict in verdicts} == {"run", "merged", "stopped"}
+    assert {verdict["version"] for verdict in verdicts if verdict["callbackId"] == kept.id} == {1, 2, 3}
+    assert [one["id"] for one in page if gone.id in {v["callbackId"] for v in one["callbacks"]}] == [
+        one["id"] for one in page[6:]
+    ]
+    assert {verdict["outcome"] for verdict in verdicts if verdict["callbackId"] == merges.id} >= {"run", "merged"}
+
+
+async def test_the_pages_and_the_api_agree_on_what_a_quota_holds_up(world: World) -> None:
+    await world.callback(name="runs")
+    await world.callback(name="merges", merge={"enabled": True, "windowMs": 1000})
+    await world.send(task_event())
+    world.clock.at += 5
+    await world.merger.step()
+    for status, reason in (("queued", WAITING), ("queued", "its worker was lost"), ("running", WAITING)):
+        change = update(schema.runs).values(status=status, reason=reason)
+        await world.db.write(lambda conn, change=change: conn.execute(change).close())  # type: ignore[misc]
+        ((one,), _) = await asked(world, 1)
+        shown = await world.db.read(lambda conn, name=one["id"]: pages.one(conn, world.workspace, name))  # type: ignore[misc]
+        assert shown is not None
+        held = [verdict.letter == letters.QUOTA for verdict in shown.verdicts]
+        assert held == [verdict["gate"] == "quota" for verdict in one["callbacks"]]
+        assert held == [(status, reason) == ("queued", WAITING)] * 2
