@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hookyard.errors import PermanentError, TemporaryError
+from hookyard.wal import use_wal
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -188,7 +189,7 @@ class SqliteThread:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_wal(connection, patience_seconds=self._busy_seconds)
             # NORMAL: a commit survives the process at once, and the machine after the next checkpoint.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")

@@ -18,13 +18,13 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from hookyard.errors import HookyardError, InvalidError, PermanentError, TemporaryError
 from hookyard.store.rows import execute
+from hookyard.wal import use_wal
 
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite itself waits for another connection's lock before it gives up."""
 
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
     # FULL: a commit that was answered with 2xx is on the disk, not only in the system's memory, so that a loss of
     # power loses nothing either. Group commit pays for it: docs/decisions/0401-durability.md has the figures.
     "PRAGMA synchronous = FULL",
@@ -119,6 +119,7 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
     def _connected(connection: Any, _record: object) -> None:
         # The driver would begin transactions by its own rules: hand that over to SQLAlchemy's "begin" below.
         connection.isolation_level = None
+        use_wal(connection, patience_seconds=BUSY_TIMEOUT_MS / 1000)
         for pragma in _PRAGMAS:
             connection.execute(pragma).close()
         if read_only:
