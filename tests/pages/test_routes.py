@@ -260,7 +260,7 @@ def test_a_run_tells_what_worked_on_it(server: World) -> None:
     path = f"/w/payments/runs/{run}"
     assert "<dt>Model</dt>" not in ask(server, path, server.boss).text, "nothing is known of it"
     known = {
-        "agent_kind": "claude-code",
+        "agent_kind": "acp",
         "agent_version": "2.1.4",
         "model": "claude-sonnet-4-5",
         "folder": "/srv/<pay>",
