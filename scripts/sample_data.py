@@ -331,6 +331,11 @@ class Sample:
             for seq, (offset, kind, data) in enumerate(_story(self.language, run))
         ]  # fmt: skip
         self._put(conn, schema.run_entries, entries)
+        conn.execute(
+            schema.attempts.update()
+            .where(schema.attempts.c.run_id == run["id"])
+            .values(agent_kind="claude-code", agent_version="2.1.4", model="claude-sonnet-4-5", folder="/srv/repos/pay-callback")
+        )  # fmt: skip
         answer = entries and json.loads(entries[-1]["data"])["text"]
         conn.execute(
             schema.runs.update()

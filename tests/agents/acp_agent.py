@@ -17,7 +17,7 @@ from acp import (
     update_agent_message_text,
     update_tool_call,
 )
-from acp.schema import PermissionOption, ToolCallUpdate, Usage
+from acp.schema import Implementation, PermissionOption, ToolCallUpdate, Usage
 
 
 class Asking:
@@ -25,7 +25,9 @@ class Asking:
         self.client = conn
 
     async def initialize(self, protocol_version: int, *_: Any, **__: Any) -> InitializeResponse:
-        return InitializeResponse(protocol_version=protocol_version)
+        return InitializeResponse(
+            protocol_version=protocol_version, agent_info=Implementation(name="acp-agent", version="1.2.3")
+        )
 
     async def new_session(self, cwd: str, *_: Any, **more: Any) -> NewSessionResponse:
         self.cwd = Path(cwd)

@@ -67,6 +67,7 @@ class FakeRecorder:
     results: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[tuple[Point, Decision, str]] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
+    introductions: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def message(self, role: str, text: str) -> None:
@@ -83,6 +84,9 @@ class FakeRecorder:
 
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
+
+    def introduced(self, *, version: str = "", model: str = "") -> None:
+        self.introductions.append((version, model))
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -31,6 +31,7 @@ async def run(
 async def test_runs_and_tells(work: Path, hooks: FakeHooks, recorder: FakeRecorder) -> None:
     result = await run(work, hooks, recorder)
     assert result.answer == "Done. []"
+    assert recorder.introductions == [("acp-agent 1.2.3", "")]
     assert (work / "made").read_text() == "text"
     assert (result.usage.input_tokens, result.usage.output_tokens) == (7, 3)
     assert [text for role, text in recorder.messages if role == "assistant"] == ["I will write.", "Done. []"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.agents import claude_code, codex, gemini
-from hookyard.agents.cli_agent import Called, Failed, Returned, Spent, Words
+from hookyard.agents.cli_agent import Called, Failed, Introduced, Returned, Spent, Words
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -27,7 +27,7 @@ def test_no_line_does_more_than_be_unreadable(module: object, said: dict[str, ob
         told = list(reader(said))
     except (ValueError, TypeError, AttributeError):
         return  # which the follower takes for chatter
-    assert all(isinstance(one, Words | Called | Returned | Spent | Failed) for one in told)
+    assert all(isinstance(one, Introduced | Words | Called | Returned | Spent | Failed) for one in told)
 
 
 def test_failures_are_told() -> None:
@@ -37,6 +37,15 @@ def test_failures_are_told() -> None:
     assert Failed("no credit") in gemini.Reader()(
         {"type": "result", "status": "error", "error": {"message": "no credit"}}
     )
+
+
+def test_programs_say_who_they_are() -> None:
+    said = {"type": "system", "subtype": "init", "claude_code_version": "2.1.4", "model": "claude-sonnet-4-5"}
+    assert list(claude_code.Reader()(said)) == [Introduced("2.1.4", "claude-sonnet-4-5")]
+    assert list(gemini.Reader()({"type": "init", "model": "gemini-2.5-flash"})) == [Introduced("", "gemini-2.5-flash")]
+    for reader in (claude_code.Reader(), gemini.Reader()):
+        (nothing,) = reader({"type": "init" if isinstance(reader, gemini.Reader) else "system", "subtype": "init"})
+        assert nothing == Introduced()
 
 
 def test_codex_tells_of_every_kind_of_call() -> None:

@@ -114,6 +114,11 @@ async def test_points_in_order_and_what_is_kept(program: Program) -> None:
     if program.kind != "gemini":  # its hooks are not told the call's id
         assert {told for point, _, told in program.recorder.decisions if "tool" in point} == {call[0]}
     assert program.recorder.messages[-1] == ("assistant", FINAL)
+    versions, models = zip(*program.recorder.introductions, strict=True) if program.recorder.introductions else ((), ())
+    if program.kind == "claude-code":
+        assert versions[0].count(".") == 2
+    if program.kind != "codex":  # which says nothing of itself
+        assert MODELS[program.kind] in models[0]
 
 
 async def test_system_prompt_appended(program: Program, tmp_path: Path) -> None:

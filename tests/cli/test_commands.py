@@ -120,6 +120,7 @@ def test_runs_are_listed_shown_retried(server: ServerProcess, ask: Ask) -> None:
     assert json.loads(ask("runs", "list", "--json", "--limit", "1").out)[0]["id"] == run
     shown = ask("runs", "show", run)
     assert "Greet 李四" in shown.out
+    assert "\nagent: dry-run, " in shown.out
     cancelled = ask("runs", "cancel", run)
     assert (cancelled.code, cancelled.err.count("\n")) == (1, 1)
     retried = ask("runs", "retry", run, "--json")

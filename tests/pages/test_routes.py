@@ -255,6 +255,23 @@ def test_a_long_timeline_comes_in_pieces(server: World) -> None:
     assert ask(server, f"{path}?upto=-1&upto=x", server.boss).status == 200
 
 
+def test_a_run_tells_what_worked_on_it(server: World) -> None:
+    run = server.samples["payments"].run_rows[5]["id"]
+    path = f"/w/payments/runs/{run}"
+    assert "<dt>Model</dt>" not in ask(server, path, server.boss).text, "nothing is known of it"
+    known = {
+        "agent_kind": "acp",
+        "agent_version": "2.1.4",
+        "model": "claude-sonnet-4-5",
+        "folder": "/srv/<pay>",
+    }
+    row = {"run_id": run, "number": 2, "worker_id": "wrk_1", "started_at": 1.0, **known}
+    server.services.db.write_sync(lambda conn: conn.execute(schema.attempts.insert(), row))
+    page = ask(server, path, server.boss).text
+    for shown in ("acp</span>", "2.1.4</span>", "<dd>claude-sonnet-4-5</dd>", "/srv/&lt;pay&gt;</dd>"):
+        assert shown in page
+
+
 def test_a_webhook_of_every_point_is_shown_and_saved_as_one(server: World) -> None:
     def checked(name: str) -> list[str]:
         page = ask(server, f"/w/payments/webhooks/{name}/edit", server.boss)

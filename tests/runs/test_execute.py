@@ -57,6 +57,19 @@ async def test_an_answer_is_stored_with_what_was_used(scene: Scene) -> None:
     assert scene.all(select(spend.c.tokens, spend.c.reserved, spend.c.cost_usd)) == [(15, 0, 0.25)]
 
 
+async def test_an_attempt_tells_what_worked_on_it(scene: Scene) -> None:
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        recorder.introduced(version="2.1.4")
+        return AgentResult("done")
+
+    claim = a_claim(scene)
+    await scene.executor(workplaces=FunctionWorkplaces(work, model="openai:gpt-4o")).execute(claim)
+    (row,) = scene.all(select(attempts))
+    assert (row.agent_kind, row.agent_version, row.model) == ("function", "2.1.4", "openai:gpt-4o")
+    assert row.folder
+    assert (row.outcome, row.error) == ("succeeded", None)
+
+
 async def test_the_assignment_carries_what_the_run_is_about(scene: Scene) -> None:
     given: list[Assignment] = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hookyard.runs import timeline as module
 from hookyard.runs.admission import Limits, NoTokens, admit
 from hookyard.runs.claim import Claim
 from hookyard.runs.timeline import Timeline, add_usage, shorten, snippet_of, store_progress
-from hookyard.store.schema import run_entries, runs
+from hookyard.store.schema import attempts, run_entries, runs
 from tests.runs.scene import Scene
 
 
@@ -75,6 +76,24 @@ async def test_entries_are_seen_while_the_run_goes_on(scene: Scene) -> None:
     timeline.note("more")
     await closed(scene, timeline, claim)
     assert [seq for seq, *_ in entries(scene)] == [0, 1]
+
+
+async def test_what_is_known_of_the_agent_is_kept_with_its_attempt(scene: Scene) -> None:
+    claim = a_claim(scene)
+    timeline = Timeline(claim, scene.database, scene.clock)
+
+    def known() -> tuple[str | None, ...]:
+        (row,) = scene.all(select(attempts))
+        return row.agent_kind, row.agent_version, row.model, row.folder
+
+    with scene.database.signals.subscribe(f"run:{claim.run_id}") as told:
+        timeline.begin("claude-code", "sonnet", Path("/srv/repos/pay"))
+        assert await told.wait(10)
+    assert known() == ("claude-code", None, "sonnet", "/srv/repos/pay")
+    timeline.introduced(version="2.1.4", model="claude-sonnet-4-5")
+    timeline.introduced(model="claude-haiku-4-5")  # a helper of its own
+    await closed(scene, timeline, claim)
+    assert known() == ("claude-code", "2.1.4", "claude-sonnet-4-5", "/srv/repos/pay")
 
 
 async def test_the_usage_of_each_turn_is_kept(scene: Scene) -> None:

@@ -98,7 +98,11 @@ async def _talk(process: asyncio.subprocess.Process, life: Life, assignment: Ass
     client: Any = seen  # it has what the protocol needs of a client that offers neither files nor terminals
     connection = connect_to_agent(client, process.stdin, process.stdout)
     try:
-        await connection.initialize(PROTOCOL_VERSION, ClientCapabilities())
+        welcome = await connection.initialize(PROTOCOL_VERSION, ClientCapabilities())
+        if welcome.agent_info is not None:
+            life.introduced(
+                version=f"{welcome.agent_info.title or welcome.agent_info.name} {welcome.agent_info.version}"
+            )
         session = await connection.new_session(str(assignment.working_dir), mcp_servers=_servers(assignment))
         answer = await connection.prompt(session.session_id, [text_block(prompt)])
     finally:

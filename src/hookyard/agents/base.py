@@ -123,6 +123,10 @@ class Recorder(Protocol):
         """The total so far."""
         ...
 
+    def introduced(self, *, version: str = "", model: str = "") -> None:
+        """What the agent says of itself: the version of its program, its model; the first word on each counts."""
+        ...
+
     def note(self, text: str) -> None:
         """Something that the reader of the run should know: an attempt restarted, a process ended by force."""
         ...

@@ -16,6 +16,7 @@ from hookyard.agents.cli_agent import (
     Called,
     CliAgent,
     Failed,
+    Introduced,
     Launch,
     Returned,
     Said,
@@ -86,7 +87,9 @@ class Reader:
     def __call__(self, said: Mapping[str, Any]) -> Iterable[Said]:
         """What one object tells."""
         message = said.get("message")
-        if said.get("type") == "assistant" and isinstance(message, dict):
+        if said.get("type") == "system" and said.get("subtype") == "init":
+            yield Introduced(str(said.get("claude_code_version") or ""), str(said.get("model") or ""))
+        elif said.get("type") == "assistant" and isinstance(message, dict):
             yield from self._assistant(message)
         elif said.get("type") == "user" and isinstance(message, dict):
             for block in _blocks(message):

@@ -41,6 +41,14 @@ MCP_NAME = "hookyard"
 
 
 @dataclass(frozen=True, slots=True)
+class Introduced:
+    """What the program says of itself; `""` = nothing."""
+
+    version: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """The model said something."""
 
@@ -81,7 +89,7 @@ class Failed:
     message: str
 
 
-Said = Words | Called | Returned | Spent | Failed
+Said = Introduced | Words | Called | Returned | Spent | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +260,8 @@ class _Follower:
 
     async def _tell(self, said: Said) -> None:
         match said:
+            case Introduced(version, model):
+                self._life.introduced(version=version, model=model)
             case Words(text, model):
                 self._last = await self._life.answered(text, model)
             case Called():

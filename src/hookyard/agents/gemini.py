@@ -19,6 +19,7 @@ from hookyard.agents.cli_agent import (
     Called,
     CliAgent,
     Failed,
+    Introduced,
     Launch,
     Returned,
     Said,
@@ -82,7 +83,8 @@ class Reader:
         """What one object tells."""
         kind = said.get("type")
         if kind == "init":
-            self._model = str(said.get("model", ""))
+            self._model = str(said.get("model") or "")
+            yield Introduced(model=self._model)
         elif kind == "message" and said.get("role") == "assistant":
             self._pieces.append(str(said.get("content", "")))
         elif kind == "tool_use":

@@ -184,6 +184,8 @@ class Life:
     async def answered(self, text: str, model_name: str) -> str:
         """What the model said, as the webhooks left it; `""` when it only called tools."""
         self._phase = "model_response"
+        if model_name:
+            self.introduced(model=model_name)
         turn = {"turn_number": 1, "requests": self.statistics.usage.requests, "tool_calls": self.statistics.tool_calls}
         decision = await self._fire(Point.MODEL_RESPONSE, model_name=model_name, response=text, turn_context=turn)
         said = text if decision.content is None else decision.content
@@ -191,6 +193,10 @@ class Life:
             self.statistics.last_message = said
             self._recorder.message("assistant", said)
         return said
+
+    def introduced(self, *, version: str = "", model: str = "") -> None:
+        """Note what the agent says of itself; see `agents.base.Recorder`."""
+        self._recorder.introduced(version=version, model=model)
 
     def spent(self, usage: Usage) -> None:
         """Note what has been used up so far, in total."""

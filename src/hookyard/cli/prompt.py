@@ -156,6 +156,9 @@ class Shown:
     def usage(self, usage: Usage) -> None:
         """Not shown."""
 
+    def introduced(self, *, version: str = "", model: str = "") -> None:
+        """Not shown."""
+
     def note(self, text: str) -> None:
         """One line."""
         click.echo(f"hookyard: {_plain(text)}", err=True)

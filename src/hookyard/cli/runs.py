@@ -55,6 +55,7 @@ def show(run_id: str, workspace: str | None, as_json: bool) -> None:
     for name in ("queuedAt", "startedAt", "finishedAt"):
         if run.get(name):
             terminal.show(f"{name}: {run[name]}")
+    _show_agent(run)
     terminal.show(f"\n{run['prompt']}\n")
     for message in run.get("messages", ()):
         terminal.show(f"[{message['role']}] {message['content']}")
@@ -94,6 +95,14 @@ def _act(what: str, run_id: str, workspace: str | None, as_json: bool) -> None:
     server = Server.from_environment()
     run = server.ask("POST", f"{server.workspace(workspace)}/runs/{quote(run_id, safe='')}/{what}")
     print(json.dumps(run, ensure_ascii=False) if as_json else f"{run['id']}  {run['status']}")
+
+
+def _show_agent(run: dict[str, Any]) -> None:
+    """What worked on the newest attempt."""
+    about = (run.get("attempts") or [{}])[-1].get("agent") or {}
+    words = [" ".join(filter(None, (about.get("kind"), about.get("version")))), about.get("model"), about.get("folder")]
+    if known := [word for word in words if word]:
+        terminal.show(f"agent: {', '.join(known)}")
 
 
 def _show_usage(usage: dict[str, Any]) -> None:

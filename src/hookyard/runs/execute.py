@@ -213,6 +213,7 @@ class Executor:
     async def _work(self, claim: Claim, workplace: Workplace, timeline: Timeline) -> Outcome:
         limits = [seconds for seconds in (claim.timeout_seconds, workplace.timeout_seconds) if seconds]
         timeout = min(limits, default=float(self._live().number("runs.timeoutSeconds")))
+        timeline.begin(workplace.agent.kind, workplace.model, workplace.working_dir)
         if claim.attempt > 1:
             timeline.note(f"attempt {claim.attempt}: the worker of the attempt before ended unexpectedly")
         assignment = Assignment(

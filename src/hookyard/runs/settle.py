@@ -19,7 +19,7 @@ from hookyard.runs.claim import Claim
 from hookyard.runs.queue import Execution
 from hookyard.runs.quota import add, day_of
 from hookyard.runs.states import LOST, RunStatus, check
-from hookyard.runs.timeline import Progress, shorten, store_rows
+from hookyard.runs.timeline import ABOUT, Progress, shorten, store_rows
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, runs
 
@@ -82,7 +82,12 @@ _RUN_ENDS = (
 _ATTEMPT_ENDS = (
     update(attempts)
     .where(attempts.c.run_id == bindparam("run"), attempts.c.number == bindparam("nth"))
-    .values(finished_at=bindparam("at"), outcome=bindparam("ends_as"), error=bindparam("why"))
+    .values(
+        finished_at=bindparam("at"),
+        outcome=bindparam("ends_as"),
+        error=bindparam("why"),
+        **{name: func.coalesce(bindparam(f"its_{name}"), attempts.c[name]) for name in ABOUT},
+    )
 )
 
 
@@ -144,7 +149,12 @@ def _row(ending: Ending) -> dict[str, Any]:
 
 def _of_attempt(ending: Ending, row: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of `_ATTEMPT_ENDS`."""
-    return {"nth": ending.claim.attempt, **{name: row[name] for name in ("run", "at", "ends_as", "why")}}
+    shared = {name: row[name] for name in ("run", "at", "ends_as", "why")}
+    return {"nth": ending.claim.attempt, **shared, **_known(ending.progress.about)}
+
+
+def _known(about: Mapping[str, str]) -> dict[str, str | None]:
+    return {f"its_{name}": about.get(name) for name in ABOUT}
 
 
 def _settle_quotas(conn: Connection, endings: Sequence[Ending]) -> None:
@@ -225,4 +235,5 @@ def _leave(conn: Connection, lost: Lost, now: float, result: str, tokens: RunTok
 
 
 def _end_attempt(conn: Connection, run_id: str, attempt: int, now: float, result: str, why: str | None) -> None:
-    conn.execute(_ATTEMPT_ENDS, {"run": run_id, "nth": attempt, "at": now, "ends_as": result, "why": why})
+    ends = {"run": run_id, "nth": attempt, "at": now, "ends_as": result, "why": why}
+    conn.execute(_ATTEMPT_ENDS, {**ends, **_known({})})

@@ -23,6 +23,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, update
@@ -35,7 +36,7 @@ from hookyard.hooks.points import POINTS, Point
 from hookyard.runs.claim import Claim
 from hookyard.runs.states import RunStatus
 from hookyard.store.database import Database, announce
-from hookyard.store.schema import run_entries, runs
+from hookyard.store.schema import attempts, run_entries, runs
 
 FLUSH_SECONDS = 0.2
 """How old an entry may be before others see it."""
@@ -48,6 +49,12 @@ MAX_CHARS = 32 * 1024 * 1024
 """Entries and characters of one attempt; what comes after is counted, not kept."""
 
 SNIPPET_CHARS = 160
+
+ABOUT = ("agent_kind", "agent_version", "model", "folder")
+"""Columns of `attempts` that say what the agent is."""
+
+ABOUT_CHARS = 1000
+"""Longest text of what is known of an agent, such as the path of its folder."""
 
 
 class EntryKind(StrEnum):
@@ -72,6 +79,7 @@ class Progress:
         modified: Decisions among them that modified.
         snippet: The agent's newest words, None when it said nothing new.
         used: The usage has changed.
+        about: What has become known of the agent: columns of its row in `attempts`.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -80,9 +88,10 @@ class Progress:
     modified: int = 0
     snippet: str | None = None
     used: bool = False
+    about: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.rows) or self.used
+        return bool(self.rows or self.about) or self.used
 
     def then(self, later: Progress) -> Progress:
         """Both together."""
@@ -93,6 +102,7 @@ class Progress:
             modified=self.modified + later.modified,
             snippet=self.snippet if later.snippet is None else later.snippet,
             used=self.used or later.used,
+            about={**self.about, **later.about},
         )
 
 
@@ -131,6 +141,7 @@ class Timeline:
         self._gathered = Progress()
         self._total = claim.spent
         self._told = Usage()
+        self._introduced: set[str] = set()
         self._writing: asyncio.Task[None] | None = None
         self.last_message = ""
 
@@ -169,9 +180,25 @@ class Timeline:
             self._add(EntryKind.USAGE, data)
         self._write_soon()
 
+    def introduced(self, *, version: str = "", model: str = "") -> None:
+        """See `agents.base.Recorder`."""
+        said = {"agent_version": version, "model": model}
+        self._know({column: word for column, word in said.items() if word and column not in self._introduced})
+        self._introduced.update(column for column, word in said.items() if word)
+
     def note(self, text: str) -> None:
         """See `agents.base.Recorder`."""
         self._add(EntryKind.NOTE, {"text": shorten(text)})
+
+    def begin(self, kind: str, model: str | None, folder: Path) -> None:
+        """Note with what the attempt begins.
+
+        Args:
+            kind: The kind of agent.
+            model: The model that it is to use, None for its own choice; what the agent says itself counts for more.
+            folder: Where it works.
+        """
+        self._know({"agent_kind": kind, "folder": str(folder)} | ({"model": model} if model else {}))
 
     @property
     def total(self) -> Usage:
@@ -195,6 +222,11 @@ class Timeline:
             self._writing.cancel()
             await asyncio.wait([self._writing])
         return self.take()
+
+    def _know(self, columns: Mapping[str, str]) -> None:
+        if columns and not self._over:
+            self._gathered.about.update({name: shorten(word, ABOUT_CHARS) for name, word in columns.items()})
+            self._write_soon()
 
     def _add(self, kind: EntryKind, data: Mapping[str, Any]) -> None:
         if self._over:
@@ -328,6 +360,9 @@ def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Us
     if not conn.execute(_PROGRESS, values).rowcount:
         return False
     store_rows(conn, progress.rows)
+    if progress.about:
+        attempt = (attempts.c.run_id == claim.run_id, attempts.c.number == claim.attempt)
+        conn.execute(update(attempts).where(*attempt).values(progress.about))
     announce(conn, f"run:{claim.run_id}")
     return True
 

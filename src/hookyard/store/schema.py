@@ -431,6 +431,11 @@ attempts = Table(
     Column("finished_at", Double),
     Column("outcome", Text),  # a final status, or lost
     Column("error", Text),
+    # Of the agent that worked, as far as it is known.
+    Column("agent_kind", Text),
+    Column("agent_version", Text),
+    Column("model", Text),
+    Column("folder", Text),
     PrimaryKeyConstraint("run_id", "number"),
 )
 

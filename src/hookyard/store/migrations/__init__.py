@@ -14,7 +14,7 @@ from hookyard.errors import PermanentError
 from hookyard.store.database import Database
 from hookyard.store.schema import metadata
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision; a test holds it against the files beside."""
 
 _ADVISORY_LOCK = 0x686F6F6B  # "hook"

@@ -123,6 +123,12 @@ def _attempts(conn: Connection, run_id: RunId) -> list[dict[str, Any]]:
             "finishedAt": _when(row.finished_at),
             "outcome": row.outcome,
             "error": row.error,
+            "agent": {
+                "kind": row.agent_kind,
+                "version": row.agent_version,
+                "model": row.model,
+                "folder": row.folder,
+            },
         }
         for row in conn.execute(select(table).where(table.c.run_id == run_id).order_by(table.c.number))
     ]

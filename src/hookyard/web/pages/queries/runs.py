@@ -204,6 +204,10 @@ class Attempt:
     finished_at: float | None
     outcome: str | None
     error: str | None
+    agent_kind: str | None
+    agent_version: str | None
+    model: str | None
+    folder: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +284,10 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
             attempts.finished_at,
             attempts.outcome,
             attempts.error,
+            attempts.agent_kind,
+            attempts.agent_version,
+            attempts.model,
+            attempts.folder,
         )
         .where(attempts.run_id == run_id)
         .order_by(attempts.number)
@@ -312,7 +320,8 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
         json.loads(full.context), full.input_tokens, full.output_tokens, full.tool_calls,
         full.cost_usd, full.conversation_id, full.worker_id, full.answer, full.error, full.retry_of,
         full.cancel_requested_by, full.cancel_requested_at is not None, current, event.operation_id if event else None,
-        size or 0, tuple(Attempt(*row) for row in tries), chain_of(conn, workspace_id, event.cause if event else None),
+        size or 0, tuple(Attempt(*tuple(row)) for row in tries),
+        chain_of(conn, workspace_id, event.cause if event else None),
         tuple((row.id, row.name) for row in caused), tuple(retried.scalars()),
     )  # fmt: skip
 
