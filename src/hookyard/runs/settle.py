@@ -19,7 +19,7 @@ from hookyard.runs.claim import Claim
 from hookyard.runs.queue import Execution
 from hookyard.runs.quota import add, day_of
 from hookyard.runs.states import LOST, RunStatus, check
-from hookyard.runs.timeline import ABOUT, Progress, shorten, store_rows
+from hookyard.runs.timeline import ABOUT, PROGRESS, Progress, progress_parameters, shorten, store_rows
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, runs
 
@@ -69,14 +69,8 @@ _RUN_ENDS = (
         answer=bindparam("says"),
         error=bindparam("why"),
         reason=bindparam("because"),
-        snippet=func.coalesce(bindparam("words"), runs.c.snippet),
-        tool_calls=runs.c.tool_calls + bindparam("calls"),
-        denied=runs.c.denied + bindparam("denials"),
-        modified=runs.c.modified + bindparam("changes"),
-        input_tokens=bindparam("tokens_in"),
-        output_tokens=bindparam("tokens_out"),
-        cost_usd=bindparam("cost"),
         reserved_tokens=0,
+        **PROGRESS,
     )
 )
 _ATTEMPT_ENDS = (
@@ -128,7 +122,7 @@ def _current(conn: Connection, endings: Sequence[Ending]) -> set[Execution]:
 
 def _row(ending: Ending) -> dict[str, Any]:
     """Parameters of `_RUN_ENDS`."""
-    outcome, progress, total = ending.outcome, ending.progress, ending.total
+    outcome = ending.outcome
     check(RunStatus.RUNNING, outcome.status)
     return {
         "run": ending.claim.run_id,
@@ -137,13 +131,7 @@ def _row(ending: Ending) -> dict[str, Any]:
         "says": None if outcome.answer is None else shorten(outcome.answer),
         "why": None if outcome.error is None else shorten(outcome.error),
         "because": outcome.reason,
-        "words": progress.snippet,
-        "calls": progress.tool_calls,
-        "denials": progress.denied,
-        "changes": progress.modified,
-        "tokens_in": total.input_tokens,
-        "tokens_out": total.output_tokens,
-        "cost": total.cost_usd,
+        **progress_parameters(ending.progress, ending.total),
     }
 
 

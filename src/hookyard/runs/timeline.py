@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, update
 
 from hookyard.agents.base import Usage
 from hookyard.clock import Clock
@@ -326,28 +326,29 @@ def decision_data(point: Point, decision: Decision, call_id: str) -> dict[str, A
     }
 
 
+PROGRESS: Mapping[str, ColumnElement[Any]] = {
+    "snippet": func.coalesce(bindparam("words"), runs.c.snippet),
+    "tool_calls": runs.c.tool_calls + bindparam("calls"),
+    "denied": runs.c.denied + bindparam("denials"),
+    "modified": runs.c.modified + bindparam("changes"),
+    "input_tokens": bindparam("tokens_in"),
+    "output_tokens": bindparam("tokens_out"),
+    "cost_usd": bindparam("cost"),
+}
+"""Values of a run's row that show its progress; their parameters come from `progress_parameters`."""
+
 _PROGRESS = (
     update(runs)
     .where(
         runs.c.id == bindparam("run"), runs.c.attempt == bindparam("number"), runs.c.status == RunStatus.RUNNING.value
     )
-    .values(
-        snippet=func.coalesce(bindparam("words"), runs.c.snippet),
-        tool_calls=runs.c.tool_calls + bindparam("calls"),
-        denied=runs.c.denied + bindparam("denials"),
-        modified=runs.c.modified + bindparam("changes"),
-        input_tokens=bindparam("tokens_in"),
-        output_tokens=bindparam("tokens_out"),
-        cost_usd=bindparam("cost"),
-    )
+    .values(PROGRESS)
 )
 
 
-def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Usage) -> bool:
-    """Store what has gathered; False, and nothing stored, when the attempt is not the current one any more."""
-    values = {
-        "run": claim.run_id,
-        "number": claim.attempt,
+def progress_parameters(progress: Progress, total: Usage) -> dict[str, Any]:
+    """Parameters of `PROGRESS`."""
+    return {
         "words": progress.snippet,
         "calls": progress.tool_calls,
         "denials": progress.denied,
@@ -356,6 +357,11 @@ def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Us
         "tokens_out": total.output_tokens,
         "cost": total.cost_usd,
     }
+
+
+def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Usage) -> bool:
+    """Store what has gathered; False, and nothing stored, when the attempt is not the current one any more."""
+    values = {"run": claim.run_id, "number": claim.attempt, **progress_parameters(progress, total)}
     # On PostgreSQL the update also holds off whoever would start the run again until this transaction is over.
     if not conn.execute(_PROGRESS, values).rowcount:
         return False

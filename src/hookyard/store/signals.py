@@ -24,7 +24,6 @@ class Signals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
-        self._closed = False
 
     def notify(self, *topics: str) -> None:
         """Wake everybody who waits for one of the topics. Never blocks."""
