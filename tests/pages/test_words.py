@@ -52,6 +52,20 @@ def test_the_exact_time_is_in_the_readers_zone() -> None:
     assert zone("../../etc/passwd").key == zone("No/Where").key == "UTC"
 
 
+@pytest.mark.parametrize(
+    ("zone_name", "at", "step", "expected"),
+    [
+        ("UTC", "2026-11-21T12:00:00Z", 1800, "2026-11-21T12:00:00Z"),
+        ("UTC", "2026-11-21T12:00:01Z", 1800, "2026-11-21T12:30:00Z"),
+        ("UTC", "2026-11-21T23:59:59.5Z", 60, "2026-11-22T00:00:00Z"),
+        ("Asia/Kolkata", "2026-11-21T12:00:00Z", 10_800, "2026-11-21T12:30:00Z"),  # 18:00 there
+        ("Asia/Shanghai", "2026-11-21T12:00:00Z", 43_200, "2026-11-21T16:00:00Z"),  # midnight
+    ],
+)
+def test_round_times_are_those_of_the_reader(zone_name: str, at: str, step: float, expected: str) -> None:
+    assert language("en", zone_name, NOW).next_round(from_iso(at), step) == from_iso(expected)
+
+
 def test_numbers() -> None:
     assert (EN.number(18412), EN.short(6000), EN.short(4_200_000)) == ("18,412", "6.0 k", "4.2 M")
     assert (EN.percent(951, 1000), EN.percent(1, 1), EN.percent(0, 0)) == ("95.1%", "100%", "–")

@@ -25,12 +25,13 @@ async def dashboard_page(visit: Visit) -> Response:
     window = visit.query("window", *WINDOWS) or "24h"
     seconds, steps = WINDOWS[window]
     callback, workspace, now = visit.query("callback"), visit.workspace_id, visit.now
+    start = visit.language.next_round(now, seconds / steps) - seconds
 
     def read(conn: Connection) -> dict[str, Any]:
         names, _ = webhook_queries.names(conn, workspace, now)
         health = {name: webhook_queries.health(conn, workspace, name) for name in names[:12]}
         return {
-            "figures": queries.figures(conn, workspace, now, seconds, steps, callback),
+            "figures": queries.figures(conn, workspace, now, start, seconds, steps, callback),
             "callbacks": run_queries.callback_names(conn, workspace),
             "hooks": sorted(health.items(), key=lambda one: (-one[1].failures, one[0]))[:5],
         }
@@ -43,7 +44,7 @@ async def dashboard_page(visit: Visit) -> Response:
     live = visit.services.live.current
     return await visit.page(
         "dashboard.html", window=window, windows=list(WINDOWS), callback=callback, counts=counts, ended=ended,
-        step=seconds / steps, plot=_plot(visit, figures, seconds, steps), trends=_trends(figures),
+        step=seconds / steps, plot=_plot(visit, figures, start, seconds, steps), trends=_trends(figures),
         total=sum(counts.values()), total_before=sum(figures.before.values()),
         success=100 * counts.get("succeeded", 0) / ended if ended else None,
         success_before=100 * figures.before.get("succeeded", 0) / ended_before if ended_before else None,
@@ -53,10 +54,9 @@ async def dashboard_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _plot(visit: Visit, figures: queries.Figures, seconds: float, steps: int) -> dict[str, Any]:
+def _plot(visit: Visit, figures: queries.Figures, start: float, seconds: float, steps: int) -> dict[str, Any]:
     """The columns of the plot, their tips and the labels of both axes."""
     words, step = visit.language, seconds / steps
-    start = visit.now - seconds
     columns, tips = [], []
     for place, bucket in enumerate(figures.buckets):
         columns.append({_CLASSES[status]: bucket.get(status, 0) for status in _SHOWN})

@@ -6,10 +6,11 @@ Nothing here knows a request or the database.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -157,6 +158,12 @@ class Language:
     def hour(self, at: float) -> str:
         """Hours and minutes: `09:52`."""
         return f"{datetime.fromtimestamp(at, self.zone):%H:%M}"
+
+    def next_round(self, at: float, step: float) -> float:
+        """The first time from `at` on that is a multiple of `step` seconds on the reader's clock, at most a day."""
+        offset = datetime.fromtimestamp(at, self.zone).utcoffset() or timedelta()
+        ahead = offset.total_seconds()
+        return math.ceil((at + ahead) / step) * step - ahead
 
     def date(self, at: float) -> str:
         """The day, with the year when it is another one: `Nov 18`, `11 月 18 日`."""

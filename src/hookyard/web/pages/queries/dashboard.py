@@ -55,7 +55,7 @@ class Figures:
 
     Attributes:
         buckets: Runs by status for each step of the window, oldest first.
-        before: Runs by status in the window before this one.
+        before: Runs by status in the window before this one, as far as this one has come.
         starts: Seconds from event to start of the newest runs, newest first.
         slow: The slowest callbacks.
         denied: What was denied most: tool and count.
@@ -84,10 +84,21 @@ class Figures:
         return dict(whole)
 
 
-def figures(conn: Connection, workspace_id: str, now: float, seconds: float, steps: int, callback: str) -> Figures:
-    """The figures of a window that ends now."""
+def figures(
+    conn: Connection, workspace_id: str, now: float, start: float, seconds: float, steps: int, callback: str
+) -> Figures:
+    """The figures of a window.
+
+    Args:
+        conn: The transaction.
+        workspace_id: Whose.
+        now: Seconds since the epoch; within the last step of the window.
+        start: When the window begins, seconds since the epoch.
+        seconds: How long it is.
+        steps: Its steps.
+        callback: Of one callback only; `""` for all.
+    """
     runs = schema.runs.c
-    start = now - seconds
     mine = [runs.workspace_id == workspace_id] + ([runs.callback_id == callback] if callback else [])
     # In whole milliseconds: what becomes of a fraction differs between the databases.
     place = cast((runs.queued_at - start) * 1000, BigInteger) // round(seconds * 1000 / steps)
@@ -109,7 +120,7 @@ def figures(conn: Connection, workspace_id: str, now: float, seconds: float, ste
             *mine,
             runs.status.in_(STATUSES),
             runs.id >= earliest("run", start - seconds),
-            runs.id < earliest("run", start),
+            runs.id < earliest("run", now - seconds),
         )
         .group_by(runs.status)
     )
