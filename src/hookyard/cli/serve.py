@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hookyard.cli import logs
-from hookyard.cli.address import login_url
+from hookyard.cli.address import login_url, noted
 from hookyard.cli.data_folder import data_option
+from hookyard.cli.variables import warn_of_unknown
 from hookyard.errors import InvalidError, PermanentError
 from hookyard.settings import Settings
 
@@ -42,6 +44,7 @@ def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool
     settings = Settings.load(data=data)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     logs.configure()
+    warn_of_unknown(os.environ)
     gc.disable()  # until `_calm_collector`: starting makes next to no garbage, and looking for it took a tenth of it
     import uvloop
 
@@ -56,14 +59,15 @@ async def _serve(settings: Settings, *, work: bool) -> None:
         serving = asyncio.Event()
         async with wiring.running(settings, work=work, serving=serving) as app:
             secret = await app.first_link()
-            link = None if secret is None else login_url(settings, secret)
+            link = None if secret is None else login_url(settings.url, secret)
 
             def ready() -> None:
                 _calm_collector()
                 announce(settings, link)
                 serving.set()
 
-            await _until_told(app, listener, ready)
+            with noted(settings):
+                await _until_told(app, listener, ready)
 
 
 async def _until_told(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:

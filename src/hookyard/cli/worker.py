@@ -7,6 +7,7 @@ machine.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import click
 from hookyard.cli import logs
 from hookyard.cli.data_folder import data_option
 from hookyard.cli.db import existing
+from hookyard.cli.variables import warn_of_unknown
 from hookyard.settings import Settings
 
 
@@ -25,6 +27,7 @@ def worker(data: Path | None) -> None:
     settings = Settings.load(data=data)
     existing(settings).close()
     logs.configure()
+    warn_of_unknown(os.environ)
     import uvloop
 
     uvloop.run(_work(settings))
