@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hookyard.cli.endings import ends
 from tests.cli.conftest import run_command
 from tests.e2e.server import ServerProcess, eventually
 
@@ -50,6 +52,29 @@ def run_until_ready(data: Path, *arguments: str) -> str:
     assert process.returncode == 0, log.decode()
     assert b"Traceback" not in log, log.decode()
     return (first + rest).decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_closed_terminal_ends_it_in_order(tmp_path: Path, command: str) -> None:
+    run_until_ready(tmp_path)  # makes the database
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
+    arguments = [sys.executable, "-m", "hookyard.cli", command, "--data", str(tmp_path)]
+    arguments += ["--port", "0"] if command == "serve" else []
+    with subprocess.Popen(arguments, bufsize=0, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log.decode()
+
+
+def test_nohup_is_heard() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in ends()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in ends()
 
 
 _WHEN_READY = """

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import gc
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ import click
 from hookyard.cli import logs
 from hookyard.cli.address import login_url, noted
 from hookyard.cli.data_folder import data_option
+from hookyard.cli.endings import ends
 from hookyard.cli.variables import warn_of_unknown
 from hookyard.errors import InvalidError, PermanentError
 from hookyard.settings import Settings
@@ -40,7 +40,7 @@ _BACKLOG = 2048
 @data_option
 @click.option("--no-worker", is_flag=True, help="Take events and serve pages, but leave the runs to `hookyard worker`.")
 def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool) -> None:
-    """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
+    """Run the server until it is told to stop (Ctrl-C, SIGTERM, or its terminal is closed)."""
     settings = Settings.load(data=data)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     logs.configure()
@@ -93,7 +93,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
                 self.should_exit = True
 
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ends():
                 loop.add_signal_handler(number, stop)
             yield
 
