@@ -316,6 +316,20 @@ async def test_the_backlog_refuses_only_where_it_is_asked(world: World) -> None:
     assert len(accepted.runs) == 1
 
 
+async def test_the_request_that_fills_the_backlog_is_taken_whole(world: World) -> None:
+    """What waits already decides, not what would wait: an event with more callbacks than there is room for could
+    otherwise never come in."""
+    world.settings["eventCallback.maxBacklog"] = 2
+    for n in range(3):
+        await world.callback(name=f"listener {n}")
+    full = [task_event(taskTitle=f"together {n}") for n in range(2)]
+    taken = await world.accept.accept(world.workspace, full, limited=True)
+    assert [len(one.runs) for one in taken] == [3, 3]
+    with pytest.raises(LimitError):
+        await world.accept.accept(world.workspace, (task_event(taskTitle="one more"),), limited=True)
+    assert await world.count(schema.runs) == 6
+
+
 # -- one transaction -------------------------------------------------------------------------------------------------
 
 

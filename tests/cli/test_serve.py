@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hookyard.cli.endings import ends
 from tests.cli.conftest import run_command
 from tests.e2e.server import ServerProcess, eventually
 
@@ -50,6 +52,29 @@ def run_until_ready(data: Path, *arguments: str) -> str:
     assert process.returncode == 0, log.decode()
     assert b"Traceback" not in log, log.decode()
     return (first + rest).decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_closed_terminal_ends_it_in_order(tmp_path: Path, command: str) -> None:
+    run_until_ready(tmp_path)  # makes the database
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
+    arguments = [sys.executable, "-m", "hookyard.cli", command, "--data", str(tmp_path)]
+    arguments += ["--port", "0"] if command == "serve" else []
+    with subprocess.Popen(arguments, bufsize=0, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log.decode()
+
+
+def test_nohup_is_heard() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in ends()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in ends()
 
 
 _WHEN_READY = """
@@ -104,6 +129,60 @@ def test_what_cannot_be_used_is_one_line_with_the_mend(
     assert (done.code, done.out) == (1, "")
     assert all(word in one_line(done.err) for word in words), done.err
     assert "hunter2" not in done.err
+
+
+def test_a_variable_that_nobody_reads_is_named_in_the_log_and_its_value_is_not(tmp_path: Path) -> None:
+    mistyped = {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOW": "1234", "HOOKYARD_ADMN_TOKEN": "hunter2"}
+    with ServerProcess(tmp_path / "data", mistyped) as server:
+        warnings = [line for line in server.log.read_text().splitlines() if "there is no variable" in line]
+    assert len(warnings) == 2
+    assert "HOOKYARD_ADMN_TOKEN, so it is ignored (did you mean HOOKYARD_ADMIN_TOKEN?)" in warnings[0]
+    assert "did you mean HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS?" in warnings[1]
+    assert "hunter2" not in server.log.read_text()
+
+
+def linked(data: Path, **environment: str) -> str:
+    """The address that `login-link` gives."""
+    done = run_command("login-link", "--data", str(data), environment=environment)
+    assert (done.code, done.err) == (0, "")
+    return done.out.partition("/login/")[0]
+
+
+def test_a_login_link_leads_to_the_server_that_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    usual = "http://127.0.0.1:8484"
+    server = ServerProcess(data)
+    second = ServerProcess(data)
+    try:
+        server.start()
+        assert server.url != usual
+        assert linked(data) == server.url
+        assert linked(data, HOOKYARD_PORT=server.url.rpartition(":")[2]) == server.url
+        assert linked(data, HOOKYARD_PUBLIC_URL="https://hooks.example.com") == "https://hooks.example.com"
+        second.start()
+        assert linked(data) == second.url
+        assert linked(data, HOOKYARD_PORT=server.url.rpartition(":")[2]) == server.url
+        assert second.stop() == 0
+        assert linked(data) == server.url
+        server.kill()  # what it has noted stays behind
+        assert linked(data) == usual
+        second.start()
+        assert linked(data) == second.url
+    finally:
+        server.kill()
+        second.kill()
+    assert linked(data) == usual
+    assert list((data / "hookyard.servers").iterdir()) == []
+
+
+def test_a_server_serves_though_its_address_cannot_be_noted(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "hookyard.servers").write_text("a file, not a folder")
+    with ServerProcess(data) as server:
+        assert server.api("GET", "/workspaces")["items"] == []
+        assert linked(data) == "http://127.0.0.1:8484"
+        assert server.stop() == 0
 
 
 def test_a_data_folder_that_cannot_be_written_is_one_line_with_the_mend(tmp_path: Path) -> None:

@@ -72,3 +72,26 @@ async def test_of_what_is_not_there(server: Server, method: str, path: str, stat
     assert (answer.status, document["status"]) == (status, status)
     assert document["detail"]
     assert document["mend"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/workspaces", "GET, HEAD, POST"),
+        (f"{W}/events", "GET, HEAD, POST"),
+        (f"{W}/callbacks/cb_any", "DELETE, GET, HEAD, PUT"),
+        (f"{W}/runs/run_any/cancel", "POST"),
+        ("/api/v1/settings", "GET, HEAD, PATCH"),
+    ],
+)
+async def test_of_a_method_that_an_address_has_not_says_which_it_has(server: Server, path: str, methods: str) -> None:
+    answer = await server.admin.request("OPTIONS", path)
+    assert (answer.status, answer.headers["allow"]) == (405, methods)
+
+
+async def test_a_head_is_its_get_without_the_body(server: Server) -> None:
+    for path in ("/api/v1/workspaces", f"{W}/events", f"{W}/callbacks", "/api/v1/settings", f"{W}/runs/run_nope"):
+        got, head = await server.admin.get(path), await server.admin.request("HEAD", path)
+        assert (head.status, head.body) == (got.status, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+    assert (await server.nobody.request("HEAD", f"{W}/events")).status == 401

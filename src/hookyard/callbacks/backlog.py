@@ -1,5 +1,8 @@
 """How many runs of a workspace wait: too many, and doors that can say so refuse events.
 
+What waits already decides, as the contract has it, not what would wait: so a request may pass the limit by its own
+runs, and one with more runs than the limit can come in at all, and is not for ever behind smaller ones.
+
 Used by `gates`. Counting ten thousand rows for every event would cost more than the event, so a count is kept and only
 ever grows between two countings: while it is below the limit, so is the truth. It is counted anew when it reaches the
 limit, and every second, since other servers queue runs too.

@@ -14,7 +14,9 @@ from hookyard.settings import Settings
 @click.command("login-link", short_help="Print a new one-time login link")
 @data_option
 @click.option("--login", metavar="NAME", help="Whose; the first administrator's unless given.")
-@click.option("--port", type=click.IntRange(1, 65_535), help="Port of the server, when it is not the usual one.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="Port of the server; that of the one that is running unless given."
+)
 def login_link(data: Path | None, login: str | None, port: int | None) -> None:
     """Print a link that signs in once, within 24 hours; the server need not be running."""
     settings = Settings.load(data=data)
@@ -24,7 +26,7 @@ def login_link(data: Path | None, login: str | None, port: int | None) -> None:
 async def _link(settings: Settings, login: str | None, port: int | None) -> str:
     from dataclasses import replace
 
-    from hookyard.cli.address import login_url
+    from hookyard.cli.address import found, login_url
     from hookyard.cli.db import existing
     from hookyard.clock import SystemClock
     from hookyard.ids import Ids
@@ -34,5 +36,5 @@ async def _link(settings: Settings, login: str | None, port: int | None) -> str:
     with existing(settings) as db:
         accounts = Accounts(db, clock, Ids(clock))
         user = (await accounts.first_start())[0] if login is None else await accounts.by_login(login)
-        settings = settings if port is None else replace(settings, port=port)
-        return login_url(settings, await accounts.login_link(user.id))
+        url = found(settings) if port is None else replace(settings, port=port).url
+        return login_url(url, await accounts.login_link(user.id))

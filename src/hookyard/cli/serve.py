@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import gc
-import signal
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hookyard.cli import logs
-from hookyard.cli.address import login_url
+from hookyard.cli.address import login_url, noted
 from hookyard.cli.data_folder import data_option
+from hookyard.cli.endings import ends
+from hookyard.cli.variables import warn_of_unknown
 from hookyard.errors import InvalidError, PermanentError
 from hookyard.settings import Settings
 
@@ -38,10 +40,11 @@ _BACKLOG = 2048
 @data_option
 @click.option("--no-worker", is_flag=True, help="Take events and serve pages, but leave the runs to `hookyard worker`.")
 def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool) -> None:
-    """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
+    """Run the server until it is told to stop (Ctrl-C, SIGTERM, or its terminal is closed)."""
     settings = Settings.load(data=data)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     logs.configure()
+    warn_of_unknown(os.environ)
     gc.disable()  # until `_calm_collector`: starting makes next to no garbage, and looking for it took a tenth of it
     import uvloop
 
@@ -56,14 +59,15 @@ async def _serve(settings: Settings, *, work: bool) -> None:
         serving = asyncio.Event()
         async with wiring.running(settings, work=work, serving=serving) as app:
             secret = await app.first_link()
-            link = None if secret is None else login_url(settings, secret)
+            link = None if secret is None else login_url(settings.url, secret)
 
             def ready() -> None:
                 _calm_collector()
                 announce(settings, link)
                 serving.set()
 
-            await _until_told(app, listener, ready)
+            with noted(settings):
+                await _until_told(app, listener, ready)
 
 
 async def _until_told(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -89,7 +93,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
                 self.should_exit = True
 
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ends():
                 loop.add_signal_handler(number, stop)
             yield
 

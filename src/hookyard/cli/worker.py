@@ -7,7 +7,7 @@ machine.
 from __future__ import annotations
 
 import asyncio
-import signal
+import os
 from pathlib import Path
 
 import click
@@ -15,16 +15,20 @@ import click
 from hookyard.cli import logs
 from hookyard.cli.data_folder import data_option
 from hookyard.cli.db import existing
+from hookyard.cli.endings import ends
+from hookyard.cli.variables import warn_of_unknown
 from hookyard.settings import Settings
 
 
 @click.command(short_help="Run a further worker on the same database")
 @data_option
 def worker(data: Path | None) -> None:
-    """Execute runs until told to stop (Ctrl-C or SIGTERM). What is not done by then starts again elsewhere."""
+    """Execute runs until told to stop (Ctrl-C, SIGTERM, or its terminal is closed). What is not done by then
+    starts again elsewhere."""
     settings = Settings.load(data=data)
     existing(settings).close()
     logs.configure()
+    warn_of_unknown(os.environ)
     import uvloop
 
     uvloop.run(_work(settings))
@@ -34,7 +38,7 @@ async def _work(settings: Settings) -> None:
     from hookyard import wiring
 
     told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ends():
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with wiring.working(settings):
         click.echo("hookyard worker is ready")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -34,6 +35,7 @@ from hookyard.web.api import (
     workspaces,
 )
 from hookyard.web.api.ingest_docs import INGEST_PATHS
+from hookyard.web.api.methods import HeadAsGet, allowed
 from hookyard.web.services import Services
 
 BASE = "/api/v1"
@@ -75,6 +77,7 @@ def make_api(services: Services) -> FastAPI:
     api.state.services = services
     for part in _PARTS:
         api.include_router(part.router, prefix=BASE)
+    api.add_middleware(HeadAsGet)
     make_document = api.openapi
 
     def openapi() -> dict[str, Any]:
@@ -100,6 +103,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
         reason = "is no UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "is nested too deep"
         return await _refuse(request, (Problem("body", f"{reason}; send a JSON object"),))
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = allowed(request.app.openapi(), request.url.path)
+        error = HTTPException(error.status_code, headers={"allow": ", ".join(sorted(methods))})
     return await problems.on_http_exception(request, error)
 
 
