@@ -211,6 +211,12 @@ async def test_what_a_comment_of_jira_leaves_out_stays_known(server: Server) -> 
         assert answer.status == 202, answer.text
     task = (await server.member.get("/api/v1/workspaces/w/tasks/PRJ-7")).json()
     assert (task["status"], task["labels"], task["description"]) == ("Done", ["api", "urgent"], "It is down.")
+    bare = {"key": issue["key"], "self": issue["self"]}
+    again = commented | {"timestamp": 1768467602000, "comment": comment | {"id": "11"}, "issue": bare}
+    answer = await server.nobody.request("POST", f"/in/jira/w?secret={quote(SECRET)}", again)
+    assert answer.status == 202, answer.text
+    task = (await server.member.get("/api/v1/workspaces/w/tasks/PRJ-7")).json()
+    assert (task["title"], task["type"], task["status"]) == ("Down", "bug", "Done")
 
 
 def jira(key: str, second: int, *items: dict[str, str], **more: Any) -> dict[str, Any]:

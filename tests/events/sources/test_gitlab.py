@@ -185,6 +185,7 @@ def test_a_comment_goes_to_the_notes_of_the_issue_or_the_merge_request() -> None
         ("a/b#7", "https://evil.example/a/b"),
         ("a/b#7/../x", "https://gitlab.com/a/b"),
         ("#7", "https://gitlab.com"),
+        ("groups/acme#7", "https://gitlab.com/groups/acme/-/epics/7"),
     ):
         with pytest.raises(PermanentError):
             GITLAB.comment(task_id, url, "x", "t")
@@ -266,3 +267,15 @@ def test_an_author_who_is_only_an_id_is_not_taken_for_who_did_this(samples: dict
         return translation.happening.task.created_by
 
     assert (author(1), author(51)) == ("Administrator", "")
+
+
+def test_an_epic_belongs_to_its_group(samples: dict[str, Any]) -> None:
+    epic = samples["issue"]
+    epic["object_attributes"].update(type="Epic", url="http://example.com/groups/acme/sub/-/epics/23")
+    epic.update(object_kind="work_item", project=None)
+    translation = GITLAB.translate(HEADERS, body(epic))
+    assert translation is not None
+    task = translation.happening.task
+    assert (task.task_id, task.type) == ("groups/acme/sub#23", "epic")
+    with pytest.raises(PermanentError, match="is an epic"):
+        GITLAB.comment(task.task_id, task.url, "x", "glpat", "http://example.com")

@@ -45,6 +45,9 @@ Payload = dict[str, object]
 TOLERANCE_SECONDS = 300
 """How old or early a signed delivery may be (Standard Webhooks)."""
 
+_OF_GROUPS = "groups/"
+"""Begins the path of what belongs to a group and to no project: epics. No project's path begins so."""
+
 _SIDES = ("previous", "current")
 _PREVIOUS, _CURRENT = range(len(_SIDES))
 _NOTED = {"Issue": "issue", "WorkItem": "issue", "MergeRequest": "merge_request"}
@@ -98,6 +101,9 @@ class GitLab:
         project, _, number = task_id.rpartition("!" if merge_request else "#")
         if not number.isdigit() or not project:
             raise PermanentError(f"{task_id!r} is no issue of GitLab", where="source gitlab")
+        if project.startswith(_OF_GROUPS):
+            # The REST API names an epic by an id that no delivery has, GraphQL by one that has to be asked for first.
+            raise PermanentError(f"{task_id!r} is an epic, which GitLab's API takes no comment for by its number")
         kind = "merge_requests" if merge_request else "issues"
         url = f"{base}/api/v4/projects/{quote(project, safe='')}/{kind}/{number}/notes"
         headers = {"private-token": credential, "content-type": "application/json"}
