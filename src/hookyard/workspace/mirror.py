@@ -34,6 +34,7 @@ def mirror(
         now: Seconds since the epoch.
         comment_id: Id of our copy of the comment, if there is one.
     """
+    _wait_for_others(conn, workspace_id, kind)
     tasks = schema.tasks
     mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == what.task.db_id)
     old = conn.execute(select(tasks).where(mine)).first()
@@ -57,6 +58,18 @@ def mirror(
         _retire(conn, workspace_id, former, what, at)
     if what.comment is not None and not _has(conn, workspace_id, what, what.comment):
         comments.insert_comment(conn, workspace_id, what.task.db_id, _copy(what, what.comment, at, comment_id))
+
+
+def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> None:
+    """Have no other server bring tasks of this service up to date until the transaction ends: a new issue is told of in
+    several deliveries at once, and two servers that took one each would both find no task yet.
+
+    On SQLite the transaction has the database to itself anyway. (The numbers 1 and 2 of these locks are those of
+    `callbacks.batches`.)
+    """
+    if conn.dialect.name != "sqlite":
+        key = f"{workspace_id}:{kind}"
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 3))", (key,))
 
 
 def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening) -> Row[Any] | None:

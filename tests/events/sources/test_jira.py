@@ -176,7 +176,13 @@ def test_customers_are_outsiders(samples: dict[str, Any]) -> None:
     assert translation is not None
     assert translation.drafts[0].author_trust is AuthorTrust.UNKNOWN
     comment["comment"]["author"]["accountType"] = "customer"
-    translation = JIRA.translate(HEADERS, body(comment))
+    for who in ({}, {"user": {"accountId": "mail-handler", "accountType": "app"}}):
+        translation = JIRA.translate(HEADERS, body({**comment, **who}))
+        assert translation is not None
+        assert translation.drafts[0].author_trust is AuthorTrust.OUTSIDER
+    created = samples["issue-created"]
+    created["issue"]["fields"]["reporter"] = {"accountId": "qm:7", "accountType": "customer"}
+    translation = JIRA.translate(HEADERS, body(created))
     assert translation is not None
     assert translation.drafts[0].author_trust is AuthorTrust.OUTSIDER
 

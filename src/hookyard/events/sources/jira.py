@@ -115,14 +115,16 @@ def _happening(payload: Payload) -> Happening | None:
         raise without("jira", "has no issue")
     task = _task(issue, _former_key(payload))
     actor = dig(payload, "user") or dig(payload, "comment", "author")
-    happening = Happening(task, _person(actor), _trust(actor), _at(payload))
+    fields = dig(issue, "fields")
+    trust = _trust(actor, dig(fields, "creator"), dig(fields, "reporter"))
+    happening = Happening(task, _person(actor), trust, _at(payload))
     if event == "issue_created":
         return replace(happening, created=True)
     if event == "issue_deleted":
         return replace(happening, deleted=True)
     comment = _comment(dig(payload, "comment")) if _is_new_comment(event, payload) else None
     if event == "comment_created":
-        return replace(happening, comment=comment)
+        return replace(happening, comment=comment, author_trust=_trust(actor, dig(payload, "comment", "author")))
     changes, status_changed, reassigned = _changes(payload, task)
     if not changes and comment is None:
         return None
@@ -232,8 +234,10 @@ def _person(user: object) -> Person:
     return Person(person_id, text(user, "displayName") or login, login) if person_id else NOBODY
 
 
-def _trust(user: object) -> AuthorTrust:
-    return AuthorTrust.OUTSIDER if text(user, "accountType") == "customer" else AuthorTrust.UNKNOWN
+def _trust(*people: object) -> AuthorTrust:
+    """How far what these people wrote together is trusted: as that of the least trusted of them."""
+    customer = any(text(person, "accountType") == "customer" for person in people)
+    return AuthorTrust.OUTSIDER if customer else AuthorTrust.UNKNOWN
 
 
 def _at(payload: Payload) -> float | None:
