@@ -6,10 +6,14 @@ what timeouts and durations are measured with.
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
+
+_LEAP_SECOND = re.compile(r"([T ]\d\d:?\d\d:?)60")
+_DAY_SECONDS = 86_400
 
 
 class Clock(Protocol):
@@ -46,10 +50,19 @@ def _iso_second(second: int) -> str:
 def from_iso(text: str) -> float:
     """Seconds since the epoch of an ISO 8601 text; a text without an offset is taken as UTC.
 
-    `t` and `z` may be small letters, as RFC 3339 (and so CloudEvents) has it.
+    `t` and `z` may be small letters, as RFC 3339 (and so CloudEvents) has it, and the last second of a day of UTC may
+    be its 60th: a leap second, which the clocks of computers count as the first of the next day.
 
     Raises:
         ValueError: The text is not ISO 8601.
     """
-    at = datetime.fromisoformat(text.upper())
+    written = text.upper()
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        before, found = _LEAP_SECOND.subn(r"\g<1>59", written)
+        second = from_iso(before) if found else 0.0
+        if int(second) % _DAY_SECONDS != _DAY_SECONDS - 1:
+            raise
+        return second + 1
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_binary, to_binary, to_structured
+from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
@@ -236,8 +237,53 @@ def test_what_a_cloud_event_lacks_is_named() -> None:
     assert list(problems({**cloud(), "data_base64": "!"}, STRUCTURED)) == ["data_base64"]
     assert list(problems(cloud(data={**cloud()["data"], "eventName": "task.created"}), STRUCTURED)) == ["eventName"]
     assert list(problems(cloud(), {"content-type": "application/cloudevents+avro"})) == [""]
-    binary = {"ce-specversion": "1.0", "ce-id": "%zz", "ce-source": "/x", "ce-type": "task.deleted", **JSON}
-    assert "ce-id" in problems(cloud()["data"], binary)
+    assert "ce-id" in problems(cloud()["data"], binary(id="%zz"))
+
+
+def binary(**attributes: str) -> dict[str, str]:
+    """Headers of a whole event in binary form, some of them others."""
+    plain = {"specversion": "1.0", "id": "1", "source": "/x", "type": "task.deleted", **attributes}
+    return {**{f"ce-{name.replace('_', '-')}": value for name, value in plain.items()}, **JSON}
+
+
+def test_an_attribute_in_a_header_is_named_as_one_in_an_object_is() -> None:
+    data = cloud()["data"]
+    found = problems(data, binary(operation_id="save-7"))
+    assert "did you mean operationid?" in found["ce-operation-id"]
+    assert list(problems(data, binary(my_ext="x"))) == ["ce-my-ext"]
+    with pytest.raises(CloudEventValidationError, match="my-ext"):
+        from_binary(HTTPMessage(binary(my_ext="x"), json.dumps(data).encode()), JSONFormat(), CloudEvent)
+    long = "extension" * 10
+    assert one(data, binary(**{long: "x"})) == one({**cloud(source="/x"), long: "x"}, STRUCTURED)
+
+
+def test_a_binary_event_without_its_version_is_told_so() -> None:
+    headers = binary()
+    del headers["ce-specversion"]
+    assert list(problems(cloud()["data"], headers)) == ["specversion"]
+
+
+@pytest.mark.parametrize("name", ["subject", "dataschema"])
+def test_an_optional_attribute_is_not_empty(name: str) -> None:
+    assert list(problems(cloud(**{name: ""}), STRUCTURED)) == [name]
+    assert list(problems(cloud()["data"], binary(**{name: ""}))) == [name]
+    assert one(cloud(**{name: "x"}), STRUCTURED).source_id == "1"
+
+
+def test_letters_of_a_header_that_nobody_encoded_are_utf_8() -> None:
+    data = cloud()["data"]
+    assert one(data, binary(id="任务".encode().decode("latin-1"))).source_id == "任务"
+    assert one(data, binary(id="任务 %E4%BB%BB".encode().decode("latin-1"))).source_id == "任务 任"
+    assert one(data, binary(id="\xe9")).source_id == "é"  # no UTF-8, so the letters of older HTTP
+
+
+def test_a_header_that_cannot_be_decoded_is_one_problem() -> None:
+    assert list(problems(cloud()["data"], binary(id="100%"))) == ["ce-id"]
+
+
+def test_an_event_of_a_leap_second_is_taken() -> None:
+    assert one(cloud(time="2016-12-31T23:59:60Z"), STRUCTURED).occurred_at == 1_483_228_800
+    assert list(problems(cloud(time="2016-12-31T23:58:60Z"), STRUCTURED)) == ["time"]
 
 
 def test_messages_stay_short_whatever_is_sent() -> None:

@@ -211,6 +211,126 @@ async def test_what_a_comment_of_jira_leaves_out_stays_known(server: Server) -> 
         assert answer.status == 202, answer.text
     task = (await server.member.get("/api/v1/workspaces/w/tasks/PRJ-7")).json()
     assert (task["status"], task["labels"], task["description"]) == ("Done", ["api", "urgent"], "It is down.")
+    bare = {"key": issue["key"], "self": issue["self"]}
+    again = commented | {"timestamp": 1768467602000, "comment": comment | {"id": "11"}, "issue": bare}
+    answer = await server.nobody.request("POST", f"/in/jira/w?secret={quote(SECRET)}", again)
+    assert answer.status == 202, answer.text
+    task = (await server.member.get("/api/v1/workspaces/w/tasks/PRJ-7")).json()
+    assert (task["title"], task["type"], task["status"]) == ("Down", "bug", "Done")
+
+
+def jira(key: str, second: int, *items: dict[str, str], **more: Any) -> dict[str, Any]:
+    """A `jira:issue_updated` of an issue with that key, some seconds after nine."""
+    fields: dict[str, Any] = {
+        "summary": f"Down at {second}", "issuetype": {"name": "Bug"}, "status": {"name": "To Do"}, "assignee": None,
+        "labels": [], "creator": {"accountId": "a-6", "displayName": "Mei"}, "created": "2026-01-14T09:00:00.000+0000",
+    }  # fmt: skip
+    return {
+        "webhookEvent": "jira:issue_updated",
+        "timestamp": (1_768_467_600 + second) * 1000,
+        "user": {"accountId": "a-5", "displayName": "Li"},
+        "issue": {"key": key, "self": "https://x.atlassian.net/rest/api/2/issue/10007", "fields": fields},
+        "changelog": {"items": [*items]},
+    } | more
+
+
+def moved(old: str, new: str) -> dict[str, str]:
+    """The item of the changelog that tells of a move."""
+    return {"field": "Key", "fromString": old, "toString": new}
+
+
+RANKED = {"field": "Rank", "fromString": "", "toString": "higher"}
+
+
+async def told_by_jira(server: Server, *bodies: dict[str, Any]) -> list[tuple[str, str]]:
+    """Number and title of the workspace's tasks after deliveries of Jira, in that order of arrival."""
+    assert (await server.admin.request("PUT", f"{SOURCES}/jira", {"secret": SECRET})).status == 200
+    for body in bodies:
+        answer = await server.nobody.request("POST", f"/in/jira/w?secret={quote(SECRET)}", body)
+        assert answer.status == 202, answer.text
+    tasks = (await server.member.get("/api/v1/workspaces/w/tasks")).json()["items"]
+    return sorted((task["taskId"], task["title"]) for task in tasks)
+
+
+async def test_an_issue_of_jira_that_is_moved_stays_one_task(server: Server) -> None:
+    comment = {"id": "31", "body": "Why?", "author": {"accountId": "a-5", "displayName": "Li"}, "created": "1"}
+    described = jira("OLD-1", 1, RANKED, comment=comment | {"updated": "1"})
+    described["issue"]["fields"]["description"] = "It fails."
+    assert await told_by_jira(server, described) == [("OLD-1", "Down at 1")]
+    mine = await server.member.post("/api/v1/workspaces/w/tasks/OLD-1/comments", {"content": "seen"})
+    assert mine.status == 201
+    move = jira("NEW-7", 3, moved("OLD-1", "NEW-7"))
+    late = jira("OLD-1", 2, RANKED)
+    assert await told_by_jira(server, move, late, move) == [("NEW-7", "Down at 3")]
+    task = (await server.member.get("/api/v1/workspaces/w/tasks/NEW-7")).json()
+    assert (task["createdBy"], task["createdAt"], task["description"]) == (
+        "Mei", "2026-01-14T09:00:00.000Z", "It fails."
+    )  # fmt: skip
+    comments = (await server.member.get("/api/v1/workspaces/w/tasks/NEW-7/comments")).json()["items"]
+    assert sorted(one["content"] for one in comments) == ["Why?", "seen"]
+    assert (await server.member.get("/api/v1/workspaces/w/tasks/OLD-1")).status == 404
+    back = jira("OLD-1", 5, moved("NEW-7", "OLD-1"))
+    assert await told_by_jira(server, back) == [("OLD-1", "Down at 5")]
+    assert len((await server.member.get("/api/v1/workspaces/w/tasks/OLD-1/comments")).json()["items"]) == 2
+
+
+async def test_moves_that_come_in_another_order_leave_the_task_where_it_is(server: Server) -> None:
+    here, there, on = jira("OLD-1", 1, RANKED), jira("NEW-7", 3, moved("OLD-1", "NEW-7")), jira("NEW-7", 4, RANKED)
+    assert await told_by_jira(server, here, on, there) == [("NEW-7", "Down at 4")]
+    back = jira("OLD-1", 6, moved("NEW-7", "OLD-1"))
+    assert await told_by_jira(server, back, there) == [("OLD-1", "Down at 6")]
+    unheard = (jira("FAR-2", 7, moved("OLD-1", "FAR-2")), jira("OLD-1", 8, moved("FAR-2", "OLD-1")))
+    assert await told_by_jira(server, *reversed(unheard)) == [("OLD-1", "Down at 8")]
+
+
+async def test_an_issue_whose_page_has_another_path_stays_one_task(server: Server) -> None:
+    assert (await server.admin.request("PUT", f"{SOURCES}/gitlab", {"secret": SECRET})).status == 200
+
+    def issue(url: str, at: str) -> dict[str, Any]:
+        item = {"iid": 7, "title": f"At {at}", "state": "opened", "action": "reopen", "url": url}
+        item |= {"created_at": "2026-01-15 08:00:00 UTC", "updated_at": f"2026-01-15 {at} UTC"}
+        person = {"id": 5, "name": "Mei", "username": "mei"}
+        return {
+            "object_kind": "issue", "user": person, "project": {"path_with_namespace": "group/project"},
+            "object_attributes": item,
+        }  # fmt: skip
+
+    for body in (
+        issue("https://gitlab.com/group/project/-/issues/7", "09:00:00"),
+        issue("https://gitlab.com/group/project/-/work_items/7", "10:00:00"),
+        issue("https://gitlab.com/group/project/-/issues/7", "09:30:00"),
+        issue("https://gitlab.com/group/project/issues/7", "09:40:00"),
+    ):
+        answer = await server.nobody.request("POST", "/in/gitlab/w", body, headers={"x-gitlab-token": SECRET})
+        assert answer.status == 202, answer.text
+    (task,) = (await server.member.get("/api/v1/workspaces/w/tasks")).json()["items"]
+    assert (task["taskId"], task["title"], task["url"]) == (
+        "group/project#7", "At 10:00:00", "https://gitlab.com/group/project/-/work_items/7"
+    )  # fmt: skip
+    elsewhere = issue("https://git.example/group/project/-/issues/7", "11:00:00")
+    answer = await server.nobody.request("POST", "/in/gitlab/w", elsewhere, headers={"x-gitlab-token": SECRET})
+    assert answer.status == 202, answer.text
+    assert len((await server.member.get("/api/v1/workspaces/w/tasks")).json()["items"]) == 2
+
+
+async def test_a_name_with_half_a_letter_does_no_harm_to_the_list_of_events(server: Server) -> None:
+    assert (await server.admin.request("PUT", f"{SOURCES}/gitlab", {"secret": SECRET})).status == 200
+    item = {"iid": 7, "title": "t", "state": "opened", "action": "update", "url": "https://gitlab.com/g/p/-/issues/7"}
+    body = {
+        "object_kind": "issue", "user": {"id": 5, "name": "Mei", "username": "mei"},
+        "project": {"path_with_namespace": "g/p"}, "object_attributes": item, "changes": {"\ud83d": {"current": 1}},
+    }  # fmt: skip
+    answer = await server.nobody.request("POST", "/in/gitlab/w", body, headers={"x-gitlab-token": SECRET})
+    assert answer.status == 202, answer.text
+    listed = await server.member.get("/api/v1/workspaces/w/events")
+    assert listed.status == 200, listed.text
+
+
+async def test_a_task_that_a_comment_tells_of_first_is_its_authors(github: Server) -> None:
+    told = commented("hello", "somebody-else")
+    assert (await deliver(github, told, event="issue_comment", delivery="c-1")).status == 202
+    task = (await github.member.get("/api/v1/workspaces/w/tasks/owner/repo%2312")).json()
+    assert (task["createdBy"], task["createdAt"]) == ("li-si", "2026-01-15T08:00:00.000Z")
 
 
 async def test_two_workspaces_mirror_the_same_issue(github: Server) -> None:

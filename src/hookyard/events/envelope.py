@@ -13,6 +13,7 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -48,7 +49,7 @@ _LATEST = 253_402_300_800.0  # the year 10000, which ISO 8601 writes otherwise
 _TOKEN = r"[a-z0-9!#$&^_.+-]+"  # noqa: S105 - a pattern of media types
 _JSON_TYPE = re.compile(rf"({_TOKEN}/)({_TOKEN}\+)?json")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,40}")
+_ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -197,7 +198,7 @@ def parse(
     problems: list[Problem] = []
     if media_type == "application/cloudevents+json":
         form = _structured(_json(body), problems)
-    elif "ce-specversion" in headers and not media_type.startswith("application/cloudevents"):
+    elif not media_type.startswith("application/cloudevents") and any(name.startswith("ce-") for name in headers):
         door.text_may_hold_nul = True
         form = _binary(headers, body, media_type, problems)
     elif media_type.startswith("application/cloudevents"):
@@ -284,7 +285,10 @@ def _binary(headers: Mapping[str, str], body: bytes, media_type: str, problems: 
             try:
                 attributes[name] = _header_value(value)
             except ValueError as error:
+                attributes[name] = value  # given, so that it is not called missing as well
                 problems.append(Problem(header[:MAX_NAME], f"cannot be decoded: {error}"))
+            if not _ATTRIBUTE_NAME.fullmatch(name):
+                problems.append(Problem(header[:MAX_NAME], _misnamed(name)))
     data = _json(body) if body else None
     return _cloud_event(attributes, data, media_type or None, problems, None)
 
@@ -293,13 +297,18 @@ def _cloud_event(
     attributes: Mapping[str, object], data: object, media_type: object, problems: list[Problem], index: int | None
 ) -> _Form | None:
     before = len(problems)
-    if attributes.get("specversion") != "1.0":
-        shown = _shown(attributes.get("specversion"))
-        problems.append(Problem("specversion", f"is {shown}; only CloudEvents 1.0 is read", index=index))
+    version = attributes.get("specversion")
+    if version is not None and version != "1.0":
+        problems.append(Problem("specversion", f"is {_shown(version)}; only CloudEvents 1.0 is read", index=index))
     problems.extend(
         Problem(name, "is missing; every CloudEvent has it", index=index)
-        for name in ("id", "source", "type")
+        for name in ("specversion", "id", "source", "type")
         if attributes.get(name) is None
+    )
+    problems.extend(
+        Problem(name, "is empty; leave it out or give it", index=index)
+        for name in ("subject", "dataschema")
+        if attributes.get(name) == ""
     )
     if media_type is not None and not (isinstance(media_type, str) and _is_json(media_type)):
         problems.append(Problem("datacontenttype", f"is {_shown(media_type)}; send JSON", index=index))
@@ -319,12 +328,16 @@ def _cloud_event(
 
 def _check_attribute_name(name: str, value: object, problems: list[Problem], index: int | None) -> None:
     if not _ATTRIBUTE_NAME.fullmatch(name):
-        near = "; did you mean operationid?" if name.lower() == "operationid" else "; the variables belong into data"
-        message = f"attributes are named with lower-case letters and digits{near}"
-        problems.append(Problem(name[:MAX_NAME], message, index=index))
+        problems.append(Problem(name[:MAX_NAME], _misnamed(name), index=index))
     elif isinstance(value, dict | list | float):
-        message = f"an attribute is no {_kind(value)}; the variables belong into data"
-        problems.append(Problem(name, message, index=index))
+        message = f"an attribute cannot be {_kind(value)}; the variables belong into data"
+        problems.append(Problem(name[:MAX_NAME], message, index=index))
+
+
+def _misnamed(name: str) -> str:
+    letters = name.lower().replace("-", "").replace("_", "")
+    near = "did you mean operationid?" if letters == "operationid" else "the variables belong into data"
+    return f"attributes are named with lower-case letters and digits; {near}"
 
 
 def _decoded(text: object, problems: list[Problem], index: int | None) -> object:
@@ -336,7 +349,13 @@ def _decoded(text: object, problems: list[Problem], index: int | None) -> object
 
 
 def _header_value(text: str) -> str:
-    """Undo what section 3.1.3.2 of the binding does to a value: first the quotes, then one round of percent signs."""
+    """Undo what section 3.1.3.2 of the binding does to a value: first the quotes, then one round of percent signs.
+
+    Letters that were not encoded at all are taken as the UTF-8 that most senders mean by them.
+    """
+    if not text.isascii():
+        with suppress(UnicodeError):
+            text = text.encode("latin-1").decode()
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
     if "%" not in text:

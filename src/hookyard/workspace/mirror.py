@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hookyard.events.sources.base import Comment, Happening
+from hookyard.events.sources.base import Comment, Happening, id_of
 from hookyard.ids import CommentId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.workspace import comments
@@ -34,22 +34,87 @@ def mirror(
         now: Seconds since the epoch.
         comment_id: Id of our copy of the comment, if there is one.
     """
+    _wait_for_others(conn, workspace_id, kind)
     tasks = schema.tasks
     mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == what.task.db_id)
     old = conn.execute(select(tasks).where(mine)).first()
     at = now if what.at is None else what.at
+    former = _former(conn, workspace_id, kind, what)
+    has_moved_on = former is not None and former.updated_at > at  # late word from an address that it has left again
     if old is None:
-        _free_number(conn, workspace_id, what)
-        row = {"id": what.task.db_id, "created_by": what.actor.name[:MAX_NAME], "created_at": at}
-        conn.execute(insert(tasks).values(workspace_id=workspace_id, **row, **_columns(kind, what, at)))
+        columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
+        if has_moved_on:
+            columns |= {"deleted_at": at, "task_id": _set_aside(what.task.task_id, what.task.db_id)}
+        else:
+            _free_number(conn, workspace_id, what)
+        conn.execute(insert(tasks).values(workspace_id=workspace_id, **columns))
     elif what.deleted or at > old.updated_at or (at == old.updated_at and old.deleted_at is None):
         if old.task_id != what.task.task_id:
             _free_number(conn, workspace_id, what)
         kept = _kept(what, old)
-        columns = _columns(kind, what, max(at, old.updated_at)).items()
-        conn.execute(update(tasks).where(mine).values({name: value for name, value in columns if name not in kept}))
+        news = _columns(kind, what, max(at, old.updated_at)).items()
+        conn.execute(update(tasks).where(mine).values({name: value for name, value in news if name not in kept}))
+    if former is not None and not has_moved_on:
+        _retire(conn, workspace_id, former, what, at)
     if what.comment is not None and not _has(conn, workspace_id, what, what.comment):
         comments.insert_comment(conn, workspace_id, what.task.db_id, _copy(what, what.comment, at, comment_id))
+
+
+def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> None:
+    """Have no other server bring tasks of this service up to date until the transaction ends: a new issue is told of in
+    several deliveries at once, and two servers that took one each would both find no task yet.
+
+    On SQLite the transaction has the database to itself anyway. (The numbers 1 and 2 of these locks are those of
+    `callbacks.batches`.)
+    """
+    if conn.dialect.name != "sqlite":
+        key = f"{workspace_id}:{kind}"
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 3))", (key,))
+
+
+def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening) -> Row[Any] | None:
+    """The row of the same issue at another address, or None: at the one that it was moved from, or at one that has the
+    same number on the same host (GitLab has changed the paths of its pages more than once)."""
+    tasks, task = schema.tasks, what.task
+    query = select(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.source == kind)
+    if task.former_url is not None:
+        return conn.execute(query.where(tasks.c.id == id_of(task.former_url))).first()
+    same_number = (tasks.c.task_id == task.task_id) & (tasks.c.id != task.db_id) & tasks.c.deleted_at.is_(None)
+    found = conn.execute(query.where(same_number)).first()
+    return found if found is not None and _host(found.url or "") == _host(task.url) else None
+
+
+def _host(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3]).lower()
+
+
+def _made(what: Happening, at: float) -> dict[str, Any]:
+    """Who made a task and when: as the service says it, else as this is the first that is heard of it."""
+    task = what.task
+    by = what.actor.name if what.created or task.created_by is None else task.created_by
+    made_at = at if task.created_at is None else task.created_at
+    return {"id": task.db_id, "created_by": by[:MAX_NAME], "created_at": made_at}
+
+
+def _inherited(what: Happening, former: Row[Any]) -> dict[str, Any]:
+    """What a moved task keeps: who made it and when, and what the delivery says nothing of."""
+    kept = _kept(what, former) | {"created_by", "created_at"}
+    if what.task.description is None:
+        kept.add("description")
+    return {"id": what.task.db_id, **{name: getattr(former, name) for name in kept}}
+
+
+def _retire(conn: Connection, workspace_id: WorkspaceId, former: Row[Any], what: Happening, at: float) -> None:
+    """Take a task from the board that has moved, its comments with it. Its row stays: a late delivery of the old key
+    finds it, older and gone."""
+    tasks, said = schema.tasks, schema.comments
+    gone = {"deleted_at": at, "updated_at": max(at, former.updated_at)}
+    conn.execute(update(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.id == former.id).values(**gone))
+    conn.execute(
+        update(said)
+        .where(said.c.workspace_id == workspace_id, said.c.task_db_id == former.id)
+        .values(task_db_id=what.task.db_id)
+    )
 
 
 def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
@@ -90,8 +155,13 @@ def _free_number(conn: Connection, workspace_id: WorkspaceId, what: Happening) -
         conn.execute(
             update(tasks)
             .where(tasks.c.workspace_id == workspace_id, tasks.c.id == holder.id)
-            .values(task_id=f"{what.task.task_id} ({holder.id})")
+            .values(task_id=_set_aside(what.task.task_id, holder.id))
         )
+
+
+def _set_aside(task_id: str, db_id: str) -> str:
+    """The number of a task that has its number no more; two tasks of a workspace never have the same."""
+    return f"{task_id} ({db_id})"
 
 
 def _has(conn: Connection, workspace_id: WorkspaceId, what: Happening, comment: Comment) -> bool:

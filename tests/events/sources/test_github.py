@@ -185,6 +185,43 @@ def test_a_delivery_may_come_as_a_form(labeled: Any) -> None:
     assert names(GITHUB.translate(as_form, form)) == ["task.updated"]
 
 
+def test_a_form_is_a_form_however_its_type_is_written_and_however_many_fields_it_has(labeled: Any) -> None:
+    form = urlencode({"payload": json.dumps(labeled)}).encode()
+    as_form = {**headers(), "content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"}
+    assert names(GITHUB.translate(as_form, form)) == ["task.updated"]
+    with pytest.raises(InvalidError, match="form of many fields"):
+        GITHUB.translate(as_form, b"&".join(b"f%d=1" % n for n in range(20)))
+
+
+@pytest.mark.parametrize(("action", "queued"), [("enqueued", True), ("dequeued", False)])
+def test_a_place_in_the_merge_queue_is_a_change(labeled: Any, action: str, queued: bool) -> None:
+    labeled.update(action=action, pull_request=labeled.pop("issue"))
+    translation = GITHUB.translate(headers("pull_request"), body(labeled))
+    assert translation is not None
+    assert translation.happening.changes == {"mergeQueue": queued}
+
+
+def test_a_task_is_its_authors_whoever_is_heard_of_first(labeled: Any) -> None:
+    labeled["issue"].update(user={"id": 99, "login": "mei"}, created_at="2026-01-01T00:00:00Z")
+    translation = GITHUB.translate(headers(), body(labeled))
+    assert translation is not None
+    task = translation.happening.task
+    assert (task.created_by, task.created_at) == ("mei", 1_767_225_600)
+
+
+def test_a_comment_of_ours_is_none_whoever_the_sender_is(labeled: Any) -> None:
+    comment = {"id": 7, "body": "done", "user": {"id": 5, "login": "hookyard[bot]"}, "author_association": "NONE"}
+    labeled.update(action="created", comment=comment)
+    assert GITHUB.translate(headers("issue_comment"), body(labeled), frozenset({"hookyard[bot]"})) is None
+    assert GITHUB.translate(headers("issue_comment"), body(labeled), frozenset({"other[bot]"})) is not None
+
+
+def test_an_issue_whose_number_no_index_takes_is_refused(labeled: Any) -> None:
+    labeled["repository"]["full_name"] = "o/" + "r" * 600
+    with pytest.raises(InvalidError, match="number is too long"):
+        GITHUB.translate(headers(), body(labeled))
+
+
 def test_only_the_right_signature_verifies() -> None:
     raw, secret = b'{"a":1}', "geheim 任务"
 

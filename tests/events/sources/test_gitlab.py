@@ -185,6 +185,7 @@ def test_a_comment_goes_to_the_notes_of_the_issue_or_the_merge_request() -> None
         ("a/b#7", "https://evil.example/a/b"),
         ("a/b#7/../x", "https://gitlab.com/a/b"),
         ("#7", "https://gitlab.com"),
+        ("groups/acme#7", "https://gitlab.com/groups/acme/-/epics/7"),
     ):
         with pytest.raises(PermanentError):
             GITLAB.comment(task_id, url, "x", "t")
@@ -205,3 +206,76 @@ def test_a_description_is_read(samples: dict[str, Any], sample: str) -> None:
     assert translation is not None
     said = samples[sample].get("issue", samples[sample]["object_attributes"])["description"]
     assert translation.happening.task.description == said
+
+
+def updated(samples: dict[str, Any], changes: object) -> Any:
+    """The changes of an update of the merge request."""
+    request = samples["merge_request"]
+    request["object_attributes"]["action"] = "update"
+    request["changes"] = changes
+    translation = GITLAB.translate(HEADERS, body(request))
+    return None if translation is None else json.loads(str(translation.drafts[0].variables["changes"]))
+
+
+def test_numbers_of_a_change_stay_numbers(samples: dict[str, Any]) -> None:
+    changes = {"weight": {"previous": None, "current": 3}, "time_estimate": {"previous": 0, "current": 3600.5}}
+    assert updated(samples, changes) == {"weight": 3, "time_estimate": 3600.5}
+
+
+def test_reviewers_that_are_asked_again_come_as_a_list_of_before_and_after(samples: dict[str, Any]) -> None:
+    one = {"id": 6, "name": "One", "username": "one", "state": "approved", "re_requested": False}
+    asked = {**one, "state": "unreviewed", "re_requested": True}
+    assert updated(samples, {"reviewers": [[one], [asked]]}) == {"reviewers": ["one"]}
+    assert updated(samples, {"title": ["old", "new"]}) == {"title": "new"}
+    assert updated(samples, {"title": ["one", "two", "three"]}) == {"title": None}
+
+
+def test_a_change_whose_name_or_value_cannot_be_stored_is_mended(samples: dict[str, Any]) -> None:
+    assert updated(samples, {"half \ud83d": {"current": 1}}) == {"half \ufffd": 1}
+    raw = body(samples["merge_request"]).replace(b'{"current": 1}', b'{"current": 1e999}')
+    translation = GITLAB.translate(HEADERS, raw)
+    assert translation is not None
+    assert translation.happening.changes == {"half \ud83d": None}
+    sound(translation)
+    for constant in (b"NaN", b"Infinity", b"-Infinity"):
+        with pytest.raises(InvalidError, match="no JSON"):
+            GITLAB.translate(HEADERS, raw.replace(b"1e999", constant))
+
+
+def test_a_work_item_that_does_not_say_its_type_is_no_issue(samples: dict[str, Any]) -> None:
+    item = samples["issue"]
+    assert "type" not in item["object_attributes"]
+    item.update(object_kind="work_item", event_type="work_item")
+    translation = GITLAB.translate(HEADERS, body(item))
+    assert translation is not None
+    assert translation.happening.task.type == "work_item"
+
+
+@pytest.mark.parametrize("written", ["2026-01-15 10:00:00 +0100", "2026-01-15 09:00:00 UTC", "2026-01-15T09:00:00Z"])
+def test_a_time_is_read_as_each_version_writes_it(samples: dict[str, Any], written: str) -> None:
+    samples["issue"]["object_attributes"]["created_at"] = written
+    translation = GITLAB.translate(HEADERS, body(samples["issue"]))
+    assert translation is not None
+    assert translation.happening.at == translation.happening.task.created_at == NOW
+
+
+def test_an_author_who_is_only_an_id_is_not_taken_for_who_did_this(samples: dict[str, Any]) -> None:
+    def author(author_id: int) -> str | None:
+        samples["issue"]["object_attributes"]["author_id"] = author_id
+        translation = GITLAB.translate(HEADERS, body(samples["issue"]))
+        assert translation is not None
+        return translation.happening.task.created_by
+
+    assert (author(1), author(51)) == ("Administrator", "")
+
+
+def test_an_epic_belongs_to_its_group(samples: dict[str, Any]) -> None:
+    epic = samples["issue"]
+    epic["object_attributes"].update(type="Epic", url="http://example.com/groups/acme/sub/-/epics/23")
+    epic.update(object_kind="work_item", project=None)
+    translation = GITLAB.translate(HEADERS, body(epic))
+    assert translation is not None
+    task = translation.happening.task
+    assert (task.task_id, task.type) == ("groups/acme/sub#23", "epic")
+    with pytest.raises(PermanentError, match="is an epic"):
+        GITLAB.comment(task.task_id, task.url, "x", "glpat", "http://example.com")

@@ -99,6 +99,49 @@ def test_a_comment_with_a_transition_is_both(samples: dict[str, Any]) -> None:
     assert names(JIRA.translate(HEADERS, body(payload))) == ["task.updated", "task.status_changed", "task.commented"]
 
 
+@pytest.mark.parametrize("kind", ["issue_generic", "issue_closed", "issue_assigned", "issue_updated"])
+def test_a_comment_that_a_transition_brings_along_is_one(samples: dict[str, Any], kind: str) -> None:
+    payload = samples["server-issue-updated-commented-1"]
+    payload["changelog"] = samples["server-issue-updated-closed"]["changelog"]
+    payload["issue_event_type_name"] = kind
+    assert names(JIRA.translate(HEADERS, body(payload))) == ["task.updated", "task.status_changed", "task.commented"]
+    payload["comment"]["updated"] = "2030-01-01T00:00:00.000+0000"
+    assert names(JIRA.translate(HEADERS, body(payload))) == ["task.updated", "task.status_changed"]
+
+
+def test_a_note_in_the_changelog_that_a_comment_was_edited_is_no_change(samples: dict[str, Any]) -> None:
+    payload = samples["server-issue-updated-closed"]
+    payload["issue_event_type_name"] = "issue_comment_deleted"
+    payload["changelog"]["items"] = [{"field": "Comment", "fromString": "old", "toString": None}]
+    assert JIRA.translate(HEADERS, body(payload)) is None
+
+
+def test_a_move_names_both_keys(samples: dict[str, Any]) -> None:
+    payload = samples["issue-updated-renamed"]
+    key = payload["issue"]["key"]
+    payload["changelog"]["items"] = [{"field": "Key", "fromString": "OLD-1", "toString": key}]
+    translation = JIRA.translate(HEADERS, body(payload))
+    assert translation is not None
+    sound(translation)
+    assert translation.happening.changes == {"taskId": key, "formerTaskId": "OLD-1"}
+    task = translation.happening.task
+    assert task.former_url == task.url.replace(key, "OLD-1")
+    payload["changelog"]["items"][0]["fromString"] = key
+    translation = JIRA.translate(HEADERS, body(payload))
+    assert translation is not None
+    assert translation.happening.task.former_url is None
+
+
+def test_a_comment_of_ours_is_none_whoever_brings_it_along(samples: dict[str, Any]) -> None:
+    payload = samples["server-issue-updated-commented-1"]
+    payload["comment"]["author"] = {"name": "bot", "key": "JIRAUSER7", "displayName": "The Bot"}
+    own = frozenset({"bot"})
+    assert JIRA.translate(HEADERS, body(payload), own) is None
+    payload["changelog"] = samples["server-issue-updated-closed"]["changelog"]
+    assert names(JIRA.translate(HEADERS, body(payload), own)) == ["task.updated", "task.status_changed"]
+    assert names(JIRA.translate(HEADERS, body(payload))) == ["task.updated", "task.status_changed", "task.commented"]
+
+
 def test_a_comment_as_a_document_is_read(samples: dict[str, Any]) -> None:
     comment = samples["cloud-comment-created"]
     comment["comment"]["body"] = {
@@ -133,7 +176,13 @@ def test_customers_are_outsiders(samples: dict[str, Any]) -> None:
     assert translation is not None
     assert translation.drafts[0].author_trust is AuthorTrust.UNKNOWN
     comment["comment"]["author"]["accountType"] = "customer"
-    translation = JIRA.translate(HEADERS, body(comment))
+    for who in ({}, {"user": {"accountId": "mail-handler", "accountType": "app"}}):
+        translation = JIRA.translate(HEADERS, body({**comment, **who}))
+        assert translation is not None
+        assert translation.drafts[0].author_trust is AuthorTrust.OUTSIDER
+    created = samples["issue-created"]
+    created["issue"]["fields"]["reporter"] = {"accountId": "qm:7", "accountType": "customer"}
+    translation = JIRA.translate(HEADERS, body(created))
     assert translation is not None
     assert translation.drafts[0].author_trust is AuthorTrust.OUTSIDER
 

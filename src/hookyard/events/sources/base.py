@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
+import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -23,6 +25,8 @@ from hookyard.errors import InvalidError, PermanentError
 from hookyard.events.catalog import Value
 from hookyard.events.envelope import MAX_ATTRIBUTE
 from hookyard.events.model import AuthorTrust, Draft, door_source
+
+_SPACED_OFFSET = re.compile(r" ([+-]\d\d:?\d\d)$")
 
 LATEST = 253_402_300_800.0
 """The year 10000: no service's clock is right beyond it."""
@@ -63,7 +67,11 @@ class MirroredTask:
         assignee: Who works on it, or nobody.
         labels: Its labels.
         description: Its description, None when the delivery does not say it.
-        untold: Which of `type`, `status`, `assignee` and `labels` the delivery does not say: what is known stays.
+        untold: Which of `title`, `type`, `status`, `assignee` and `labels` the delivery does not say: what is known
+            stays.
+        former_url: Its page before it was moved, when the delivery tells of a move.
+        created_by: Name of who made it, None when the delivery does not say it.
+        created_at: When it was made, seconds since the epoch, None when the delivery does not say it.
     """
 
     task_id: str
@@ -75,11 +83,19 @@ class MirroredTask:
     labels: tuple[str, ...] = ()
     description: str | None = None
     untold: frozenset[str] = frozenset()
+    former_url: str | None = None
+    created_by: str | None = None
+    created_at: float | None = None
 
     @property
     def db_id(self) -> str:
-        """The UUIDv5 of its URL (RFC 9562, section 6.6: namespace of URLs)."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.url))
+        """The `taskDBId` of its URL."""
+        return id_of(self.url)
+
+
+def id_of(url: str) -> str:
+    """The UUIDv5 of an issue's page (RFC 9562, section 6.6: namespace of URLs)."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +225,22 @@ class Source(Protocol):
         ...
 
 
+def not_ours(happening: Happening | None, own: frozenset[str]) -> Happening | None:
+    """What remains of a happening when what we did ourselves is left out, or None.
+
+    A comment of ours stays ours when somebody else's doing brings it along.
+
+    Args:
+        happening: What a delivery means.
+        own: Ids or logins of the credential that we post with, in lower case.
+    """
+    if happening is None or happening.actor.is_one_of(own):
+        return None
+    if happening.comment is None or not happening.comment.author.is_one_of(own):
+        return happening
+    return None if happening.changes is None else replace(happening, comment=None)
+
+
 def translated(
     kind: str, delivery_id: str, happening: Happening, ids: Mapping[str, str] = MappingProxyType({})
 ) -> Translation | None:
@@ -222,7 +254,12 @@ def translated(
         delivery_id: Its id of the delivery.
         happening: What the delivery means.
         ids: Other ids, by name of the event, for what a service tells in two deliveries.
+
+    Raises:
+        InvalidError: The number of its issue is longer than the index of tasks takes.
     """
+    if len(happening.task.task_id) > MAX_ATTRIBUTE:
+        raise without(kind, "says no issue that could be: its number is too long")
     told = [each for each in _events(happening) if each is not None]
     delivery = delivery_id[: MAX_ATTRIBUTE - 50]
     drafts = tuple(
@@ -242,7 +279,8 @@ def translated(
 
 def _events(happening: Happening) -> list[tuple[str, dict[str, Value]] | None]:
     task, actor = happening.task, happening.actor.name
-    written = json.dumps(dict(happening.changes or {}), ensure_ascii=False, separators=(",", ":"))
+    # Names of fields come from the service as they are, so the text as a whole is made one that can be stored.
+    written = storable(json.dumps(dict(happening.changes or {}), ensure_ascii=False, separators=(",", ":")))
     base: dict[str, Value] = {
         "taskId": task.task_id,
         "taskDBId": task.db_id,
@@ -286,12 +324,24 @@ def read(body: bytes) -> dict[str, object]:
         InvalidError: It is none.
     """
     try:
-        payload = json.loads(body)
+        payload = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InvalidError("the delivery is no JSON", mend="set the webhook's content type to JSON") from error
     if not isinstance(payload, dict):
-        raise InvalidError("the delivery is no JSON object")
+        raise InvalidError("the delivery is no JSON object", mend="let the service send its own webhook, unchanged")
     return payload
+
+
+def _no_number(written: str) -> object:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(f"{written} is no number of JSON")
+
+
+def without(kind: str, what: str) -> InvalidError:
+    """The refusal of a delivery that lacks what every delivery of its kind has."""
+    return InvalidError(
+        f"the delivery {what}", where=f"source {kind}", mend="let the service send its own webhook, unchanged"
+    )
 
 
 def dig(value: object, *path: str) -> object:
@@ -306,14 +356,27 @@ def text(value: object, *path: str) -> str:
     found = dig(value, *path)
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return ""
-    written = found if isinstance(found, str) else str(found)
+    return storable(found if isinstance(found, str) else str(found))
+
+
+def storable(written: str) -> str:
+    """A text with what no database takes replaced: NUL, and half an emoji that the service has cut."""
     if "\0" in written:
         written = written.replace("\0", "\ufffd")
     try:
         written.encode()
-    except UnicodeEncodeError:  # half an emoji, cut by the service
+    except UnicodeEncodeError:
         written = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return written
+
+
+def plain(value: object) -> object:
+    """A value of a change as JSON shows it: texts and numbers as they are, what has parts as nothing."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float) else ""
 
 
 def items(value: object, *path: str) -> list[object]:
@@ -324,7 +387,7 @@ def items(value: object, *path: str) -> list[object]:
 
 def when(value: object, *path: str) -> float | None:
     """The time at a path in seconds since the epoch, or None when there is none that makes sense."""
-    found = text(value, *path).replace(" UTC", "+00:00")
+    found = _SPACED_OFFSET.sub(r"\1", text(value, *path).replace(" UTC", "+00:00"))
     try:
         at = from_iso(found)
     except (ValueError, OverflowError):

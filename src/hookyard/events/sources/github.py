@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from hookyard.errors import InvalidError, PermanentError
+from hookyard.errors import PermanentError
 from hookyard.events.model import AuthorTrust
 from hookyard.events.sources.base import (
     NOBODY,
@@ -27,11 +27,13 @@ from hookyard.events.sources.base import (
     dig,
     items,
     json_body,
+    not_ours,
     read,
     signed,
     text,
     translated,
     when,
+    without,
 )
 
 Payload = dict[str, object]
@@ -64,8 +66,8 @@ class GitHub:
         if event not in _KINDS:
             return None
         payload = read(_content(headers, body))
-        happening = _happening(event, payload)
-        if happening is None or happening.actor.is_one_of(own):
+        happening = not_ours(_happening(event, payload), own)
+        if happening is None:
             return None
         return translated(self.kind, delivery_id(headers, ("x-github-delivery",), body), happening)
 
@@ -92,16 +94,19 @@ SOURCE = GitHub()
 
 def _content(headers: Mapping[str, str], body: bytes) -> bytes:
     """The JSON of a delivery; GitHub can also send it as a form with one field."""
-    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if not headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+        return body
+    try:
         return parse_qs(body.decode("ascii", "replace"), max_num_fields=10).get("payload", [""])[0].encode()
-    return body
+    except ValueError:  # more fields than it ever sends
+        raise without("github", "is a form of many fields, where one named payload belongs") from None
 
 
 def _happening(event: str, payload: Payload) -> Happening | None:
     action = text(payload, "action")
     subject = dig(payload, _KINDS[event])
     if not isinstance(subject, dict):
-        raise InvalidError(f"the delivery has no {_KINDS[event]}", where="source github")
+        raise without("github", f"has no {_KINDS[event]}")
     task = _task(event, payload, subject)
     actor = _person(dig(payload, "sender"))
     trust = _trust(subject)
@@ -111,7 +116,7 @@ def _happening(event: str, payload: Payload) -> Happening | None:
             return None
         comment = dig(payload, "comment")
         if not isinstance(comment, dict):
-            raise InvalidError("the delivery has no comment", where="source github")
+            raise without("github", "has no comment")
         written = Comment(text(comment, "id"), text(comment, "body"), _person(dig(comment, "user")))
         return Happening(task, actor, _trust(comment), when(comment, "created_at"), comment=written)
     if action == "opened":
@@ -137,7 +142,7 @@ def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
     number = text(subject, "number")
     repository = text(payload, "repository", "full_name") or "/".join(urlsplit(url).path.split("/")[1:3])
     if not number or not repository or not url:
-        raise InvalidError("the delivery does not say which issue it is about", where="source github")
+        raise without("github", "does not say which issue it is about")
     pull_request = event == "pull_request" or "pull_request" in subject
     return MirroredTask(
         task_id=f"{repository}#{number}",
@@ -148,6 +153,8 @@ def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
         assignee=_assignee(payload, subject),
         labels=_labels(subject),
         description=text(subject, "body") if "body" in subject else None,
+        created_by=text(subject, "user", "login") or None,
+        created_at=when(subject, "created_at"),
     )
 
 
@@ -244,6 +251,8 @@ _CHANGES: dict[str, Change] = {
     "review_requested": _reviewers_now,
     "review_request_removed": _reviewers_now,
     "synchronize": lambda payload, subject, task: {"head": text(subject, "head", "sha") or text(payload, "after")},
+    "enqueued": lambda payload, subject, task: {"mergeQueue": True},
+    "dequeued": lambda payload, subject, task: {"mergeQueue": False},
     "auto_merge_enabled": lambda payload, subject, task: {"autoMerge": True},
     "auto_merge_disabled": lambda payload, subject, task: {"autoMerge": False},
 }

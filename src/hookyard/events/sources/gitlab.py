@@ -16,7 +16,7 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-from hookyard.errors import InvalidError, PermanentError
+from hookyard.errors import PermanentError
 from hookyard.events.sources.base import (
     NOBODY,
     Comment,
@@ -30,11 +30,14 @@ from hookyard.events.sources.base import (
     dig,
     items,
     json_body,
+    not_ours,
+    plain,
     read,
     same_secret,
     text,
     translated,
     when,
+    without,
 )
 
 Payload = dict[str, object]
@@ -42,6 +45,11 @@ Payload = dict[str, object]
 TOLERANCE_SECONDS = 300
 """How old or early a signed delivery may be (Standard Webhooks)."""
 
+_OF_GROUPS = "groups/"
+"""Begins the path of what belongs to a group and to no project: epics. No project's path begins so."""
+
+_SIDES = ("previous", "current")
+_PREVIOUS, _CURRENT = range(len(_SIDES))
 _NOTED = {"Issue": "issue", "WorkItem": "issue", "MergeRequest": "merge_request"}
 _STATUS_ACTIONS = frozenset({"close", "reopen", "merge"})
 _FLAG_ACTIONS: dict[str, Mapping[str, object]] = {
@@ -78,8 +86,8 @@ class GitLab:
     ) -> Translation | None:
         """What a delivery means here; None for other events, edited comments and the system's own notes."""
         payload = read(body)
-        happening = _happening(payload)
-        if happening is None or happening.actor.is_one_of(own):
+        happening = not_ours(_happening(payload), own)
+        if happening is None:
             return None
         # X-Gitlab-Event-UUID is no id of a delivery: webhooks that trigger one another share it.
         return translated(self.kind, delivery_id(headers, ("webhook-id", "idempotency-key"), body), happening)
@@ -93,6 +101,9 @@ class GitLab:
         project, _, number = task_id.rpartition("!" if merge_request else "#")
         if not number.isdigit() or not project:
             raise PermanentError(f"{task_id!r} is no issue of GitLab", where="source gitlab")
+        if project.startswith(_OF_GROUPS):
+            # The REST API names an epic by an id that no delivery has, GraphQL by one that has to be asked for first.
+            raise PermanentError(f"{task_id!r} is an epic, which GitLab's API takes no comment for by its number")
         kind = "merge_requests" if merge_request else "issues"
         url = f"{base}/api/v4/projects/{quote(project, safe='')}/{kind}/{number}/notes"
         headers = {"private-token": credential, "content-type": "application/json"}
@@ -125,7 +136,7 @@ def _happening(payload: Payload) -> Happening | None:
         return None
     item = dig(payload, "object_attributes")
     if not isinstance(item, dict):
-        raise InvalidError("the delivery has no object_attributes", where="source gitlab")
+        raise without("gitlab", "has no object_attributes")
     task = _task(payload, item, kind, text(item, "url"))
     at = when(item, "updated_at")
     action = text(item, "action")
@@ -151,21 +162,28 @@ def _updated(payload: Payload, item: Payload, task: MirroredTask, actor: Person,
     if reassigned:
         changes |= {"assigneeId": task.assignee.id, "assigneeName": task.assignee.name}
     if "labels" in changed:
-        before, after = (_titles(dig(changed["labels"], side)) for side in ("previous", "current"))
+        before, after = _titles(_side(changed["labels"], _PREVIOUS)), _titles(_side(changed["labels"], _CURRENT))
         changes["labels"] = list(task.labels)
         changes["labelsAdded"] = [name for name in after if name not in before]
         changes["labelsRemoved"] = [name for name in before if name not in after]
     if "reviewers" in changed:
-        people = [_person(user) for user in items(changed["reviewers"], "current")]
+        people = [_person(user) for user in items(_side(changed["reviewers"], _CURRENT))]
         changes["reviewers"] = [person.login for person in people if person.login]
     if text(item, "oldrev"):
         changes["head"] = text(item, "last_commit", "id")
     for name, change in changed.items():
         if name not in _NOISE:
-            changes[name] = text(change, "current") or _plain(dig(change, "current"))
+            changes[name] = plain(_side(change, _CURRENT))
     if not changes:
         return None
     return Happening(task, actor, at=at, changes=changes, status_changed=status_changed, reassigned=reassigned)
+
+
+def _side(change: object, side: int) -> object:
+    """What was (0) or is (1): of an object with both, or of a list of both, as the reviewers can come."""
+    if isinstance(change, list):
+        return change[side] if len(change) == len(_SIDES) else None
+    return dig(change, _SIDES[side])
 
 
 def _noted(payload: Payload, actor: Person) -> Happening | None:
@@ -175,7 +193,7 @@ def _noted(payload: Payload, actor: Person) -> Happening | None:
         return None
     item = dig(payload, kind) or dig(payload, "work_item")
     if not isinstance(item, dict):
-        raise InvalidError(f"the delivery has no {kind}", where="source gitlab")
+        raise without("gitlab", f"has no {kind}")
     task = _task(payload, item, kind, text(item, "url") or text(note, "url").partition("#")[0])
     comment = Comment(text(note, "id"), text(note, "note") or text(note, "description"), actor)
     return Happening(task, actor, at=when(note, "created_at"), comment=comment)
@@ -187,25 +205,28 @@ def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
     if not project:
         project = urlsplit(url).path.partition("/-/")[0].strip("/")
     if not number or not project or not url:
-        raise InvalidError("the delivery does not say which issue it is about", where="source gitlab")
+        raise without("gitlab", "does not say which issue it is about")
     merge_request = kind == "merge_request"
     labels = _titles(payload.get("labels")) or _titles(item.get("labels"))
     return MirroredTask(
         task_id=f"{project}{'!' if merge_request else '#'}{number}",
         url=url,
         title=text(item, "title"),
-        type="merge_request" if merge_request else text(item, "type").lower().replace(" ", "_") or "issue",
+        type="merge_request" if merge_request else text(item, "type").lower().replace(" ", "_") or kind,
         status=_status(item),
         assignee=_assignee(payload, item),
         labels=labels,
         description=text(item, "description") if "description" in item else None,
         untold=_untold(payload, item, merge_request),
+        created_by=_author(payload, item),
+        created_at=when(item, "created_at"),
     )
 
 
 def _untold(payload: Payload, item: Payload, merge_request: bool) -> frozenset[str]:
     """What a delivery leaves out: the issue of a note has no type, for one."""
     said = {
+        "title": "title" in item,
         "type": merge_request or "type" in item,
         "status": "state" in item,
         "labels": "labels" in payload or "labels" in item,
@@ -231,6 +252,12 @@ def _assignee(payload: Payload, item: Payload) -> Person:
     return Person(ids[0], "") if ids[0] else NOBODY
 
 
+def _author(payload: Payload, item: Payload) -> str | None:
+    """Name of who made it, who is known only by an id unless it is who did this."""
+    author, actor = text(item, "author_id"), _person(dig(payload, "user"))
+    return None if not author else actor.name if actor.id == author else ""
+
+
 def _person(user: object) -> Person:
     login = text(user, "username")
     return Person(text(user, "id"), text(user, "name") or login, login)
@@ -239,8 +266,3 @@ def _person(user: object) -> Person:
 def _titles(labels: object) -> tuple[str, ...]:
     named = (text(label, "title") for label in labels) if isinstance(labels, list) else ()
     return tuple(name for name in named if name)
-
-
-def _plain(value: object) -> object:
-    """A value of a change that JSON shows in a few characters."""
-    return value if value is None or isinstance(value, bool | int | float) else ""

@@ -7,8 +7,10 @@ secret in Jira Cloud); servers that cannot sign send the secret as the parameter
 
 A comment can arrive twice: as `comment_created`, and with the `jira:issue_updated` that it causes. Both have the
 comment's id as their event's id, so that the second is a duplicate. Old servers send a `comment_created` without its
-issue, which means nothing here. Jira does not say who is a member; customers of a service desk are outsiders, and all
-others unknown.
+issue, which means nothing here; a comment made with a transition comes with the `jira:issue_updated` only.
+
+An issue that is moved to another project changes its key, and so its page: the update names both keys. Jira does not
+say who is a member; customers of a service desk are outsiders, and all others unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
-from hookyard.errors import InvalidError, PermanentError
+from hookyard.errors import PermanentError
 from hookyard.events.model import AuthorTrust
 from hookyard.events.sources.base import (
     LATEST,
@@ -34,11 +36,14 @@ from hookyard.events.sources.base import (
     dig,
     items,
     json_body,
+    not_ours,
     read,
     same_secret,
     signed,
     text,
     translated,
+    when,
+    without,
 )
 
 Payload = dict[str, object]
@@ -47,7 +52,10 @@ MAX_DEPTH = 50
 """Nesting of a text in Atlassian's document format that is read."""
 
 _FIELDS = {"summary": "title", "issuetype": "type"}
-_KEYS = {"type": "issuetype", "status": "status", "assignee": "assignee", "labels": "labels"}
+_NOISE = frozenset({"", "Comment"})
+"""Fields of the changelog that are no change of the issue: servers write there that a comment was edited or deleted."""
+
+_KEYS = {"title": "summary", "type": "issuetype", "status": "status", "assignee": "assignee", "labels": "labels"}
 """The field of an issue by attribute of its task; the deliveries of comments leave labels out."""
 
 
@@ -71,8 +79,8 @@ class Jira:
     ) -> Translation | None:
         """What a delivery means here; None for other events and edited or deleted comments."""
         payload = read(body)
-        happening = _happening(payload)
-        if happening is None or happening.actor.is_one_of(own):
+        happening = not_ours(_happening(payload), own)
+        if happening is None:
             return None
         ids = {}
         if happening.comment is not None:
@@ -104,17 +112,19 @@ def _happening(payload: Payload) -> Happening | None:
     if event == "comment_created" and not isinstance(issue, dict):
         return None  # an old server; its issue_updated says the same with the issue
     if not isinstance(issue, dict):
-        raise InvalidError("the delivery has no issue", where="source jira")
-    task = _task(issue)
+        raise without("jira", "has no issue")
+    task = _task(issue, _former_key(payload))
     actor = dig(payload, "user") or dig(payload, "comment", "author")
-    happening = Happening(task, _person(actor), _trust(actor), _at(payload))
+    fields = dig(issue, "fields")
+    trust = _trust(actor, dig(fields, "creator"), dig(fields, "reporter"))
+    happening = Happening(task, _person(actor), trust, _at(payload))
     if event == "issue_created":
         return replace(happening, created=True)
     if event == "issue_deleted":
         return replace(happening, deleted=True)
     comment = _comment(dig(payload, "comment")) if _is_new_comment(event, payload) else None
     if event == "comment_created":
-        return replace(happening, comment=comment)
+        return replace(happening, comment=comment, author_trust=_trust(actor, dig(payload, "comment", "author")))
     changes, status_changed, reassigned = _changes(payload, task)
     if not changes and comment is None:
         return None
@@ -129,18 +139,26 @@ def _is_new_comment(event: str, payload: Payload) -> bool:
     kind = text(payload, "issue_event_type_name")
     if event == "comment_created" or kind == "issue_commented":
         return True
-    # Old servers name no kind of event; an edited comment was updated later than it was created.
-    return not kind and text(payload, "comment", "created") == text(payload, "comment", "updated")
+    # A transition can bring a comment along, and old servers name no kind of event at all; an edited comment was
+    # updated later than it was created.
+    edited = kind in ("issue_comment_edited", "issue_comment_deleted")
+    return not edited and text(payload, "comment", "created") == text(payload, "comment", "updated")
 
 
-def _task(issue: Payload) -> MirroredTask:
+def _former_key(payload: Payload) -> str:
+    """The key that the issue had before it was moved; `""` when it was not."""
+    moves = [item for item in items(payload, "changelog", "items") if text(item, "field") == "Key"]
+    return text(moves[0], "fromString") if moves else ""
+
+
+def _task(issue: Payload, former_key: str) -> MirroredTask:
     key, address = text(issue, "key"), urlsplit(text(issue, "self"))
     if not key or not address.netloc:
-        raise InvalidError("the delivery does not say which issue it is about", where="source jira")
-    context = address.path.partition("/rest/")[0]
+        raise without("jira", "does not say which issue it is about")
+    pages = f"{address.scheme}://{address.netloc}{address.path.partition('/rest/')[0]}/browse"
     return MirroredTask(
         task_id=key,
-        url=f"{address.scheme}://{address.netloc}{context}/browse/{key}",
+        url=f"{pages}/{key}",
         title=text(issue, "fields", "summary"),
         type=text(issue, "fields", "issuetype", "name").lower() or "issue",
         status=text(issue, "fields", "status", "name"),
@@ -148,6 +166,9 @@ def _task(issue: Payload) -> MirroredTask:
         labels=tuple(label for label in items(issue, "fields", "labels") if isinstance(label, str)),
         description=_description(dig(issue, "fields")),
         untold=frozenset(name for name, key in _KEYS.items() if not _has(dig(issue, "fields"), key)),
+        former_url=f"{pages}/{former_key}" if former_key not in ("", key) else None,
+        created_by=_person(dig(issue, "fields", "creator")).name or None,
+        created_at=when(issue, "fields", "created"),
     )
 
 
@@ -177,7 +198,9 @@ def _changes(payload: Payload, task: MirroredTask) -> tuple[dict[str, object], b
             changes["labels"] = list(task.labels)
             changes["labelsAdded"] = [label for label in now.split() if label not in before.split()]
             changes["labelsRemoved"] = [label for label in before.split() if label not in now.split()]
-        elif field:
+        elif field == "Key":
+            changes |= {"taskId": now, "formerTaskId": before}
+        elif field not in _NOISE:
             changes[_FIELDS.get(field, field)] = now
     return changes, status_changed, reassigned
 
@@ -211,8 +234,10 @@ def _person(user: object) -> Person:
     return Person(person_id, text(user, "displayName") or login, login) if person_id else NOBODY
 
 
-def _trust(user: object) -> AuthorTrust:
-    return AuthorTrust.OUTSIDER if text(user, "accountType") == "customer" else AuthorTrust.UNKNOWN
+def _trust(*people: object) -> AuthorTrust:
+    """How far what these people wrote together is trusted: as that of the least trusted of them."""
+    customer = any(text(person, "accountType") == "customer" for person in people)
+    return AuthorTrust.OUTSIDER if customer else AuthorTrust.UNKNOWN
 
 
 def _at(payload: Payload) -> float | None:
