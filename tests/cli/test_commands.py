@@ -182,6 +182,27 @@ def test_an_output_that_is_full_is_no_fault_of_ours() -> None:
     assert "report it" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        ((b"runs", b"show", b"-w", b"w", b"caf\xe9"), {"HOOKYARD_TOKEN": "t"}),
+        ((b"runs", b"cancel", b"-w", b"caf\xe9", b"x"), {"HOOKYARD_TOKEN": "t"}),
+        ((b"hooks", b"deliveries", b"caf\xe9"), {}),
+        ((b"runs", b"list"), {"HOOKYARD_TOKEN": "t", "HOOKYARD_WORKSPACE": os.fsdecode(b"caf\xe9")}),
+    ],
+)
+def test_what_is_no_text_is_no_fault_of_ours(
+    tmp_path: Path, arguments: tuple[bytes, ...], environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"hookyard.cli", *arguments],
+        env={**os.environ, "HOOKYARD_HOME": str(tmp_path), **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "hookyard: 'caf\\udce9' is no UTF-8 text (write it in UTF-8)\n"
+
+
 def test_an_output_that_is_closed_is_no_fault_of_ours(tmp_path: Path) -> None:
     home = tmp_path / "home"
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):

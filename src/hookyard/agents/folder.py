@@ -186,17 +186,21 @@ class Folder:
             entered += 1
             if entered > MAX_FOLDERS:
                 raise ToolError(f"More than {MAX_FOLDERS} folders lie on the way to this path.")
-            try:
-                folder = os.open(part, _FOLDER, dir_fd=folders[-1])
-            except FileNotFoundError:
-                if not make_parents:
-                    raise
-                self._may_write(path, "/".join([*names, part, *left]))  # a refused file leaves no folders behind
-                os.mkdir(part, dir_fd=folders[-1])
-                folder = os.open(part, _FOLDER, dir_fd=folders[-1])
-            folders.append(keep(folder))
+            to_write = "/".join([*names, part, *left]) if make_parents else None
+            folders.append(keep(self._enter(path, part, folders[-1], to_write)))
             names.append(part)
         return Place(folders[-1], ".", "/".join(names) or ".")
+
+    def _enter(self, path: str, name: str, folder: int, to_write: str | None) -> int:
+        """A folder in an open one, open too; made when it is not there and lies on the way to a file to be written."""
+        try:
+            return os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            if to_write is None:
+                raise
+        self._may_write(path, to_write)  # before: a refused file leaves no folders behind
+        os.mkdir(name, dir_fd=folder)
+        return os.open(name, _FOLDER, dir_fd=folder)
 
     def _parts(self, path: str) -> list[str]:
         if path.startswith("/"):

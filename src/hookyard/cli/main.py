@@ -114,10 +114,26 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("HOOKYARD_DEBUG"):
             raise
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        print("hookyard: the disk is full (free some space)" if full else line_of_fault(error), file=sys.stderr)
+        print(_line_of_any(error), file=sys.stderr)
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _line_of_any(error: Exception) -> str:
+    """The line of an error that no command has made its own: the disk's, the caller's, or ours."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "hookyard: the disk is full (free some space)"
+    if isinstance(error, UnicodeEncodeError):
+        # Names of files may be any bytes, so arguments cannot be refused before a command has used them.
+        given = [*sys.argv[1:], *(value for name, value in os.environ.items() if name.startswith("HOOKYARD_"))]
+        if no_text := next((text for text in given if not text.isascii() and not _is_text(text)), None):
+            return f"hookyard: {no_text[:100]!a} is no UTF-8 text (write it in UTF-8)"
+    return line_of_fault(error)
+
+
+def _is_text(given: str) -> bool:
+    """Whether it was given in UTF-8; other bytes come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in given)
 
 
 def _fill_closed() -> None:
