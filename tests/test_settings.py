@@ -14,6 +14,9 @@ from hookyard.settings import LIVE, Settings
     ("name", "text", "said"),
     [
         ("database_url", "mysql://x", "not a database that hookyard can use"),
+        ("database_url", "sqlite:///:memory:", "not a database that hookyard can use"),
+        ("database_url", "postgresql://me:hunter2@db:port/x", "not a database that hookyard can use"),
+        ("database_url", "sqlite:////data/x.db?mode=ro", "takes no options (give sqlite:///PATH without ?"),
         ("port", "x", "'x' is not a port (give a number from 0 to 65535)"),
         ("port", "-1", "'-1' is not a port"),
         ("port", "65536", "'65536' is not a port"),

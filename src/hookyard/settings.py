@@ -30,6 +30,9 @@ SettingValue = bool | int | float | str
 SETTINGS_FILE = "hookyard.toml"
 """Name of the settings file in the data folder."""
 
+SQLITE = "sqlite:///"
+"""How the URL of a SQLite database begins; what follows is the path of its file as it is, nothing in it is encoded."""
+
 _IN_FILE = (
     "database_url", "host", "port", "public_url", "admin_token", "secret_key", "model", "allow_private_hosts",
     "egress_proxy",
@@ -347,7 +350,7 @@ class Settings:
         return cls(
             home=home,
             data=folder,
-            database_url=read("database_url", _database, f"sqlite:///{folder / 'hookyard.db'}"),
+            database_url=read("database_url", _database, f"{SQLITE}{folder / 'hookyard.db'}"),
             host=value("host") or "127.0.0.1",
             port=read("port", _port, 8484),
             public_url=read("public_url", _address, None),
@@ -429,12 +432,27 @@ def _plain(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _database(text: str) -> str:
-    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
+def checked_database(text: str) -> str:
+    """The URL of a database, as it was given. Only here it is said which URLs name one; `store.engine` asks too.
+
+    Raises:
+        InvalidError: Another kind of database, or none in a file.
+    """
+    if text.startswith(SQLITE):
+        usable = text.removeprefix(SQLITE) not in ("", ":memory:")
+    else:
+        usable = text.startswith(("postgresql://", "postgresql+psycopg://", "postgres://")) and _is_split(text)
+    if not usable:
         raise InvalidError(
             "not a database that hookyard can use", mend="give sqlite:///PATH or postgresql://USER@HOST/NAME"
         )
     return text
+
+
+def _database(text: str) -> str:
+    if text.startswith(SQLITE) and "?" in text:  # where other programs read options, which we have none of
+        raise InvalidError("a SQLite database takes no options", mend="give sqlite:///PATH without ? and what follows")
+    return checked_database(text)
 
 
 def _port(text: str) -> int:
@@ -460,13 +478,17 @@ def _proxy(text: str) -> str:
 
 
 def _is_http(text: str) -> bool:
+    plain = text.isprintable() and " " not in text
+    return plain and _is_split(text) and urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname)
+
+
+def _is_split(text: str) -> bool:
+    """Whether a URL has the parts of one, a port that is a number among them."""
     try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - it is read when it is asked for
+        urlsplit(text).port  # noqa: B018 - it is read when it is asked for
     except ValueError:
         return False
-    plain = text.isprintable() and " " not in text
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+    return True
 
 
 def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -60,7 +60,7 @@ async def test_conversation_with_tools(work: Path, hooks: FakeHooks, recorder: F
     assert hooks.points.count("model_response") == 3
     assert hooks.points[-3:] == ["turn_complete", "post_turn", "session_end"]
     start = hooks.at(Point.SESSION_START)
-    assert start["provider_name"] == "scripted"
+    assert (start["provider_name"], start["model_name"]) == ("scripted", "scripted model")
     answered = [fired.keys for fired in hooks.fired if fired.point is Point.MODEL_RESPONSE]
     assert {keys["model_name"] for keys in answered} == {"scripted model"}
     assert [keys["response"] for keys in answered] == ["I look.", "", "Done."]

@@ -45,6 +45,7 @@ async def test_the_body_answered_is_the_result(
     (request,) = receiver.requests
     assert request.body == {"prompt": "做吧", "run": "run_1", "event": {"taskId": "task-1", "retryCount": 2}}
     assert request.headers["Idempotency-Key"] == "run_1"
+    assert request.headers["User-Agent"].startswith("hookyard/")
     assert hooks.points == ["session_start", "message", "turn_start", "turn_complete", "post_turn", "session_end"]
     assert hooks.at(Point.SESSION_START)["agent"] == "http"
 
@@ -58,6 +59,23 @@ async def test_tried_again_under_the_same_key(
     receiver.answer(third_time)
     assert (await ask(receiver.url(), egress, work, hooks, recorder)).answer == "ok"
     assert [request.headers["Idempotency-Key"] for request in receiver.requests] == ["run_1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("charset", "answer"),
+    [("gbk", "完成".encode("gbk")), ("no-such", "完成".encode()), ("hex", "完成".encode()), ("utf-8", "完成".encode())],
+)
+async def test_the_answer_is_read_in_its_character_set(
+    work: Path,
+    hooks: FakeHooks,
+    recorder: FakeRecorder,
+    receiver: Receiver,
+    egress: Egress,
+    charset: str,
+    answer: bytes,
+) -> None:
+    receiver.answer(lambda _: web.Response(body=answer, headers={"Content-Type": f"text/plain; charset={charset}"}))
+    assert (await ask(receiver.url(), egress, work, hooks, recorder)).answer == "完成"
 
 
 @pytest.mark.parametrize(("status", "tries"), [(500, 3), (404, 1), (302, 1)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookyard.agents import file_tools
 from hookyard.agents.folder import Folder, is_hook_file, names_hook_file
 from hookyard.agents.life import ToolError
 from hookyard.agents.tools import TOOL_NAMES, Tool, make_tools
@@ -148,6 +151,58 @@ async def test_a_hostile_expression_takes_no_time(tools: dict[str, Tool], folder
         await call(tools, "search_files", pattern="(")
 
 
+@pytest.fixture
+def endless(folder: Path) -> Iterator[None]:
+    """More folders below one another than Python has calls; taken away again, which pytest could not."""
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    yield
+    subprocess.run(["rm", "-rf", folder / "d"], check=True)
+
+
+@pytest.mark.usefixtures("endless")
+async def test_a_folder_without_end_takes_neither_calls_nor_files(tools: dict[str, Tool], folder: Path) -> None:
+    (folder / "d" / "d" / "f").write_text("found")
+    assert await call(tools, "search_files", pattern="found") == "d/d/f:1: found"
+    with pytest.raises(ToolError, match="folders lie on the way"):
+        await call(tools, "read_file", path="d/" * 1000 + "f")
+    with pytest.raises(ToolError, match="folders lie on the way"):
+        await call(tools, "write_file", path="new/../" * 500 + "f", content="x")
+
+
+async def test_a_search_ends_in_time_where_nothing_is_looked_into(
+    tools: dict[str, Tool], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a").mkdir()
+    monkeypatch.setattr(file_tools, "SEARCH_SECONDS", -1.0)
+    assert "stopped after" in await call(tools, "search_files", pattern="x", glob="*.none")
+
+
+async def test_an_expression_that_is_none_is_told_to_the_model_alone(
+    tools: dict[str, Tool], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ToolError, match=r"RE2 syntax\): missing \): \($"):
+        await call(tools, "search_files", pattern="(")
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_names_that_are_no_text_are_shown_as_far_as_they_go(tools: dict[str, Tool], folder: Path) -> None:
+    (folder / os.fsdecode(b"b\xff\xe4\xb8\xad")).write_text("here")
+    assert await call(tools, "list_directory") == r"b\xff中  4"
+    assert await call(tools, "search_files", pattern="here") == r"b\xff中:1: here"
+
+
+async def test_a_name_may_be_as_long_as_names_can_be(tools: dict[str, Tool], folder: Path) -> None:
+    name = "中" * 85
+    await call(tools, "write_file", path=name, content="x")
+    assert os.listdir(folder) == [name]  # noqa: PTH208
+
+
 HOOK_FILES = [
     "hooks.toml",
     "sub/hooks.toml",
@@ -170,7 +225,7 @@ async def test_hook_files_are_not_written(tools: dict[str, Tool], folder: Path, 
         await call(tools, "write_file", path=path, content="x")
     with pytest.raises(ToolError, match="configures hooks"):
         await call(tools, "bash", command=f"echo x > {path}")
-    assert not (folder / path).exists()
+    assert os.listdir(folder) == []  # noqa: PTH208
 
 
 async def test_hook_files_behind_a_link_are_not_written(tools: dict[str, Tool], folder: Path) -> None:

@@ -52,6 +52,11 @@ def ask(url: str, *arguments: str) -> Done:
         (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", "its answer is no list of hookyard's"),
         (_HEAD + b"Content-Length: 50\r\n\r\n{}", "its answer broke off"),
         (b"HTTP/1.1 500 No\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{}", "it answered 500"),
+        (
+            b'HTTP/1.1 422 No\r\nConnection: close\r\n\r\n{"detail": [{"loc": ["body"]}], "problems": 3}',
+            "it answered 422",
+        ),
+        (b"HTTP/1.1 422 No\r\nConnection: close\r\n\r\n" + b"[" * 200_000, "it answered 422"),
         (b"220 mail.example.com ESMTP\r\n", "it does not speak HTTP"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hookyard.cli import main
 from tests.cli.conftest import Done, run_command
 from tests.e2e.server import TOKEN, ServerProcess, eventually
 
@@ -93,6 +95,8 @@ def test_a_refused_event_is_one_line_with_each_problem(ask: Ask) -> None:
         ("events", "send", "a.b", "x:=nonsense"),
         ("runs", "list", "--status", "sleeping"),
         ("nothing",),
+        ("-p",),
+        ("serve", "--port"),
         ("serve", "--port", "70000"),
         ("--model", "x"),
     ],
@@ -102,6 +106,23 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: tuple[str, ...]) -> Non
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert done.err.startswith("hookyard")
     assert "--help`)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("serv", "serve"), ("hook", "hooks"), ("callback", "callbacks"), ("loginlink", "login-link")]
+)
+def test_a_command_that_there_is_not_is_told_with_the_nearest(written: str, meant: str) -> None:
+    done = run_command(written)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"'{meant}'" in done.err
+
+
+def test_an_empty_workspace_is_no_workspace(ask: Ask) -> None:
+    of_variable = ask("runs", "list", HOOKYARD_WORKSPACE="")
+    assert (of_variable.code, of_variable.err) == (0, "")  # the token sees just one
+    of_option = ask("runs", "list", "-w", "")
+    assert (of_option.code, of_option.out) == (1, "")
+    assert of_option.err == "hookyard: -w: is empty (name a workspace, or leave it out)\n"
 
 
 def test_runs_are_listed_shown_retried(server: ServerProcess, ask: Ask) -> None:
@@ -160,6 +181,48 @@ def test_an_output_that_is_full_is_no_fault_of_ours() -> None:
     assert done.returncode != 0
     assert "the disk is full (free some space)" in done.stderr
     assert "report it" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        ((b"runs", b"show", b"-w", b"w", b"caf\xe9"), {"HOOKYARD_TOKEN": "t"}),
+        ((b"runs", b"cancel", b"-w", b"caf\xe9", b"x"), {"HOOKYARD_TOKEN": "t"}),
+        ((b"hooks", b"deliveries", b"caf\xe9"), {}),
+        ((b"runs", b"list"), {"HOOKYARD_TOKEN": "t", "HOOKYARD_WORKSPACE": os.fsdecode(b"caf\xe9")}),
+    ],
+)
+def test_what_is_no_text_is_no_fault_of_ours(
+    tmp_path: Path, arguments: tuple[bytes, ...], environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"hookyard.cli", *arguments],
+        env={**os.environ, "HOOKYARD_HOME": str(tmp_path), **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "hookyard: 'caf\\udce9' is no UTF-8 text (write it in UTF-8)\n"
+
+
+def test_an_output_that_is_closed_is_no_fault_of_ours(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(
+            ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, "-m", "hookyard.cli", "db", "upgrade"],
+            env={**os.environ, "HOOKYARD_HOME": str(home)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        with sqlite3.connect(home / "hookyard.db") as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        shutil.rmtree(home)
+    asked = subprocess.run(
+        ["bash", "-c", 'exec "$@" <&- >&-', "-", sys.executable, "-m", "hookyard.cli", "-p", "hi"],
+        env={**os.environ, "HOOKYARD_HOME": str(home), "HOOKYARD_MODEL": "none:such"},
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert asked.returncode == 1
+    assert asked.stderr.startswith("hookyard: the model 'none:such' cannot be used")
 
 
 def test_a_project_that_is_not_there_is_no_project_without_faults(tmp_path: Path) -> None:
@@ -236,6 +299,13 @@ def test_help_names_every_command_and_imports_none(tmp_path: Path) -> None:
     assert done.code == 0
     names = ("demo", "serve", "worker", "login-link", "hooks", "bridge", "callbacks", "events", "runs", "db")
     assert all(f"  {name} " in done.out for name in names)
+
+
+def test_no_line_of_a_help_is_cut_off() -> None:
+    for name in main.COMMANDS:
+        done = run_command(name, "--help")
+        assert done.code == 0
+        assert "..." not in done.out.replace("[ARGS]...", ""), name
 
 
 def test_a_fault_of_our_own_is_one_line_unless_one_asks_for_more() -> None:

@@ -112,6 +112,7 @@ def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:
     ("arguments", "environment", "words"),
     [
         (("--host", "no.such.host.invalid"), {}, ("no.such.host.invalid", "127.0.0.1")),
+        (("--host", "a..host"), {}, ("a..host", "127.0.0.1")),
         (("--host", "203.0.113.7"), {}, ("203.0.113.7", "--host")),
         ((), {"HOOKYARD_DATABASE_URL": "mysql://nowhere/x"}, ("HOOKYARD_DATABASE_URL", "postgresql://")),
         ((), {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}, ("127.0.0.1:1",)),

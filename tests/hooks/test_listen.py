@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -186,11 +187,27 @@ async def test_colours_are_for_terminals() -> None:
 async def test_a_port_in_use_is_said_plainly() -> None:
     async with talking(Listening()) as talk:
         port = int(talk.url.rsplit(":", 1)[1].rstrip("/"))
-        with pytest.raises(InvalidError, match=r"cannot listen: .*give another --port"):
+        with pytest.raises(InvalidError, match=r"cannot listen \(it is in use: give another --port"):
             await listen(Listening(port=port), print, SystemClock())
 
 
-@pytest.mark.parametrize("wrong", [{"answer": "maybe"}, {"answer": "modify"}, {"status": 99}])
+@pytest.mark.parametrize(
+    "wrong", [{"answer": "maybe"}, {"answer": "modify"}, {"status": 99}, {"delay_seconds": math.nan}]
+)
 def test_wrong_wishes_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidError):
         Listening(**wrong)
+
+
+@pytest.mark.parametrize(("host", "mend"), [("203.0.113.7", "no such address"), ("a..host", "such as 127.0.0.1")])
+async def test_an_address_that_cannot_be_used_is_said_plainly(host: str, mend: str) -> None:
+    with pytest.raises(InvalidError, match="cannot listen") as refused:
+        await listen(Listening(host=host), print, SystemClock())
+    assert str(refused.value).startswith(f"{host}:0: ")
+    assert mend in str(refused.value)
+
+
+async def test_a_folder_that_cannot_be_made_is_no_matter_of_the_port(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidError, match=r"the folder cannot be made: .*give another with --save"):
+        await listen(Listening(save=tmp_path / "file" / "below"), print, SystemClock())

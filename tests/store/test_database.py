@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, create_engine, text
@@ -289,10 +290,31 @@ async def test_no_server() -> None:
         assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "nonsense", ""])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y", "postgresql://h:x/y", "nonsense", ""]
+)
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(InvalidError):
         parse_url(url)
+
+
+@pytest.mark.parametrize("name", ["a?b=c", "100%41", "with # and space", "数据"])
+def test_a_folder_is_taken_as_it_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with Database(f"sqlite:///{tmp_path / name / 'x.db'}") as db:
+        db.write_sync(sql("CREATE TABLE t (id integer PRIMARY KEY)"))
+        assert db.where == f"sqlite:///{tmp_path / name / 'x.db'}"
+    assert (tmp_path / name / "x.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_option_that_postgresql_does_not_know_is_named(postgresql_url: str) -> None:
+    with (
+        Database(f"{postgresql_url}?ssl_mode=require") as db,
+        pytest.raises(PermanentError, match="no option 'ssl_mode'") as refused,
+    ):
+        db.read_sync(rows)
+    assert refused.value.mend == "correct HOOKYARD_DATABASE_URL"
 
 
 async def test_a_process_that_is_cancelled_waits_for_nothing(db: Database) -> None:

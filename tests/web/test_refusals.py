@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {"name": "n", "events": ["task.created"], "prompt": "{{ta
         ({"events": "task.created"}, "events", "must be an array"),
         ({"events": ["task.created", 5]}, "events.1", "must be a text"),
         ({"name": ""}, "name", "is empty; write something"),
-        ({"name": " "}, "name", "is empty; give it a name"),
+        ({"name": " "}, "name", "is empty; write something"),
         ({"name": "a\nb"}, "name", "has control characters; write one plain line"),
         ({"name": "x" * 201}, "name", "must have at most 200 characters"),
         ({"timeoutSeconds": 0}, "timeoutSeconds", "must be greater than 0"),

@@ -313,6 +313,12 @@ class PromptDeniedError(AgentError):
     """A webhook refused the message that the run began with."""
 
 
+SCRIPTED_PROVIDER = "scripted"
+"""Before the colon of a model that is a file of answers."""
+
+SCRIPTED_MODEL = "scripted model"
+"""What such a model is called wherever it shows, instead of by its file."""
+
 KINDS: Sequence[str] = (
     "built-in",
     "claude-code",

@@ -9,7 +9,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 
-from hookyard.agents.base import AgentError, AgentResult, Assignment, HookFirer, Parts, Recorder, WorkspaceTools
+from hookyard.agents.base import (
+    SCRIPTED_MODEL,
+    SCRIPTED_PROVIDER,
+    AgentError,
+    AgentResult,
+    Assignment,
+    HookFirer,
+    Parts,
+    Recorder,
+    WorkspaceTools,
+)
 from hookyard.agents.folder import Folder
 from hookyard.agents.life import Life
 from hookyard.agents.profiles import Profile
@@ -42,7 +52,8 @@ class BuiltIn:
             BudgetError: The tokens of the assignment, or the requests of one run, are spent.
         """
         provider, _, model = self._model.partition(":")
-        life = Life(assignment, hooks, recorder, model_name=model, provider_name=provider, clock=self._parts.clock)
+        shown = SCRIPTED_MODEL if provider == SCRIPTED_PROVIDER else model
+        life = Life(assignment, hooks, recorder, model_name=shown, provider_name=provider, clock=self._parts.clock)
         steps = make_tools(
             Folder(assignment.working_dir, guard_hook_files=not self._profile.allow_hook_files),
             environment=assignment.environment,

@@ -29,9 +29,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, ModelRequestParameters, infer_model
 from pydantic_ai.tools import ToolDefinition
 
-from hookyard.agents.base import AgentError, BudgetError, Usage
+from hookyard.agents.base import SCRIPTED_PROVIDER, AgentError, BudgetError, Usage
 from hookyard.agents.life import Life, add
-from hookyard.agents.scripted import PROVIDER as SCRIPTED
 from hookyard.agents.scripted import scripted_model
 from hookyard.agents.tools import Tool
 
@@ -197,7 +196,7 @@ def find_model(name: str) -> Model:
         AgentError: There is none, or its provider is not installed or has no key; says what to do.
     """
     provider, _, rest = name.partition(":")
-    if provider == SCRIPTED:
+    if provider == SCRIPTED_PROVIDER:
         return scripted_model(Path(rest))
     try:
         return infer_model(name)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hookyard.agents.folder import Folder
+from hookyard.agents.folder import MAX_FOLDERS, Folder
 from hookyard.agents.life import ToolError
 
 READ_BYTES = 10_000_000
@@ -90,23 +90,23 @@ def search(folder: Folder, pattern: str, path: str, glob: str) -> str:
     Raises:
         ToolError: The expression is none.
     """
-    import re2  # type: ignore[import-untyped]  # linear in time whatever the expression; few runs search
+    from hookyard.hooks.redact import compiled  # here: few runs search, and the engine takes time
 
     try:
-        expression = re2.compile(pattern)
-    except re2.error as error:
+        expression = compiled(pattern)
+    except ValueError as error:
         raise ToolError(f"This is not a regular expression (RE2 syntax): {error}") from None
     deadline = time.monotonic() + SEARCH_SECONDS
     found: list[str] = []
     with _opened(folder, path) as descriptor:
-        for name, data in _files(descriptor, glob):
+        for name, data in _entries(descriptor, glob):
+            if time.monotonic() > deadline:
+                return "\n".join([*found, f"[… stopped after {SEARCH_SECONDS:g} s; search a smaller folder …]"])
             for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
                 if expression.search(line):
                     found.append(f"{name}:{number}: {line.strip()[:LINE_CHARS]}")
                     if len(found) >= FOUND:
                         return "\n".join([*found, f"[… {FOUND} lines shown; there may be more …]"])
-            if time.monotonic() > deadline:
-                return "\n".join([*found, f"[… stopped after {SEARCH_SECONDS:g} s; search a smaller folder …]"])
     return "\n".join(found) or "[nothing found]"
 
 
@@ -122,16 +122,18 @@ def _opened(folder: Folder, path: str) -> Iterator[int]:
             os.close(descriptor)
 
 
-def _files(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
-    """Text files below an open folder; links are not followed, so that nothing outside is read."""
+def _entries(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
+    """Everything below an open folder with its content, which is empty for what is not looked into, so that whoever
+    asks can stop between any two; links are not followed, so that nothing outside is read."""
     for where, folders, names, descriptor in os.fwalk(".", dir_fd=top):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        yield where, b""
+        # Each folder on the way down is held open, and by a call of its own.
+        deepest = where.count("/") >= MAX_FOLDERS
+        folders[:] = [] if deepest else sorted(name for name in folders if name not in _SKIPPED)
         for name in sorted(names):
-            if not fnmatch.fnmatch(name, glob):
-                continue
-            data = _plain(name, descriptor)
-            if data is not None:
-                yield os.path.normpath(os.path.join(where, name)), data  # noqa: PTH118 - relative to a descriptor
+            data = _plain(name, descriptor) if fnmatch.fnmatch(name, glob) else None
+            path = os.path.normpath(os.path.join(where, name))  # noqa: PTH118 - relative to a descriptor
+            yield _shown(path), data or b""
 
 
 def _plain(name: str, folder: int) -> bytes | None:
@@ -161,8 +163,14 @@ def _text(folder: Folder, path: str) -> str:
 
 
 def _line(entry: os.DirEntry[str]) -> str:
+    name = _shown(entry.name)
     if entry.is_symlink():
-        return f"{entry.name}@"
+        return f"{name}@"
     if entry.is_dir(follow_symlinks=False):
-        return f"{entry.name}/"
-    return f"{entry.name}  {entry.stat(follow_symlinks=False).st_size}"
+        return f"{name}/"
+    return f"{name}  {entry.stat(follow_symlinks=False).st_size}"
+
+
+def _shown(name: str) -> str:
+    """A name as text: bytes of it that are no UTF-8, which no request to a model could hold, as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

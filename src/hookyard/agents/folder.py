@@ -23,6 +23,11 @@ from hookyard.agents.life import ToolError
 MAX_LINKS = 40
 """Symbolic links on the way to one file, as Linux has it."""
 
+MAX_FOLDERS = 200
+"""Folders on the way to one file. Each is held open until the file is reached, and the worker has only so many."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
 _HOOK_FILES = re.compile(
     r"""
     (^|/) (
@@ -122,8 +127,7 @@ class Folder:
             ToolError: It leads outside, configures hooks, or cannot be written.
         """
         with self.place(path, make_parents=True) as place:
-            if self._guard and is_hook_file(place.relative):
-                raise ToolError(f"{path} configures hooks, and a governed agent may not write that.")
+            self._may_write(path, place.relative)
             mode = 0o666
             try:
                 found = os.stat(place.name, dir_fd=place.parent, follow_symlinks=False)
@@ -133,7 +137,7 @@ class Folder:
                 if not stat.S_ISREG(found.st_mode):
                     raise ToolError(f"{path} is not a plain file.")
                 mode = stat.S_IMODE(found.st_mode)
-            new = f".{place.name[:200]}.{secrets.token_hex(4)}"
+            new = f".{secrets.token_hex(8)}.part"  # not made of the name, which may be as long as names can be
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             descriptor = os.open(new, flags, mode, dir_fd=place.parent)
             try:
@@ -147,6 +151,10 @@ class Folder:
                 raise
             return place.relative
 
+    def _may_write(self, path: str, relative: str) -> None:
+        if self._guard and is_hook_file(relative):
+            raise ToolError(f"{path} configures hooks, and a governed agent may not write that.")
+
     def _walk(self, path: str, opened: ExitStack, *, make_parents: bool) -> Place:
         def keep(descriptor: int) -> int:
             opened.callback(os.close, descriptor)
@@ -155,7 +163,7 @@ class Folder:
         folders = [keep(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY))]
         names: list[str] = []
         left = deque(self._parts(path))
-        links = 0
+        links = entered = 0
         while left:
             part = left.popleft()
             if part == "..":
@@ -175,9 +183,24 @@ class Folder:
                 continue
             if not left:
                 return Place(folders[-1], part, "/".join([*names, part]))
-            folders.append(keep(_enter(part, folders[-1], make=make_parents)))
+            entered += 1
+            if entered > MAX_FOLDERS:
+                raise ToolError(f"More than {MAX_FOLDERS} folders lie on the way to this path.")
+            to_write = "/".join([*names, part, *left]) if make_parents else None
+            folders.append(keep(self._enter(path, part, folders[-1], to_write)))
             names.append(part)
         return Place(folders[-1], ".", "/".join(names) or ".")
+
+    def _enter(self, path: str, name: str, folder: int, to_write: str | None) -> int:
+        """A folder in an open one, open too; made when it is not there and lies on the way to a file to be written."""
+        try:
+            return os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            if to_write is None:
+                raise
+        self._may_write(path, to_write)  # before: a refused file leaves no folders behind
+        os.mkdir(name, dir_fd=folder)
+        return os.open(name, _FOLDER, dir_fd=folder)
 
     def _parts(self, path: str) -> list[str]:
         if path.startswith("/"):
@@ -197,14 +220,3 @@ def _link(name: str, folder: int) -> str | None:
         if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
             return None
         raise
-
-
-def _enter(name: str, folder: int, *, make: bool) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    try:
-        return os.open(name, flags, dir_fd=folder)
-    except FileNotFoundError:
-        if not make:
-            raise
-        os.mkdir(name, dir_fd=folder)
-        return os.open(name, flags, dir_fd=folder)

@@ -19,6 +19,7 @@ from hookyard.agents.base import (
 )
 from hookyard.agents.life import Life
 from hookyard.agents.profiles import Profile
+from hookyard.hooks.delivery import USER_AGENT
 from hookyard.hooks.egress import Egress, SendError
 
 TRIES = 3
@@ -69,7 +70,12 @@ class Http:
         body = json.dumps(
             {"prompt": prompt, "run": key, "event": dict(assignment.event)}, ensure_ascii=False, default=str
         ).encode()
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",  # nothing that has to be unpacked
+        }
         for tried in range(1, TRIES + 1):
             try:
                 reply = await self._egress.send("POST", self._url, headers, body, assignment.timeout_seconds)
@@ -77,9 +83,9 @@ class Http:
                 failure, temporary = str(error), error.retryable
             else:
                 if 200 <= reply.status < 300:
-                    return reply.body.decode(reply.charset or "utf-8", errors="replace")
+                    return reply.text()
                 temporary = reply.status in _MAY_PASS
-                words = reply.body.decode(errors="replace").strip()[:_SHOWN_CHARS]
+                words = reply.text().strip()[:_SHOWN_CHARS]
                 failure = f"HTTP {reply.status}: {words or reply.reason}"
             if not temporary or tried == TRIES:
                 raise AgentError(

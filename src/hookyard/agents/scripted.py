@@ -16,10 +16,8 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from hookyard.agents.base import AgentError
+from hookyard.agents.base import SCRIPTED_MODEL, AgentError
 
-PROVIDER = "scripted"
-MODEL_NAME = "scripted model"
 END = "The script of the scripted model has ended."
 
 
@@ -41,7 +39,7 @@ def scripted_model(path: Path) -> FunctionModel:
         number = sum(isinstance(message, ModelResponse) for message in messages)
         return ModelResponse(parts=steps[number] if number < len(steps) else [TextPart(END)])
 
-    return FunctionModel(answer, model_name=MODEL_NAME)
+    return FunctionModel(answer, model_name=SCRIPTED_MODEL)
 
 
 def _answer(step: dict[str, Any], number: int) -> list[ModelResponsePart]:

@@ -22,8 +22,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
-from hookyard.errors import InvalidError, Problem
+from hookyard.errors import InvalidError
 from hookyard.faults import problem_of
+from hookyard.fields import MAX_NAME, checked_name
 from hookyard.store.json_text import only_json
 
 MAX_CONDITION = 16 * 1024
@@ -99,7 +100,7 @@ class CallbackSpec(_Part):
         authors: Whose events it takes; only ever narrower than its agent profile.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     enabled: bool = True
     events: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
     prompt: str
@@ -126,12 +127,10 @@ class CallbackSpec(_Part):
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             raise InvalidError("this is no callback", problems=tuple(problem_of(f, f["loc"]) for f in found)) from None
-        name = spec.name.strip()
-        if not name:
-            raise InvalidError("this is no callback", problems=(Problem("name", "is empty; give it a name"),))
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
-            plain = Problem("name", "has control characters; write one plain line")
-            raise InvalidError("this is no callback", problems=(plain,))
+        try:
+            name = checked_name(spec.name, "name")
+        except InvalidError as error:
+            raise InvalidError("this is no callback", problems=error.problems) from None
         return spec.model_copy(
             update={"name": name, "events": tuple(dict.fromkeys(spec.events)), "condition": spec.condition.strip()}
         )

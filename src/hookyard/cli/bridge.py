@@ -50,7 +50,7 @@ def _folder(project: Path | None, user: bool) -> Path | None:
     return None if project is None else project.resolve()
 
 
-@bridge.command()
+@bridge.command(short_help="Write our hooks into an agent's configuration.")
 @_agent
 @_scope
 @click.option("--allow-modify", is_flag=True, help="Let changed arguments run where the agent asks nobody about them.")
@@ -78,7 +78,7 @@ def uninstall(agent: str, project: Path | None, user: bool) -> None:
     click.echo(f"{'restored' if done.changed else 'nothing of ours in'} {done.path}")
 
 
-@bridge.command()
+@bridge.command(short_help="What is installed, and whether it works.")
 @click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -113,7 +113,7 @@ def status(project: Path, as_json: bool) -> None:
         click.echo(f"relay: answers ({took * 1000:.0f} ms)")
 
 
-@bridge.command()
+@bridge.command(short_help="Answer one native event from stdin.")
 @_agent
 @click.argument("event")
 @click.option("--closed", is_flag=True, help="Whatever goes wrong refuses the step.")

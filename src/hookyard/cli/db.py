@@ -13,7 +13,7 @@ import click
 
 from hookyard.cli.data_folder import data_option
 from hookyard.errors import NotFoundError
-from hookyard.settings import Settings
+from hookyard.settings import SQLITE, Settings
 
 if TYPE_CHECKING:
     from hookyard.store.database import Database
@@ -74,7 +74,7 @@ def existing(settings: Settings) -> Database:
     from hookyard.store import migrations
     from hookyard.store.database import Database
 
-    path = settings.database_url.removeprefix("sqlite:///")
+    path = settings.database_url.removeprefix(SQLITE)
     # Looked for first: opening a SQLite database would make it.
     there = path == settings.database_url or Path(path).exists()
     database = Database(settings.database_url) if there else None

@@ -26,9 +26,9 @@ def line_of(error: HookyardError) -> str:
 def line_of_usage(error: click.ClickException) -> str:
     """The line of a command that was written wrongly."""
     text = " ".join(error.format_message().split())
-    if not isinstance(error, click.UsageError) or error.ctx is None:
+    if not isinstance(error, click.UsageError):
         return f"hookyard: {text}"
-    command = error.ctx.command_path
+    command = "hookyard" if error.ctx is None else error.ctx.command_path  # None while options are taken apart
     return f"{command}: {text.removesuffix('.')} (see `{command} --help`)"
 
 

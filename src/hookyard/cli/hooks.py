@@ -47,7 +47,7 @@ _project = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@hooks.command("list")
+@hooks.command("list", short_help="Every webhook that acts, in their order.")
 @_project
 @_json
 def list_(project: Path, as_json: bool) -> None:
@@ -73,7 +73,7 @@ def list_(project: Path, as_json: bool) -> None:
             click.echo(f"{gate.name}: {state}")
 
 
-@hooks.command("paths")
+@hooks.command("paths", short_help="Every file, and what became of it.")
 @_project
 @_json
 def paths(project: Path, as_json: bool) -> None:
@@ -92,7 +92,7 @@ def paths(project: Path, as_json: bool) -> None:
     )
 
 
-@hooks.command("check")
+@hooks.command("check", short_help="Check the files.")
 @_project
 @_json
 def check(project: Path, as_json: bool) -> None:
@@ -173,7 +173,7 @@ def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
     click.echo(f"{source.path}: trusted")
 
 
-@hooks.command("test")
+@hooks.command("test", short_help="Send a sample to a webhook, and show what comes of it.")
 @click.argument("name")
 @click.option("--point", help="Which event, by its trigger word; the webhook's first when not given.")
 @_project

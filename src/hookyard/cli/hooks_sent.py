@@ -40,7 +40,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @click.option("--message", default="", help="The answer's message.")
 @click.option("--content", help="With --answer modify: the new content.")
 @click.option("--status", type=int, default=200, show_default=True, help="HTTP status of the answer.")
-@click.option("--delay", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait before the answer.")
+@click.option("--delay", type=float, metavar="SECONDS", default=0.0, help="Wait before the answer, at most an hour.")
 @click.option("--rules", multiple=True, help="Judge what arrives: secrets. May be repeated.")
 @click.option(
     "--on-find",

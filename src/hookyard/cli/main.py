@@ -6,6 +6,7 @@ commands cost next to nothing. Exit codes: 0 done, 1 failed, 2 wrong usage. An e
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
@@ -51,6 +52,15 @@ class LateGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; a name that there is not is told with the nearest ones of the table."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands' lines in the help, from the table alone."""
         with formatter.section("Commands"):
@@ -85,6 +95,7 @@ def main() -> NoReturn:
     if sys.platform == "win32":
         print("hookyard: Windows itself is not supported (run it inside WSL)", file=sys.stderr)
         sys.exit(FAILED)
+    _fill_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese still shows the rest
     try:
@@ -103,10 +114,36 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("HOOKYARD_DEBUG"):
             raise
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        print("hookyard: the disk is full (free some space)" if full else line_of_fault(error), file=sys.stderr)
+        print(_line_of_any(error), file=sys.stderr)
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _line_of_any(error: Exception) -> str:
+    """The line of an error that no command has made its own: the disk's, the caller's, or ours."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "hookyard: the disk is full (free some space)"
+    if isinstance(error, UnicodeEncodeError):
+        # Names of files may be any bytes, so arguments cannot be refused before a command has used them.
+        given = [*sys.argv[1:], *(value for name, value in os.environ.items() if name.startswith("HOOKYARD_"))]
+        if no_text := next((text for text in given if not text.isascii() and not _is_text(text)), None):
+            return f"hookyard: {no_text[:100]!a} is no UTF-8 text (write it in UTF-8)"
+    return line_of_fault(error)
+
+
+def _is_text(given: str) -> bool:
+    """Whether it was given in UTF-8; other bytes come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in given)
+
+
+def _fill_closed() -> None:
+    """Open what whoever started us has closed (`hookyard … >&-`): the next file to be opened, a database perhaps, would
+    take its number, and a child would write into it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
+                setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _load(where: str) -> object:

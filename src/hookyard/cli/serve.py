@@ -135,10 +135,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     """
     try:
         family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise InvalidError(
-            f"{host!r} is no address: {error.strerror}", where="--host", mend="give one such as 127.0.0.1"
-        ) from None
+    except (socket.gaierror, UnicodeError) as error:  # the second: a name that cannot even be asked for, such as `a..b`
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise InvalidError(f"{host!r} is no address{why}", where="--host", mend="give one such as 127.0.0.1") from None
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

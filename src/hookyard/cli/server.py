@@ -106,8 +106,10 @@ class Server:
         Raises:
             InvalidError: None was given, and the token sees not just one.
         """
+        if given == "":  # a script's empty variable is no workspace, and not the only one either
+            raise InvalidError("is empty", where="-w", mend="name a workspace, or leave it out")
         named = given or os.environ.get("HOOKYARD_WORKSPACE")
-        if named is None:
+        if not named:
             seen = self._list("/workspaces", {"limit": 2})["items"]
             if len(seen) != 1:
                 raise InvalidError(
@@ -177,14 +179,16 @@ def _foreign(what: str, url: str) -> PermanentError:
 def _refusal(status: int, body: bytes, url: str) -> HookyardError:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or "detail" not in document:
+    if not isinstance(document, dict) or not isinstance(document.get("detail"), str):
         return _foreign(f"it answered {status}", url)
     what, where, mend = document["detail"], document.get("where"), document.get("mend")
+    told = document.get("problems")
     problems = tuple(
         Problem(one.get("field", ""), one.get("message", ""), line=one.get("line"), column=one.get("column"))
-        for one in document.get("problems", ())
+        for one in (told if isinstance(told, list) else ())
+        if isinstance(one, dict)
     )
     if problems:
         return InvalidError(what, where=where, mend=mend, problems=problems)

@@ -34,6 +34,9 @@ _NOT_BROKEN = (408, 425, 429)
 
 LONGEST_KEPT_ANSWER = 64 * 1024
 
+_FIRST_LINE_BYTES = 4096
+"""Where the first line of a plain-text answer is looked for."""
+
 
 Traceparent = Callable[[str, str], Awaitable[str | None]]
 """Gives the W3C `traceparent` of a delivery, by its run's id and its own; None when nothing follows it."""
@@ -217,16 +220,7 @@ def _complaint(reply: Reply, judgement: Judgement, number: int) -> tuple[str, st
         return judgement.reason, f"{judgement.reason} at attempt {number}"
     first = ""
     if reply.content_type == "text/plain":
-        first = _decoded(reply).strip().partition("\n")[0]
+        first = reply.text(_FIRST_LINE_BYTES).strip().partition("\n")[0]
     text = one_line(first) or one_line(reply.reason)
     tail = f": {text}" if text else ""
     return f"HTTP {reply.status}{tail}", f"HTTP {reply.status} at attempt {number}{tail}"
-
-
-def _decoded(reply: Reply) -> str:
-    """The beginning of a plain-text answer, in the character set that it declares."""
-    begin = reply.body[:4096]
-    try:
-        return begin.decode(reply.charset or "utf-8", "replace")
-    except (LookupError, ValueError):  # an unknown set, or none of texts, such as `hex`
-        return begin.decode("utf-8", "replace")

@@ -70,6 +70,18 @@ class Reply(NamedTuple):
         """What the content type declares, None when nothing."""
         return charset_of(self.headers.get("content-type", ""))
 
+    def text(self, most: int | None = None) -> str:
+        """The body, or its first `most` bytes, in the character set that it declares.
+
+        UTF-8 when it declares none, an unknown one, or one that is not of texts, such as `hex`; what does not fit is
+        replaced.
+        """
+        begin = self.body[:most]
+        try:
+            return begin.decode(self.charset or "utf-8", "replace")
+        except (LookupError, ValueError):
+            return begin.decode("utf-8", "replace")
+
 
 def charset_of(content_type: str) -> str | None:
     """The character set that a content type declares, None when nothing."""

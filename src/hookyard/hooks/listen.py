@@ -8,6 +8,7 @@ credentials are neither shown nor saved.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 10 * 1024 * 1024
 """The longest body that is read; a longer one is answered 413."""
+
+MOST_DELAY_SECONDS = 3600
+"""The longest wait before an answer."""
 
 _SHOWN_LINES = 60
 _SHOWN_CHARACTERS = 12_000
@@ -82,6 +86,10 @@ class Listening:
             raise InvalidError("modify needs the new content", where="--answer", mend="give it with --content")
         if not 200 <= self.status <= 599:
             raise InvalidError(f"{self.status} is no final status", where="--status", mend="give 200 to 599")
+        if not 0 <= self.delay_seconds <= MOST_DELAY_SECONDS:  # not a number is neither
+            raise InvalidError(
+                f"{self.delay_seconds} is no time to wait", where="--delay", mend=f"give 0 to {MOST_DELAY_SECONDS}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +121,39 @@ async def listen(
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
+        if listening.save is not None:
+            _make(listening.save)
         try:
-            if listening.save is not None:
-                listening.save.mkdir(parents=True, exist_ok=True)
             await web.TCPSite(runner, listening.host, listening.port).start()
-        except OSError as error:
-            raise InvalidError(
-                f"cannot listen: {error.strerror or error}",
-                where=f"{listening.host}:{listening.port}",
-                mend="give another --port, or 0 for any free one",
-            ) from error
+        except (OSError, UnicodeError) as error:
+            raise _unheard(listening, error) from error
         host, port = runner.addresses[0][:2]
         if ready is not None:
             ready(f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
         await asyncio.get_running_loop().create_future()
     finally:
         await runner.cleanup()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidError(
+            f"the folder cannot be made: {error.strerror}", where=str(folder), mend="give another with --save"
+        ) from error
+
+
+def _unheard(listening: Listening, error: OSError | UnicodeError) -> InvalidError:
+    """Why nothing can be heard at an address; the library's own sentence says the address twice."""
+    mends = {
+        errno.EADDRINUSE: "it is in use: give another --port, or 0 for any free one",
+        errno.EACCES: "it is not ours to take: give one above 1023 with --port",
+        errno.EADDRNOTAVAIL: "this machine has no such address: give one of its own with --host",
+    }
+    number = error.errno if isinstance(error, OSError) else None
+    mend = mends.get(number or 0, "give an address such as 127.0.0.1 with --host")
+    return InvalidError("cannot listen", where=f"{listening.host}:{listening.port}", mend=mend)
 
 
 class _Receiver:

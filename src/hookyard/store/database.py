@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from hookyard.settings import SQLITE
 from hookyard.store.engine import database_url, is_sqlite, make_engine, translate
 from hookyard.store.jobs import GroupHandler, Item, Job, OneStatement, T, after_commit, announce
 from hookyard.store.signals import Signals
@@ -44,7 +45,8 @@ class Database:
     ) -> None:
         self.url = database_url(url)
         self.signals = signals or Signals()
-        self.where = self.url.render_as_string(hide_password=True)
+        # A path is shown as it is, not as a URL would have it: `%E4%B8%AD` is no folder that anybody knows.
+        self.where = f"{SQLITE}{self.url.database}" if self.sqlite else self.url.render_as_string(hide_password=True)
         self._sender = secrets.token_hex(8)
         engine = make_engine(self.url, connections=1)
         send = None if self.sqlite else self._send_topics

@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from hookyard.errors import HookyardError, InvalidError, PermanentError, TemporaryError
+from hookyard.errors import HookyardError, PermanentError, TemporaryError
+from hookyard.settings import SQLITE, checked_database
 from hookyard.store.rows import execute
 from hookyard.wal import use_wal
 
@@ -36,6 +37,7 @@ _PRAGMAS = (
 )
 
 _FATAL = re.compile(r"FATAL: +(.{1,200})")  # as PostgreSQL refuses a connection, such as `database "x" does not exist`
+_OPTION = re.compile(r'invalid connection option "([^"]*)"')
 _LOCKED = frozenset({"55P03", "40001", "40P01"})  # lock not available, serialization failure, deadlock
 _FULL = frozenset({"53100"})
 _AWAY = frozenset({"08", "53", "57"})  # classes: connection, resources, operator intervention
@@ -48,24 +50,13 @@ def database_url(text: str) -> URL:
         text: `sqlite:///PATH`, `postgresql://…` or `postgres://…`.
 
     Raises:
-        InvalidError: Another kind of database, or none in a file.
+        InvalidError: See `settings.checked_database`.
     """
-    if text.startswith("postgres://"):
-        text = "postgresql://" + text.removeprefix("postgres://")
-    try:
-        url = make_url(text)
-    except (SQLAlchemyError, ValueError):
-        url = URL.create("none")
-    backend = url.get_backend_name()
-    if backend == "postgresql":
-        return url.set(drivername="postgresql+psycopg")
-    if backend != "sqlite" or not url.database or url.database == ":memory:":
-        raise InvalidError(
-            "not a database that hookyard can use",
-            where="HOOKYARD_DATABASE_URL",
-            mend="give sqlite:///PATH or postgresql://USER@HOST/NAME",
-        )
-    return url
+    text = checked_database(text)
+    if text.startswith(SQLITE):
+        # Not by `make_url`, which would cut a path at ? and take %41 in it for A: another folder than the one meant.
+        return URL.create("sqlite", database=text.removeprefix(SQLITE))
+    return make_url("postgresql+psycopg://" + text.partition("://")[2])
 
 
 def is_sqlite(url: URL) -> bool:
@@ -182,6 +173,12 @@ def translate(error: BaseException, where: str) -> HookyardError | None:
             "the database is damaged, or is no database at all",
             where=where,
             mend="put a backup in its place, or give another with --data or HOOKYARD_DATABASE_URL",
+        )
+    if unknown := _OPTION.search(text):
+        return PermanentError(
+            f"PostgreSQL knows no option {unknown[1]!r} of a connection",
+            where=where,
+            mend="correct HOOKYARD_DATABASE_URL",
         )
     if error.connection_invalidated or str(state)[:2] in _AWAY or (state is None and _never_connected(error)):
         reason = _FATAL.search(str(error.orig))

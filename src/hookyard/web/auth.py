@@ -17,10 +17,10 @@ from urllib.parse import unquote
 from hookyard.clock import Clock
 from hookyard.errors import NotAllowedError, NotFoundError, UnauthenticatedError
 from hookyard.events.model import AuthorTrust
+from hookyard.fields import MAX_NAME
 from hookyard.ids import RunId, UserId, WorkspaceId
 from hookyard.workspace.accounts import SignedIn, User
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.fields import MAX_NAME
 from hookyard.workspace.tokens import Scope, Tokens, digest
 from hookyard.workspace.workspaces import Workspaces
 

@@ -16,13 +16,13 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
+from hookyard.fields import checked_name
 from hookyard.hooks.entry import Checked, Entry, check
 from hookyard.hooks.webhook import Place, shown_url
 from hookyard.ids import WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
 from hookyard.store.secrets import SecretBox
-from hookyard.workspace.fields import checked_name
 
 WRITE_ONLY = ("url", "headers", "secret")
 """Keys whose values may hold a secret; left out of a change, they stay as they are."""

@@ -16,10 +16,10 @@ from sqlalchemy.exc import IntegrityError
 
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem, UnauthenticatedError
+from hookyard.fields import MAX_NAME, checked_name
 from hookyard.ids import Ids, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
-from hookyard.workspace.fields import MAX_NAME, checked_name
 from hookyard.workspace.passwords import Passwords
 from hookyard.workspace.sign_in_limit import SignInLimit
 from hookyard.workspace.tokens import digest

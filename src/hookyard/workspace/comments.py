@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Row, and_, insert, or_, select
 from hookyard.clock import Clock
 from hookyard.errors import NotFoundError, StaleError
 from hookyard.events.model import AuthorTrust
+from hookyard.fields import checked_text
 from hookyard.ids import CommentId, Ids, RunId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.fields import checked_text
 from hookyard.workspace.operation import Accept, Operation, until_fresh
 from hookyard.workspace.tasks import Task, find_task
 

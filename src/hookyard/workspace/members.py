@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, NotFoundError, StaleError
+from hookyard.fields import checked_name
 from hookyard.ids import Ids, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.fields import checked_name
 from hookyard.workspace.operation import Accept, Operation, until_fresh
 
 

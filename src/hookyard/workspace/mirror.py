@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from hookyard.events.sources.base import Comment, Happening, id_of
+from hookyard.fields import MAX_NAME, MAX_TEXT, MAX_TITLE
 from hookyard.ids import CommentId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.workspace import comments
-from hookyard.workspace.fields import MAX_NAME, MAX_TEXT, MAX_TITLE
 
 _OF = {"assignee": ("assignee_id", "assignee_name")}
 """The columns of an attribute of `MirroredTask.untold`, where they have other names."""

@@ -17,11 +17,11 @@ from hookyard.clock import Clock
 from hookyard.errors import InvalidError, NotFoundError, Problem, UnauthenticatedError
 from hookyard.events.sources import sources
 from hookyard.events.sources.base import Source, Translation
+from hookyard.fields import MAX_NAME, checked_name, checked_text
 from hookyard.ids import Ids, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.store.secrets import SecretBox
-from hookyard.workspace.fields import MAX_NAME, checked_name, checked_text
 from hookyard.workspace.mirror import mirror
 from hookyard.workspace.operation import Accept, AcceptedEvent
 

@@ -17,11 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select
 from hookyard.clock import Clock
 from hookyard.errors import NotFoundError, StaleError
 from hookyard.events.model import Draft
+from hookyard.fields import MAX_TITLE, checked_labels, checked_name, checked_text
 from hookyard.ids import Ids, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.fields import MAX_TITLE, checked_labels, checked_name, checked_text
 from hookyard.workspace.operation import Accept, Operation, until_fresh
 
 

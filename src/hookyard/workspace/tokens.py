@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, updat
 
 from hookyard.clock import Clock
 from hookyard.errors import NotFoundError
+from hookyard.fields import MAX_NAME, checked_name
 from hookyard.ids import Ids, RunId, TokenId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
-from hookyard.workspace.fields import MAX_NAME, checked_name
 
 PREFIX = "hky_"
 """Begins every token, so that scanners of leaked secrets can know one."""

@@ -15,10 +15,10 @@ from sqlalchemy.exc import IntegrityError
 
 from hookyard.clock import Clock
 from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
+from hookyard.fields import checked_name
 from hookyard.ids import Ids, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
-from hookyard.workspace.fields import checked_name
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

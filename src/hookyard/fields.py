@@ -1,7 +1,7 @@
-"""What people may write into the fields of the workspace: bounds, and the refusals that say so.
+"""What people may write into the fields of tasks, callbacks, accounts and the rest: bounds, and refusals that say so.
 
-Called by every operation before anything is stored. The bounds keep one row small enough to be shown, and one event
-small enough to be judged; PostgreSQL's texts cannot hold NUL, so nobody's can.
+Called by every operation of the workspace and by the callbacks' form before anything is stored. The bounds keep one row
+small enough to be shown, and one event small enough to be judged; PostgreSQL's texts cannot hold NUL, so nobody's can.
 """
 
 from __future__ import annotations
