@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import pytest
 
 from tests.agents.fakes import FakeHooks, FakeRecorder
 from tests.hooks.conftest import home, receiver
+from tests.ports import kept_port
+
+START_SECONDS = 60.0
 
 __all__ = ["home", "receiver"]  # fixtures of the webhooks half: a real receiver, and a home whose hooks call it
 
@@ -73,13 +76,11 @@ def mock_model(shared: Path, tmp_path: Path) -> Iterator[Callable[..., MockModel
     started: list[subprocess.Popen[bytes]] = []
 
     def start(**environment: str) -> MockModel:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = ports.enter_context(kept_port())
         model = MockModel(port, tmp_path / f"model-{port}.jsonl")
         argv = [sys.executable, str(shared / "tools" / "mock_llm.py"), str(port), str(model.log)]
         started.append(subprocess.Popen(argv, env={**os.environ, **environment}))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 urllib.request.urlopen(f"{model.url}/v1/models", timeout=5).close()
@@ -90,7 +91,8 @@ def mock_model(shared: Path, tmp_path: Path) -> Iterator[Callable[..., MockModel
                 model.log.unlink()
                 return model
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    with ExitStack() as ports:
+        yield start
+        for process in started:
+            process.kill()
+            process.wait()

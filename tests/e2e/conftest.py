@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.server import ServerProcess
+from tests.ports import kept_port
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port to which a server that is killed comes back."""
+    with kept_port() as port:
+        yield port
 
 
 @pytest.fixture

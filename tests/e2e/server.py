@@ -93,7 +93,7 @@ class ServerProcess:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        code = self._process.wait(30)
+        code = self._process.wait(START_SECONDS)
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._process = None
@@ -108,7 +108,7 @@ class ServerProcess:
             OSError: The server is away or went away meanwhile.
         """
         host = self.url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=20)
+        connection = http.client.HTTPConnection(host, timeout=START_SECONDS)
         sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -141,7 +141,7 @@ class ServerProcess:
             cursor = f"&cursor={page['nextCursor']}"
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = START_SECONDS) -> T:
     """What a look gives as soon as it gives something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -157,7 +157,7 @@ def signed_in(server: ServerProcess, database_url: str) -> str:
     command = [sys.executable, "-m", "hookyard.cli", "login-link", "--data", str(server.data)]
     env = {"HOOKYARD_DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"}
     link = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=START_SECONDS)
     try:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", f"/login/{link.rpartition('/')[2]}", "", form)

@@ -54,15 +54,14 @@ def everything() -> list[dict[str, Any]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.timeout(60 + 36 * KILLS)
 def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
-    make_server: Callable[..., ServerProcess], tmp_path: Path
+    make_server: Callable[..., ServerProcess], port: int, tmp_path: Path
 ) -> None:
     journal, mark = tmp_path / "journal", f"mark-{uuid.uuid4().hex}"
     # A run may be hit by more kills than it has attempts by default; and when too many begin at once, a slow machine
     # lets none end between two kills.
     limits = {"HOOKYARD_RUNS_MAXATTEMPTS": "20", "HOOKYARD_WORKER_MAXRUNS": "6"}
     server = make_server({"JOURNAL": str(journal), "E2E_MARK": mark, **limits})
-    server.start()
-    port = int(server.url.rpartition(":")[2])
+    server.start(port)
     server.api("POST", "/workspaces", {"id": "w", "name": "W"})
     server.api("POST", "/agent-profiles", {
         "name": "worker", "kind": "command", "argv": [sys.executable, "-c", AGENT],
@@ -86,7 +85,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
         eventually(lambda: len(lines(journal)) > begun, "agents are at work")  # noqa: B023 - called at once
         time.sleep(moments.uniform(0.05, 0.8))
         server.kill()
-        eventually(lambda: not marked(mark), "the agents of the killed server have ended", 10)
+        eventually(lambda: not marked(mark), "the agents of the killed server have ended")
         server.start(port)
     senders.join(60 * KILLS)
 
@@ -105,7 +104,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
     assert all(began[prompt] <= attempts[prompt] for prompt in began), "something began that is no attempt of a run"
     assert any(count > 1 for count in attempts.values()), "the kills hit no run: the test has shown nothing"
     assert server.stop() == 0
-    eventually(lambda: not marked(mark), "no process is left", 10)
+    eventually(lambda: not marked(mark), "no process is left")
     hit = sum(len(run["attempts"]) > 1 for run in runs)
     print(
         f"\nseed {SEED}: {KILLS} kills, {len(senders.accepted)} events accepted ({senders.repeated} of them sent again"
@@ -116,11 +115,12 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
 
 
 @pytest.mark.timeout(60 + 12 * KILLS)
-def test_events_that_nobody_wants_are_stored_whole_or_not_at_all(make_server: Callable[..., ServerProcess]) -> None:
+def test_events_that_nobody_wants_are_stored_whole_or_not_at_all(
+    make_server: Callable[..., ServerProcess], port: int
+) -> None:
     """At full speed, many in one statement (see docs/decisions/0405-one-statement.md): each with its claim, once."""
     server = make_server(None, "--no-worker")
-    server.start()
-    port = int(server.url.rpartition(":")[2])
+    server.start(port)
     server.api("POST", "/workspaces", {"id": "w", "name": "W"})
     server.api("POST", "/workspaces/w/callbacks", {
         "name": "c", "events": ["task.updated"], "condition": "ctx.taskStatus === 'done'", "prompt": "{{taskId}}",

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hookyard.hooks.webhook import Webhook
 from scripts.write_hook_tables import PAGES, points_table, written
 from tests.conftest import ROOT
 from tests.hooks.receiver import Receiver
+from tests.ports import kept_port
 
 BLOCK = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
@@ -37,7 +38,7 @@ async def running(script: Path, port: int) -> AsyncIterator[None]:
         sys.executable, str(script), str(port), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -65,18 +66,16 @@ async def hookyard(home: Path, *args: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The receiver's, also while it does not run."""
+    with kept_port() as port:
+        yield port
 
 
 @pages
-async def test_five_minutes(language: str, tmp_path: Path, receiver: Receiver) -> None:
+async def test_five_minutes(language: str, tmp_path: Path, receiver: Receiver, port: int) -> None:
     files = files_of(language)
-    port = free_port()
     toml = files["hooks.toml"].replace(":5000/", f":{port}/").replace(":8500/", f":{receiver.port}/")
     (tmp_path / "gate.py").write_text(files["gate.py"])
     (tmp_path / "hooks.toml").write_text(toml)

@@ -223,7 +223,7 @@ async def test_cancelling_the_agent_cancels_the_request(home: Home, receiver: Re
 
     receiver.answer(slow)
     task = asyncio.create_task(home.one(receiver.url()).fire("pre_tool", tool_name="bash"))
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -235,4 +235,4 @@ def test_importing_costs_nothing() -> None:
         "Hooks.load(home='/nonexistent', environ={}); "
         "heavy = {'aiohttp', 'pydantic', 'sqlalchemy', 'starlette'} & set(sys.modules); assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

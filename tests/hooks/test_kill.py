@@ -36,7 +36,7 @@ def numbers(received: list[Received]) -> list[int]:
 
 async def until_arrived(home: Home, receiver: Receiver, count: int) -> None:
     """Let processes come and go until everything has arrived."""
-    for _ in range(30):
+    for _ in range(60):
         assert await agent(home, 0, 0, "end") == 0
         if len(numbers(receiver.at())) >= count:
             return

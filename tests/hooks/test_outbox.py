@@ -34,7 +34,13 @@ from hookyard.hooks.sqlite_thread import FileBusyError, FileFullError
 from hookyard.ids import Ids
 from tests.hooks.outbox_process import delivery, owed, post
 
+START_SECONDS = 60.0
+"""For what must come: far longer than it takes, on a machine that does much else."""
+
 QUICK = Bounds(poll_seconds=0.02, lease_seconds=0.6)
+HELD = replace(QUICK, lease_seconds=START_SECONDS)
+"""Where each delivery is counted: nobody loses a lane because the machine let it wait."""
+
 SCRIPT = Path(__file__).with_name("outbox_process.py")
 Send = Callable[[Parcel], Awaitable[Sent]]
 
@@ -107,15 +113,15 @@ def box(tmp_path: Path) -> Iterator[Box]:
         outbox.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.005)
 
 
-async def none_left(outbox: Outbox, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+async def none_left(outbox: Outbox) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while await outbox.left():
         assert time.monotonic() < deadline, "something is still owed"
         await asyncio.sleep(0.02)
@@ -124,7 +130,7 @@ async def none_left(outbox: Outbox, seconds: float = 20.0) -> None:
 async def test_what_is_put_is_delivered_in_order_and_recorded(box: Box, receiver: Receiver) -> None:
     outbox = box.open(receiver.send)
     names = await box.fill(outbox, 20)
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert [got[0] for got in receiver.got] == names
     newest = (await outbox.listed(limit=1))[0]
     assert (newest.id, newest.state, newest.attempts[0].status) == (names[-1], DeliveryState.DELIVERED, 200)
@@ -132,25 +138,25 @@ async def test_what_is_put_is_delivered_in_order_and_recorded(box: Box, receiver
 
 
 async def test_a_running_outbox_sends_what_is_put_later(box: Box, receiver: Receiver) -> None:
-    outbox = box.open(receiver.send, replace(QUICK, poll_seconds=30.0))
+    outbox = box.open(receiver.send, replace(HELD, poll_seconds=3600.0))
     running = asyncio.create_task(outbox.run())
     await asyncio.sleep(0.05)
     await outbox.put(owed("dlv_1"))
-    await until(lambda: len(receiver.got) == 1, 2.0)
+    await until(lambda: len(receiver.got) == 1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
 
 async def test_a_drain_beside_a_running_outbox_sends_everything_once(box: Box, receiver: Receiver) -> None:
-    outbox = box.open(receiver.send, replace(QUICK, poll_seconds=30.0))
+    outbox = box.open(receiver.send, replace(HELD, poll_seconds=3600.0))
     running = asyncio.create_task(outbox.run())
     await asyncio.sleep(0.05)
     names = await box.fill(outbox, 50)
     await outbox.put(entry(0, Batching(10, 3600.0)))
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     await outbox.put(owed("dlv_later"))
-    await until(lambda: len(receiver.got) == 52, 5.0)
+    await until(lambda: len(receiver.got) == 52)
     running.cancel()
     assert [got[0] for got in receiver.got if got[1] == "audit"] == [*names, "dlv_later"]
 
@@ -161,7 +167,7 @@ async def test_order_holds_per_webhook_while_one_is_failing(box: Box, receiver: 
         await outbox.put(owed(f"dlv_a{number}", "a", f"a{number}"))
         await outbox.put(owed(f"dlv_b{number}", "b", f"b{number}"))
     receiver.statuses = [503, 503, 503, 503]
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     for webhook in "ab":
         seen = list(dict.fromkeys(body for body in receiver.bodies if body.startswith(webhook)))
         assert seen == [f"{webhook}{number}" for number in range(5)]
@@ -174,14 +180,14 @@ async def test_a_dead_letter_is_kept_shown_and_replayed_with_its_id(box: Box, re
     outbox = box.open(receiver.send)
     receiver.statuses = [400]
     names = await box.fill(outbox, 2)
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     dead = await outbox.listed(state=DeliveryState.DEAD)
     assert [d.id for d in dead] == [names[0]]
     assert (await outbox.get(names[0])).attempts[0].status == 400
     assert await outbox.replay(names[0]) == names[0]
     with pytest.raises(ConflictError):
         await outbox.replay(names[0])
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert [got[0] for got in receiver.got] == [*names, names[0]]
     assert len((await outbox.get(names[0])).attempts) == 2
 
@@ -189,10 +195,10 @@ async def test_a_dead_letter_is_kept_shown_and_replayed_with_its_id(box: Box, re
 async def test_a_delivered_one_is_replayed_under_a_new_id(box: Box, receiver: Receiver) -> None:
     outbox = box.open(receiver.send)
     (name,) = await box.fill(outbox, 1)
-    await outbox.drain(10)
+    await outbox.drain(START_SECONDS)
     again = await outbox.replay(name)
     assert again != name
-    await outbox.drain(10)
+    await outbox.drain(START_SECONDS)
     assert [got[0] for got in receiver.got] == [name, again]
     assert receiver.bodies == ["0", "0"]
 
@@ -247,7 +253,7 @@ async def test_a_batch_waits_for_more_until_its_time_but_not_at_the_end(box: Box
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert len(receiver.got) == 1
 
 
@@ -259,9 +265,12 @@ async def test_a_batch_keeps_its_id_and_events_on_a_retry_in_another_process(box
     first = box.open(die)
     for number in range(3):
         await first.put(entry(number, Batching(10, 0.0)))
-    await first.drain(0.2)
+    dying = asyncio.create_task(first.run())
+    await until(lambda: len(receiver.got) > 0)
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
     await first.put(entry(3, Batching(10, 0.0)))
-    assert await box.open(receiver.send).drain(10) == 0
+    assert await box.open(receiver.send).drain(START_SECONDS) == 0
     ids = [got[0] for got in receiver.got]
     assert len(set(ids)) == 2
     first_batches = {got[2] for got in receiver.got if got[0] == ids[0]}
@@ -273,34 +282,37 @@ async def test_a_huge_batch_is_split(box: Box, receiver: Receiver) -> None:
     for _ in range(3):
         made = delivery("", "batched", json.dumps({"text": "x" * 600_000}))
         await outbox.put(Owed(made, "hooks.toml", batching=Batching(10, 0.0)))
-    assert await outbox.drain(10) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert [len(json.loads(body)["events"]) for body in receiver.bodies] == [1, 1, 1]
 
 
 async def test_rate_limits_hold_for_all_webhooks_of_one_endpoint(box: Box, receiver: Receiver) -> None:
-    outbox = box.open(receiver.send)
-    times: list[float] = []
+    sent: list[float] = []
 
     async def send(parcel: Parcel) -> Sent:
-        times.append(time.monotonic())
+        sent.append(time.monotonic())
         return await receiver.send(parcel)
 
     outbox = box.open(send)
     for number in range(6):
         made = owed(f"dlv_{number}", "ab"[number % 2])
         await outbox.put(replace(made, rates=(Rate(2, 0.2),), endpoint="robot"))
-    assert await outbox.drain(10) == 0
-    assert len(times) == 6
-    assert all(times[i + 2] - times[i] >= 0.19 for i in range(4))
+    with sqlite3.connect(box.path) as db:  # a place that was taken long ago is forgotten: keep them all
+        db.execute("CREATE TABLE places (at_mono REAL)")
+        db.execute("CREATE TRIGGER kept AFTER INSERT ON pace BEGIN INSERT INTO places VALUES (NEW.at_mono); END")
+    assert await outbox.drain(START_SECONDS) == 0
+    places = [at for (at,) in db.execute("SELECT at_mono FROM places ORDER BY at_mono")]
+    db.close()
+    assert len(places) == len(sent) == 6
+    assert all(places[i + 2] - places[i] >= 0.2 - 1e-9 for i in range(4))
+    assert all(at <= begun for at, begun in zip(places, sent, strict=True))  # none goes out before it has its place
 
 
 async def test_a_long_rate_limit_lets_the_lane_go_and_loses_nothing(box: Box, receiver: Receiver) -> None:
     outbox = box.open(receiver.send)
     for number in range(3):
         await outbox.put(replace(owed(f"dlv_{number}"), rates=(Rate(2, 3600.0),), endpoint="robot"))
-    started = time.monotonic()
-    assert await outbox.drain(10) == 1
-    assert time.monotonic() - started < 5
+    assert await outbox.drain(3600) == 1  # which does not last as long
     assert len(receiver.got) == 2
 
 
@@ -313,9 +325,9 @@ async def test_a_webhook_that_this_process_cannot_send_for_is_left_to_another(bo
     outbox = box.open(elsewhere)
     await outbox.put(owed("dlv_1", "theirs"))
     await outbox.put(owed("dlv_2", "ours"))
-    assert await outbox.drain(10) == 1
+    assert await outbox.drain(START_SECONDS) == 1
     assert [got[0] for got in receiver.got] == ["dlv_2"]
-    assert await box.open(receiver.send).drain(10) == 0
+    assert await box.open(receiver.send).drain(START_SECONDS) == 0
     assert [got[0] for got in receiver.got] == ["dlv_2", "dlv_1"]
 
 
@@ -328,22 +340,20 @@ async def test_a_sender_that_breaks_holds_back_its_own_webhook_only(box: Box, re
     outbox = box.open(broken)
     await outbox.put(owed("dlv_1", "bad"))
     await outbox.put(owed("dlv_2", "good"))
-    assert await outbox.drain(10) == 1
+    assert await outbox.drain(START_SECONDS) == 1
     assert box.warnings == ["background deliveries of one webhook are held back: boom"]
 
 
 async def test_a_drain_ends_in_its_time_and_the_next_process_goes_on(box: Box, receiver: Receiver) -> None:
-    async def slow(parcel: Parcel) -> Sent:
-        await asyncio.sleep(60)
+    async def stuck(parcel: Parcel) -> Sent:
+        await asyncio.Event().wait()
         raise AssertionError
 
-    outbox = box.open(slow)
+    outbox = box.open(stuck)
     names = await box.fill(outbox, 3)
-    started = time.monotonic()
     assert await outbox.drain(0.2) == 3
-    assert time.monotonic() - started < 2
     outbox.close()
-    assert await box.open(receiver.send).drain(10) == 0
+    assert await box.open(receiver.send).drain(START_SECONDS) == 0
     assert [got[0] for got in receiver.got] == names
 
 
@@ -395,11 +405,11 @@ async def test_a_late_look_at_the_clock_does_not_beat_a_rate_limit(box: Box) -> 
 
 
 async def test_two_outboxes_at_once_send_everything_once_and_in_order(box: Box, receiver: Receiver) -> None:
-    first, second = box.open(receiver.send), box.open(receiver.send)
+    first, second = box.open(receiver.send, HELD), box.open(receiver.send, HELD)
     for number in range(60):
         for webhook in ("a", "b", "c"):
             await (first if number % 2 else second).put(owed(box.ids.delivery(), webhook, f"{number}"))
-    await asyncio.gather(first.drain(20), second.drain(20))
+    await asyncio.gather(first.drain(START_SECONDS), second.drain(START_SECONDS))
     assert await first.left() == 0
     assert len(receiver.got) == len({got[0] for got in receiver.got}) == 180
     for webhook in ("a", "b", "c"):
@@ -449,7 +459,7 @@ async def test_killed_while_accepting_nothing_that_was_accepted_is_lost(box: Box
     await asyncio.to_thread(process.wait)
     process.stdout.close()
     last = max([last, *(int(line.split()[1]) for line in rest.decode().split("\n")[:-1])])
-    assert await box.open(receiver.send).drain(60) == 0
+    assert await box.open(receiver.send).drain(START_SECONDS) == 0
     bodies = [int(body) for body in receiver.bodies]
     assert bodies == list(range(len(bodies)))
     assert len(bodies) >= last + 1
@@ -459,7 +469,7 @@ async def test_two_processes_at_once_lose_and_double_nothing(box: Box, receiver:
     outbox = box.open()
     for number in range(100):
         await outbox.put(owed(box.ids.delivery(), f"hook-{number % 4}", str(number)))
-    processes = [run_script(box, receiver.url, "send", 20) for _ in range(2)]
+    processes = [run_script(box, receiver.url, "send", 60) for _ in range(2)]
     assert [(await ended(process))[0] for process in processes] == [0, 0]
     assert await outbox.left() == 0
     assert len(receiver.got) == len({got[0] for got in receiver.got}) == 100
@@ -488,8 +498,8 @@ async def test_a_clock_that_jumps_delays_and_loses_nothing(box: Box, receiver: R
     await until(lambda: len(receiver.got) >= 2)
     clock.jump = jump
     await outbox.put(entry(1, Batching(10, 0.05)))
-    await until(lambda: sum(len(json.loads(b)["events"]) for b in set(receiver.bodies) if "events" in b) == 2, 5.0)
-    await until(lambda: {"0", "1", "2", "3", "4"} <= set(receiver.bodies), 5.0)
+    await until(lambda: sum(len(json.loads(b)["events"]) for b in set(receiver.bodies) if "events" in b) == 2)
+    await until(lambda: {"0", "1", "2", "3", "4"} <= set(receiver.bodies))
     await none_left(outbox)
     running.cancel()
 
@@ -533,11 +543,11 @@ async def test_a_full_outbox_says_so_keeps_what_it_has_and_goes_on_when_there_is
     assert "make room" in str(error)
     assert 3 < accepted < 20
     assert await outbox.left() == accepted
-    assert await outbox.drain(20) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert len(receiver.got) == accepted
     for number in range(30):  # what was delivered makes room for what is owed
         await outbox.put(owed(f"dlv_more_{number}", body="x" * 20_000))
-        await outbox.drain(20)
+        await outbox.drain(START_SECONDS)
     assert len(receiver.got) == accepted + 30
     assert box.path.stat().st_size <= 300_000
 
@@ -553,14 +563,13 @@ async def test_a_full_disk_loses_nothing_accepted(box: Box, receiver: Receiver) 
         resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size + 30_000, old[1]))
         accepted, _ = await put_until_full(outbox, "y" * 2000)
         running = asyncio.create_task(outbox.run())
-        await asyncio.sleep(0.3)
+        await until(lambda: any("cannot be written down" in warning for warning in box.warnings))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
     await none_left(outbox)
     running.cancel()
     assert len({got[0] for got in receiver.got}) == accepted + 3
-    assert any("cannot be written down" in warning for warning in box.warnings)
 
 
 async def test_a_locked_file_gives_a_clear_error_and_later_works(box: Box) -> None:
@@ -577,13 +586,13 @@ async def test_a_locked_file_gives_a_clear_error_and_later_works(box: Box) -> No
         db = sqlite3.connect(box.path, isolation_level=None)
         db.execute("BEGIN IMMEDIATE")
         held.set()
-        free.wait(20)
+        free.wait(START_SECONDS)
         db.execute("ROLLBACK")
         db.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(20)
+    held.wait(START_SECONDS)
     with pytest.raises(FileBusyError, match="another process has held the file"):
         await outbox.put(owed("dlv_x"))
     free.set()
@@ -610,7 +619,8 @@ async def test_a_file_that_cannot_be_read_is_told_of_once_and_used_when_it_can(b
     box.path.mkdir()
     outbox = box.open(receiver.send)
     running = asyncio.create_task(outbox.run())
-    await asyncio.sleep(0.3)
+    await until(lambda: bool(box.warnings))
+    await asyncio.sleep(0.3)  # it goes on looking, and says no more
     box.path.rmdir()
     await outbox.put(owed("dlv_1"))
     await until(lambda: len(receiver.got) == 1)
@@ -625,7 +635,7 @@ async def test_finished_deliveries_are_pruned_and_owed_ones_never(box: Box, rece
     await outbox.put(owed("dlv_first", "theirs"))
     for number in range(1200):
         outbox.record(replace(delivery(f"dlv_{number:04}"), state=DeliveryState.DELIVERED))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + START_SECONDS
     while len(await outbox.listed(state=DeliveryState.DELIVERED, limit=5000)) > 50 + 500:
         assert time.monotonic() < deadline, "nothing was pruned"
     assert await outbox.left() == 1
@@ -637,8 +647,8 @@ async def test_puts_from_many_threads_are_all_accepted(box: Box, receiver: Recei
 
     def put(thread: int) -> None:
         for number in range(50):
-            outbox.put_nowait(owed(f"dlv_{thread}_{number}", f"t{thread}", str(number))).result(20)
+            outbox.put_nowait(owed(f"dlv_{thread}_{number}", f"t{thread}", str(number))).result(START_SECONDS)
 
     await asyncio.gather(*(asyncio.to_thread(put, thread) for thread in range(4)))
-    assert await outbox.drain(20) == 0
+    assert await outbox.drain(START_SECONDS) == 0
     assert len(receiver.got) == 200

@@ -36,7 +36,7 @@ async def adapter(seed: str, constant: str, outbound: str, folder: Path) -> Asyn
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := re.search(rb"Running on http://127\.0\.0\.1:(\d+)", await process.stderr.readline())):
                 assert process.returncode is None
         yield f"http://localhost:{int(found[1])}/atomcode/hooks"

@@ -29,6 +29,9 @@ from hookyard.settings import LiveSettings, SettingValue
 from hookyard.store.database import Database, announce
 from hookyard.store.schema import callback_versions, callbacks, events, metadata, runs
 
+START_SECONDS = 60.0
+"""For what must come: far longer than it takes, on a machine that does much else."""
+
 Work = Callable[[Assignment, Recorder], Awaitable[AgentResult]]
 
 
@@ -180,14 +183,14 @@ class Scene:
             counts[status] = counts.get(status, 0) + 1
         return counts
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Wait for something that another task, thread or process does."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what is waited for signals nobody
                 await asyncio.sleep(0.01)
 
-    async def ended(self, run_id: str, seconds: float = 20.0) -> Any:
-        await self.until(lambda: self.run(run_id).finished_at is not None, seconds)
+    async def ended(self, run_id: str) -> Any:
+        await self.until(lambda: self.run(run_id).finished_at is not None)
         return self.run(run_id)
 
     def executor(self, work: Work = answer, *, emitted: Emitted | None = None, **options: Any) -> Executor:

@@ -169,7 +169,11 @@ async def test_an_agent_that_does_not_keep_its_time_is_ended(scene: Scene, monke
     assert emitted.drafts[0][1].variables["lastMessage"] == "still thinking"
 
 
-async def test_a_timeout_before_the_first_word_tells_of_the_prompt(scene: Scene) -> None:
+async def test_a_timeout_before_the_first_word_tells_of_the_prompt(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSING_SECONDS", 0.05)
+
     async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
         await asyncio.sleep(60)
         return AgentResult("")
@@ -203,32 +207,35 @@ async def test_an_agent_that_refuses_to_end_does_not_hold_its_place_for_ever(
     await asyncio.sleep(0)
 
 
-async def cancelled(scene: Scene, claim: Claim, by: str | None, work: Work) -> bool:
-    executor = scene.executor(work)
+async def cancelled(scene: Scene, claim: Claim, by: str | None) -> bool:
+    """Whether an agent that has begun to work for ever and is cancelled has a result."""
+    begun = asyncio.Event()
+
+    async def for_ever(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        recorder.message("assistant", "began")
+        begun.set()
+        await asyncio.Event().wait()
+        return AgentResult("")
+
+    executor = scene.executor(for_ever)
     task = asyncio.ensure_future(executor.execute(claim))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     if by is not None:
         executor.cancelled_by(claim.run_id, by)
     task.cancel()
     return await task
 
 
-async def for_ever(assignment: Assignment, recorder: Recorder) -> AgentResult:
-    recorder.message("assistant", "began")
-    await asyncio.sleep(60)
-    return AgentResult("")
-
-
 async def test_a_run_that_a_person_cancels_is_cancelled_and_keeps_what_it_did(scene: Scene) -> None:
     claim = a_claim(scene)
-    assert await cancelled(scene, claim, "Ann", for_ever)
+    assert await cancelled(scene, claim, "Ann")
     row = scene.run(claim.run_id)
     assert (row.status, row.reason, row.snippet) == ("cancelled", "cancelled by Ann", "began")
 
 
 async def test_a_run_whose_worker_stops_has_no_result(scene: Scene) -> None:
     claim = a_claim(scene)
-    assert not await cancelled(scene, claim, None, for_ever)
+    assert not await cancelled(scene, claim, None)
     assert scene.run(claim.run_id).status == "running"
 
 

@@ -34,7 +34,7 @@ def an_execution(attempt: int = 1) -> Execution:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for signals nobody
             await asyncio.sleep(0.005)
 
@@ -130,11 +130,14 @@ async def test_a_failing_body_harms_no_other(queue: RunQueue, caplog: pytest.Log
 
 
 async def test_closing_waits_for_those_that_end_in_time_and_cancels_the_others(queue: RunQueue) -> None:
+    begun: list[Execution] = []
     ended: list[str] = []
+    closing = asyncio.Event()
 
     async def body(execution: Execution) -> None:
+        begun.append(execution)
         try:
-            await asyncio.sleep(0.5 if execution.attempt == 1 else 60)
+            await (closing.wait() if execution.attempt == 1 else asyncio.sleep(600))
             ended.append("in time")
         except asyncio.CancelledError:
             ended.append("cancelled")
@@ -143,8 +146,11 @@ async def test_closing_waits_for_those_that_end_in_time_and_cancels_the_others(q
     await queue.open(body)
     await queue.start(an_execution(attempt=1))
     await queue.start(an_execution(attempt=2))
-    await until(lambda: len(queue.executing()) == 2)
-    await queue.close(1.5)
+    await until(lambda: len(begun) == 2)
+    closed = asyncio.create_task(queue.close(2.0))
+    await asyncio.sleep(0)
+    closing.set()
+    await closed
     assert ended == ["in time", "cancelled"]
     assert not queue.executing()
     with pytest.raises(TemporaryError):

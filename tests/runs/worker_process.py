@@ -1,5 +1,6 @@
 """A worker in a process of its own: `python -m tests.runs.worker_process URL FOLDER SECONDS`.
 
+An attempt takes SECONDS, and longer for as long as there is a file `hold` in FOLDER.
 Its agent notes in a file that an attempt began and that it ended, so that a test can count both whatever becomes of the
 process. It runs until it is killed or its standard input ends.
 """
@@ -29,6 +30,8 @@ async def main(url: str, folder: Path, seconds: float) -> None:
         note(folder, f"began {assignment.run_id} {assignment.attempt} {os.getpid()}")
         recorder.message("assistant", f"attempt {assignment.attempt}")
         await asyncio.sleep(seconds)
+        while (folder / "hold").exists():  # noqa: ASYNC110 - a test removes it
+            await asyncio.sleep(0.02)
         note(folder, f"ended {assignment.run_id} {assignment.attempt} {os.getpid()}")
         return AgentResult(f"attempt {assignment.attempt}")
 
