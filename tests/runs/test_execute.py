@@ -57,15 +57,18 @@ async def test_an_answer_is_stored_with_what_was_used(scene: Scene) -> None:
     assert scene.all(select(spend.c.tokens, spend.c.reserved, spend.c.cost_usd)) == [(15, 0, 0.25)]
 
 
-async def test_an_attempt_tells_what_worked_on_it(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("model", "shown"), [("openai:gpt-4o", "openai:gpt-4o"), ("scripted:/srv/answers.json", "scripted model")]
+)
+async def test_an_attempt_tells_what_worked_on_it(scene: Scene, model: str, shown: str) -> None:
     async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
         recorder.introduced(version="2.1.4")
         return AgentResult("done")
 
     claim = a_claim(scene)
-    await scene.executor(workplaces=FunctionWorkplaces(work, model="openai:gpt-4o")).execute(claim)
+    await scene.executor(workplaces=FunctionWorkplaces(work, model=model)).execute(claim)
     (row,) = scene.all(select(attempts))
-    assert (row.agent_kind, row.agent_version, row.model) == ("function", "2.1.4", "openai:gpt-4o")
+    assert (row.agent_kind, row.agent_version, row.model) == ("function", "2.1.4", shown)
     assert row.folder
     assert (row.outcome, row.error) == ("succeeded", None)
 

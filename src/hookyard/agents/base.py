@@ -319,6 +319,12 @@ SCRIPTED_PROVIDER = "scripted"
 SCRIPTED_MODEL = "scripted model"
 """What such a model is called wherever it shows, instead of by its file."""
 
+
+def model_as_shown(model: str | None) -> str | None:
+    """A model `provider:name` as it may be shown to anybody: a file of answers as what it is."""
+    return SCRIPTED_MODEL if model is not None and model.startswith(f"{SCRIPTED_PROVIDER}:") else model
+
+
 KINDS: Sequence[str] = (
     "built-in",
     "claude-code",

@@ -29,6 +29,7 @@ from hookyard.agents.base import (
     TimeLimitError,
     Usage,
     WorkspaceTools,
+    model_as_shown,
 )
 from hookyard.clock import Clock
 from hookyard.errors import HookyardError, TemporaryError
@@ -213,7 +214,7 @@ class Executor:
     async def _work(self, claim: Claim, workplace: Workplace, timeline: Timeline) -> Outcome:
         limits = [seconds for seconds in (claim.timeout_seconds, workplace.timeout_seconds) if seconds]
         timeout = min(limits, default=float(self._live().number("runs.timeoutSeconds")))
-        timeline.begin(workplace.agent.kind, workplace.model, workplace.working_dir)
+        timeline.begin(workplace.agent.kind, model_as_shown(workplace.model), workplace.working_dir)
         if claim.attempt > 1:
             timeline.note(f"attempt {claim.attempt}: the worker of the attempt before ended unexpectedly")
         assignment = Assignment(
