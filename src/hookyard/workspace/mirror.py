@@ -35,31 +35,39 @@ def mirror(
         comment_id: Id of our copy of the comment, if there is one.
     """
     _wait_for_others(conn, workspace_id, kind)
-    tasks = schema.tasks
     old = _row(conn, workspace_id, what.task.db_id)
     at = now if what.at is None else what.at
     former = _former(conn, workspace_id, kind, what)
-    has_moved_on = former is not None and former.updated_at > at  # late word from an address that it has left again
     if old is None:
-        columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
-        if former is not None and has_moved_on:
-            columns |= _left(what.task.db_id, what.task.task_id, at, former.url)
-        else:
-            _free_number(conn, workspace_id, what)
-        conn.execute(insert(tasks).values(workspace_id=workspace_id, **columns))
+        _insert(conn, workspace_id, kind, what, former, at)
     elif what.deleted or at > old.updated_at or (at == old.updated_at and old.deleted_at is None):
-        if old.task_id != what.task.task_id:
-            _free_number(conn, workspace_id, what)
-        kept = _kept(what, old)
-        news = _columns(kind, what, max(at, old.updated_at)).items()
-        mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == what.task.db_id)
-        conn.execute(update(tasks).where(mine).values({name: value for name, value in news if name not in kept}))
-    if not has_moved_on:
+        _update(conn, workspace_id, kind, what, old, at)
+    if former is None or not _has_moved_on(former, at):
         _retire(conn, workspace_id, kind, what, former, at)
     if what.comment is not None:
         home = _home(conn, workspace_id, what.task.db_id)
         if not _has(conn, workspace_id, home, what.comment):
             comments.insert_comment(conn, workspace_id, home, _copy(what, what.comment, at, comment_id))
+
+
+def _insert(
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, former: Row[Any] | None, at: float
+) -> None:
+    columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
+    if former is not None and _has_moved_on(former, at):
+        columns |= _left(what.task.db_id, what.task.task_id, at, former.url)
+    else:
+        _free_number(conn, workspace_id, what)
+    conn.execute(insert(schema.tasks).values(workspace_id=workspace_id, **columns))
+
+
+def _update(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, old: Row[Any], at: float) -> None:
+    if old.task_id != what.task.task_id:
+        _free_number(conn, workspace_id, what)
+    tasks, kept = schema.tasks, _kept(what, old)
+    news = _columns(kind, what, max(at, old.updated_at)).items()
+    mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == old.id)
+    conn.execute(update(tasks).where(mine).values({name: value for name, value in news if name not in kept}))
 
 
 def _row(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> Row[Any] | None:
@@ -89,6 +97,11 @@ def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happen
     same_number = (tasks.c.task_id == task.task_id) & (tasks.c.id != task.db_id) & tasks.c.deleted_at.is_(None)
     found = conn.execute(query.where(same_number)).first()
     return found if found is not None and _host(found.url or "") == _host(task.url) else None
+
+
+def _has_moved_on(former: Row[Any], at: float) -> bool:
+    """Whether word of a move comes late: the issue has been back at its former address since."""
+    return bool(former.updated_at > at)
 
 
 def _host(url: str) -> str:

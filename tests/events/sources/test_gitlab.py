@@ -127,6 +127,12 @@ def test_a_note_is_a_comment_unless_the_system_wrote_it_or_it_was_edited(samples
         assert GITLAB.translate(HEADERS, body(other)) is None
     del note["object_attributes"]["action"]  # GitLab before 16.11
     assert GITLAB.translate(HEADERS, body(note)) is not None
+    note["user"].pop("id", None)  # and long before
+    note["object_attributes"]["author_id"] = 41
+    translation = GITLAB.translate(HEADERS, body(note))
+    assert translation is not None
+    assert translation.drafts[0].variables["commenterId"] == "41"
+    assert GITLAB.translate(HEADERS, body(note), frozenset({"41"})) is None
 
 
 def test_other_events_and_our_own_doing_mean_nothing(samples: dict[str, Any]) -> None:

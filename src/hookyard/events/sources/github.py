@@ -24,17 +24,12 @@ from hookyard.events.sources.base import (
     Translation,
     at_home,
     delivery_id,
-    dig,
-    items,
     json_body,
     not_ours,
-    read,
     signed,
-    text,
     translated,
-    when,
-    without,
 )
+from hookyard.events.sources.payload import dig, items, read, text, when, without
 
 Payload = dict[str, object]
 Change = Callable[[Payload, Payload, MirroredTask], Mapping[str, object]]

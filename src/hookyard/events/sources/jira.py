@@ -23,7 +23,6 @@ from urllib.parse import quote, urlsplit
 from hookyard.errors import PermanentError
 from hookyard.events.model import AuthorTrust
 from hookyard.events.sources.base import (
-    LATEST,
     NOBODY,
     Comment,
     CommentRequest,
@@ -33,18 +32,13 @@ from hookyard.events.sources.base import (
     Translation,
     at_home,
     delivery_id,
-    dig,
-    items,
     json_body,
     not_ours,
-    read,
     same_secret,
     signed,
-    text,
     translated,
-    when,
-    without,
 )
+from hookyard.events.sources.payload import LATEST, dig, items, read, text, when, without
 
 Payload = dict[str, object]
 
