@@ -285,3 +285,11 @@ def test_an_epic_belongs_to_its_group(samples: dict[str, Any]) -> None:
     assert (task.task_id, task.type) == ("groups/acme/sub#23", "epic")
     with pytest.raises(PermanentError, match="is an epic"):
         GITLAB.comment(task.task_id, task.url, "x", "glpat", "http://example.com")
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)//-/issues/1", "http://[x/g/p/-/issues/1", "g/p/-/issues/1"])
+def test_only_an_http_address_becomes_a_page(samples: dict[str, Any], address: str) -> None:
+    samples["issue"]["object_attributes"]["url"] = address
+    del samples["issue"]["project"]
+    with pytest.raises(InvalidError, match="which issue"):
+        GITLAB.translate(HEADERS, body(samples["issue"]))

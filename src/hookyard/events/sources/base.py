@@ -338,10 +338,14 @@ def at_home(task_url: str, home: str | None, kind: str) -> str:
     Raises:
         PermanentError: It is not the configured one: a credential must not go elsewhere.
     """
-    task, base = urlsplit(task_url), urlsplit(home or "")
+    try:
+        task, base = urlsplit(task_url), urlsplit(home or "")
+        shown = f"{task.scheme}://{task.hostname or ''}"
+    except ValueError:
+        raise PermanentError("the task's or the service's address cannot be read", where=f"source {kind}") from None
     if not home or (task.scheme, task.netloc) != (base.scheme, base.netloc):
         raise PermanentError(
-            f"{task.scheme}://{task.hostname or ''} is not where the credential belongs",
+            f"{shown} is not where the credential belongs",
             where=f"source {kind}",
             mend="set the address of the service in the source's settings",
         )

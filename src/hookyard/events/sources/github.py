@@ -29,7 +29,7 @@ from hookyard.events.sources.base import (
     signed,
     translated,
 )
-from hookyard.events.sources.payload import dig, items, read, text, when, without
+from hookyard.events.sources.payload import dig, items, page, read, text, when, without
 
 Payload = dict[str, object]
 Change = Callable[[Payload, Payload, MirroredTask], Mapping[str, object]]
@@ -133,7 +133,7 @@ def _happening(event: str, payload: Payload) -> Happening | None:
 
 
 def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
-    url = text(subject, "html_url")
+    url = page(subject, "html_url")
     number = text(subject, "number")
     repository = text(payload, "repository", "full_name") or "/".join(urlsplit(url).path.split("/")[1:3])
     if not number or not repository or not url:

@@ -33,7 +33,7 @@ from hookyard.events.sources.base import (
     same_secret,
     translated,
 )
-from hookyard.events.sources.payload import dig, items, plain, read, text, when, without
+from hookyard.events.sources.payload import dig, items, page, plain, read, text, when, without
 
 Payload = dict[str, object]
 
@@ -197,7 +197,7 @@ def _noted(payload: Payload, actor: Person) -> Happening | None:
 
 
 def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
-    number = text(item, "iid")
+    number, url = text(item, "iid"), page(url)
     project = text(payload, "project", "path_with_namespace") or text(item, "target", "path_with_namespace")
     if not project:
         project = urlsplit(url).path.partition("/-/")[0].strip("/")

@@ -38,7 +38,7 @@ from hookyard.events.sources.base import (
     signed,
     translated,
 )
-from hookyard.events.sources.payload import LATEST, dig, items, read, text, when, without
+from hookyard.events.sources.payload import LATEST, dig, items, page, read, text, when, without
 
 Payload = dict[str, object]
 
@@ -146,7 +146,7 @@ def _former_key(payload: Payload) -> str:
 
 
 def _task(issue: Payload, former_key: str) -> MirroredTask:
-    key, address = text(issue, "key"), urlsplit(text(issue, "self"))
+    key, address = text(issue, "key"), urlsplit(page(issue, "self"))
     if not key or not address.netloc:
         raise without("jira", "does not say which issue it is about")
     pages = f"{address.scheme}://{address.netloc}{address.path.partition('/rest/')[0]}/browse"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from urllib.parse import urlsplit
 
 from hookyard.clock import from_iso
 from hookyard.errors import InvalidError
@@ -79,6 +80,16 @@ def plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float) else ""
+
+
+def page(value: object, *path: str) -> str:
+    """The http address at a path; `""` when there is none, for nothing else may become a link."""
+    found = text(value, *path)
+    try:
+        parts = urlsplit(found)
+    except ValueError:
+        return ""
+    return found if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
 def items(value: object, *path: str) -> list[object]:
