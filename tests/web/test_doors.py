@@ -390,6 +390,8 @@ async def test_secrets_go_in_and_never_come_out(github: Server) -> None:
         ("github", {"secret": "s", "credential": "c"}, "identities"),
         ("jira", {"secret": "s", "credential": "c", "identities": ["me"]}, "url"),
         ("gitlab", {"secret": "s", "url": "ftp://x"}, "url"),
+        ("gitlab", {"secret": "s", "url": "https://[x"}, "url"),
+        ("gitlab", {"secret": "s", "url": "https://"}, "url"),
         ("github", {"secret": 1}, "secret"),
     ],
 )

@@ -35,29 +35,44 @@ def mirror(
         comment_id: Id of our copy of the comment, if there is one.
     """
     _wait_for_others(conn, workspace_id, kind)
-    tasks = schema.tasks
-    mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == what.task.db_id)
-    old = conn.execute(select(tasks).where(mine)).first()
+    old = _row(conn, workspace_id, what.task.db_id)
     at = now if what.at is None else what.at
     former = _former(conn, workspace_id, kind, what)
-    has_moved_on = former is not None and former.updated_at > at  # late word from an address that it has left again
     if old is None:
-        columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
-        if has_moved_on:
-            columns |= {"deleted_at": at, "task_id": _set_aside(what.task.task_id, what.task.db_id)}
-        else:
-            _free_number(conn, workspace_id, what)
-        conn.execute(insert(tasks).values(workspace_id=workspace_id, **columns))
+        _insert(conn, workspace_id, kind, what, former, at)
     elif what.deleted or at > old.updated_at or (at == old.updated_at and old.deleted_at is None):
-        if old.task_id != what.task.task_id:
-            _free_number(conn, workspace_id, what)
-        kept = _kept(what, old)
-        news = _columns(kind, what, max(at, old.updated_at)).items()
-        conn.execute(update(tasks).where(mine).values({name: value for name, value in news if name not in kept}))
-    if former is not None and not has_moved_on:
-        _retire(conn, workspace_id, former, what, at)
-    if what.comment is not None and not _has(conn, workspace_id, what, what.comment):
-        comments.insert_comment(conn, workspace_id, what.task.db_id, _copy(what, what.comment, at, comment_id))
+        _update(conn, workspace_id, kind, what, old, at)
+    if former is None or not _has_moved_on(former, at):
+        _retire(conn, workspace_id, kind, what, former, at)
+    if what.comment is not None:
+        home = _home(conn, workspace_id, what.task.db_id)
+        if not _has(conn, workspace_id, home, what.comment):
+            comments.insert_comment(conn, workspace_id, home, _copy(what, what.comment, at, comment_id))
+
+
+def _insert(
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, former: Row[Any] | None, at: float
+) -> None:
+    columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
+    if former is not None and _has_moved_on(former, at):
+        columns |= _left(what.task.db_id, what.task.task_id, at, former.url)
+    else:
+        _free_number(conn, workspace_id, what)
+    conn.execute(insert(schema.tasks).values(workspace_id=workspace_id, **columns))
+
+
+def _update(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, old: Row[Any], at: float) -> None:
+    if old.task_id != what.task.task_id:
+        _free_number(conn, workspace_id, what)
+    tasks, kept = schema.tasks, _kept(what, old)
+    news = _columns(kind, what, max(at, old.updated_at)).items()
+    mine = (tasks.c.workspace_id == workspace_id) & (tasks.c.id == old.id)
+    conn.execute(update(tasks).where(mine).values({name: value for name, value in news if name not in kept}))
+
+
+def _row(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> Row[Any] | None:
+    tasks = schema.tasks
+    return conn.execute(select(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.id == db_id)).first()
 
 
 def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> None:
@@ -84,6 +99,11 @@ def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happen
     return found if found is not None and _host(found.url or "") == _host(task.url) else None
 
 
+def _has_moved_on(former: Row[Any], at: float) -> bool:
+    """Whether word of a move comes late: the issue has been back at its former address since."""
+    return bool(former.updated_at > at)
+
+
 def _host(url: str) -> str:
     return "/".join(url.split("/", 3)[:3]).lower()
 
@@ -104,17 +124,46 @@ def _inherited(what: Happening, former: Row[Any]) -> dict[str, Any]:
     return {"id": what.task.db_id, **{name: getattr(former, name) for name in kept}}
 
 
-def _retire(conn: Connection, workspace_id: WorkspaceId, former: Row[Any], what: Happening, at: float) -> None:
-    """Take a task from the board that has moved, its comments with it. Its row stays: a late delivery of the old key
-    finds it, older and gone."""
+def _retire(
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, former: Row[Any] | None, at: float
+) -> None:
+    """Take a task from the board that has moved, its comments with it.
+
+    A row stays at the address that it had, made if there was none: late deliveries of the old key find it there, older
+    and gone, and its URL says where to.
+    """
     tasks, said = schema.tasks, schema.comments
-    gone = {"deleted_at": at, "updated_at": max(at, former.updated_at)}
-    conn.execute(update(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.id == former.id).values(**gone))
+    if former is None:
+        if what.task.former_url is not None:
+            gone = _left(id_of(what.task.former_url), what.task.task_id, at, what.task.url)
+            columns = _columns(kind, what, at) | _made(what, at) | gone
+            conn.execute(insert(tasks).values(workspace_id=workspace_id, **columns))
+        return
+    left = {"deleted_at": at, "updated_at": at, "url": what.task.url}
+    conn.execute(update(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.id == former.id).values(**left))
     conn.execute(
         update(said)
         .where(said.c.workspace_id == workspace_id, said.c.task_db_id == former.id)
-        .values(task_db_id=what.task.db_id)
+        .values(task_db_id=_home(conn, workspace_id, what.task.db_id))
     )
+
+
+def _left(db_id: str, task_id: str, at: float, url: str | None) -> dict[str, Any]:
+    """What sets the row of an address apart that an issue has left: it is gone, has no number that another could want,
+    and its URL is not the one that its id is made of but the next address."""
+    return {"id": db_id, "task_id": _set_aside(task_id, db_id), "deleted_at": at, "url": url}
+
+
+def _home(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> str:
+    """The id that a task has now: its own, or that of the address that it was last moved to."""
+    seen: set[str] = set()
+    while db_id not in seen:
+        seen.add(db_id)
+        row = _row(conn, workspace_id, db_id)
+        if row is None or row.deleted_at is None or row.url is None:
+            break
+        db_id = id_of(row.url)
+    return db_id
 
 
 def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
@@ -164,10 +213,10 @@ def _set_aside(task_id: str, db_id: str) -> str:
     return f"{task_id} ({db_id})"
 
 
-def _has(conn: Connection, workspace_id: WorkspaceId, what: Happening, comment: Comment) -> bool:
+def _has(conn: Connection, workspace_id: WorkspaceId, db_id: str, comment: Comment) -> bool:
     table = schema.comments.c
     query = select(table.id).where(
-        table.workspace_id == workspace_id, table.task_db_id == what.task.db_id, table.source_id == comment.id
+        table.workspace_id == workspace_id, table.task_db_id == db_id, table.source_id == comment.id
     )
     return conn.execute(query).first() is not None
 

@@ -17,6 +17,7 @@ from hookyard.clock import Clock
 from hookyard.errors import InvalidError, NotFoundError, Problem, UnauthenticatedError
 from hookyard.events.sources import sources
 from hookyard.events.sources.base import Source, Translation
+from hookyard.events.sources.payload import page
 from hookyard.fields import MAX_NAME, checked_name, checked_text
 from hookyard.ids import Ids, WorkspaceId
 from hookyard.store import schema
@@ -222,7 +223,7 @@ def _check(secret: str | None, credential: str | None, identities: Sequence[str]
         checked_name(identity, "identities")
     if home:
         checked_text(home, "url", MAX_NAME)
-        if not home.startswith(("https://", "http://")):
+        if not page(home):
             raise _refused("url", "is no https:// or http:// address")
 
 

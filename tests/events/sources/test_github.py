@@ -216,6 +216,14 @@ def test_a_comment_of_ours_is_none_whoever_the_sender_is(labeled: Any) -> None:
     assert GITHUB.translate(headers("issue_comment"), body(labeled), frozenset({"other[bot]"})) is not None
 
 
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "http://[x/acme/shop/issues/12", "/acme/shop/issues/12"])
+def test_only_an_http_address_becomes_a_page(labeled: Any, address: str) -> None:
+    labeled["issue"]["html_url"] = address
+    del labeled["repository"]
+    with pytest.raises(InvalidError, match="which issue"):
+        GITHUB.translate(headers(), body(labeled))
+
+
 def test_an_issue_whose_number_no_index_takes_is_refused(labeled: Any) -> None:
     labeled["repository"]["full_name"] = "o/" + "r" * 600
     with pytest.raises(InvalidError, match="number is too long"):

@@ -127,6 +127,12 @@ def test_a_note_is_a_comment_unless_the_system_wrote_it_or_it_was_edited(samples
         assert GITLAB.translate(HEADERS, body(other)) is None
     del note["object_attributes"]["action"]  # GitLab before 16.11
     assert GITLAB.translate(HEADERS, body(note)) is not None
+    note["user"].pop("id", None)  # and long before
+    note["object_attributes"]["author_id"] = 41
+    translation = GITLAB.translate(HEADERS, body(note))
+    assert translation is not None
+    assert translation.drafts[0].variables["commenterId"] == "41"
+    assert GITLAB.translate(HEADERS, body(note), frozenset({"41"})) is None
 
 
 def test_other_events_and_our_own_doing_mean_nothing(samples: dict[str, Any]) -> None:
@@ -279,3 +285,11 @@ def test_an_epic_belongs_to_its_group(samples: dict[str, Any]) -> None:
     assert (task.task_id, task.type) == ("groups/acme/sub#23", "epic")
     with pytest.raises(PermanentError, match="is an epic"):
         GITLAB.comment(task.task_id, task.url, "x", "glpat", "http://example.com")
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)//-/issues/1", "http://[x/g/p/-/issues/1", "g/p/-/issues/1"])
+def test_only_an_http_address_becomes_a_page(samples: dict[str, Any], address: str) -> None:
+    samples["issue"]["object_attributes"]["url"] = address
+    del samples["issue"]["project"]
+    with pytest.raises(InvalidError, match="which issue"):
+        GITLAB.translate(HEADERS, body(samples["issue"]))

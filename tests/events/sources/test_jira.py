@@ -218,6 +218,15 @@ def test_a_comment_goes_to_the_configured_address_only() -> None:
     for task_id, home in (("TES-4", None), ("TES-4", "https://other.example"), ("../x", "https://x.atlassian.net")):
         with pytest.raises(PermanentError):
             JIRA.comment(task_id, "https://x.atlassian.net/browse/TES-4", "x", "t", home)
+    with pytest.raises(PermanentError, match="cannot be read"):
+        JIRA.comment("TES-4", "https://x.atlassian.net/browse/TES-4", "x", "t", "https://[x")
+
+
+@pytest.mark.parametrize("address", ["javascript://x/rest/api/2/issue/1", "http://[x/rest/", "//x/rest/", "https:///x"])
+def test_only_an_http_address_becomes_a_page(samples: dict[str, Any], address: str) -> None:
+    samples["issue-created"]["issue"]["self"] = address
+    with pytest.raises(InvalidError, match="which issue"):
+        JIRA.translate(HEADERS, body(samples["issue-created"]))
 
 
 @pytest.mark.parametrize(

@@ -24,17 +24,12 @@ from hookyard.events.sources.base import (
     Translation,
     at_home,
     delivery_id,
-    dig,
-    items,
     json_body,
     not_ours,
-    read,
     signed,
-    text,
     translated,
-    when,
-    without,
 )
+from hookyard.events.sources.payload import dig, items, page, read, text, when, without
 
 Payload = dict[str, object]
 Change = Callable[[Payload, Payload, MirroredTask], Mapping[str, object]]
@@ -138,7 +133,7 @@ def _happening(event: str, payload: Payload) -> Happening | None:
 
 
 def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
-    url = text(subject, "html_url")
+    url = page(subject, "html_url")
     number = text(subject, "number")
     repository = text(payload, "repository", "full_name") or "/".join(urlsplit(url).path.split("/")[1:3])
     if not number or not repository or not url:

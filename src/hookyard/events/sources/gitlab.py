@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from hookyard.errors import PermanentError
@@ -27,18 +28,12 @@ from hookyard.events.sources.base import (
     Translation,
     at_home,
     delivery_id,
-    dig,
-    items,
     json_body,
     not_ours,
-    plain,
-    read,
     same_secret,
-    text,
     translated,
-    when,
-    without,
 )
+from hookyard.events.sources.payload import dig, items, page, plain, read, text, when, without
 
 Payload = dict[str, object]
 
@@ -195,12 +190,14 @@ def _noted(payload: Payload, actor: Person) -> Happening | None:
     if not isinstance(item, dict):
         raise without("gitlab", f"has no {kind}")
     task = _task(payload, item, kind, text(item, "url") or text(note, "url").partition("#")[0])
+    if not actor.id:  # old versions name the author only here
+        actor = replace(actor, id=text(note, "author_id"))
     comment = Comment(text(note, "id"), text(note, "note") or text(note, "description"), actor)
     return Happening(task, actor, at=when(note, "created_at"), comment=comment)
 
 
 def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
-    number = text(item, "iid")
+    number, url = text(item, "iid"), page(url)
     project = text(payload, "project", "path_with_namespace") or text(item, "target", "path_with_namespace")
     if not project:
         project = urlsplit(url).path.partition("/-/")[0].strip("/")

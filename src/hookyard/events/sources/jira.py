@@ -23,7 +23,6 @@ from urllib.parse import quote, urlsplit
 from hookyard.errors import PermanentError
 from hookyard.events.model import AuthorTrust
 from hookyard.events.sources.base import (
-    LATEST,
     NOBODY,
     Comment,
     CommentRequest,
@@ -33,18 +32,13 @@ from hookyard.events.sources.base import (
     Translation,
     at_home,
     delivery_id,
-    dig,
-    items,
     json_body,
     not_ours,
-    read,
     same_secret,
     signed,
-    text,
     translated,
-    when,
-    without,
 )
+from hookyard.events.sources.payload import LATEST, dig, items, page, read, text, when, without
 
 Payload = dict[str, object]
 
@@ -152,7 +146,7 @@ def _former_key(payload: Payload) -> str:
 
 
 def _task(issue: Payload, former_key: str) -> MirroredTask:
-    key, address = text(issue, "key"), urlsplit(text(issue, "self"))
+    key, address = text(issue, "key"), urlsplit(page(issue, "self"))
     if not key or not address.netloc:
         raise without("jira", "does not say which issue it is about")
     pages = f"{address.scheme}://{address.netloc}{address.path.partition('/rest/')[0]}/browse"
