@@ -395,7 +395,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidError(
             f"cannot read the settings file: {error}", where=str(path), mend="mend or remove it"
         ) from error

@@ -139,6 +139,30 @@ async def test_no_model(work: Path, hooks: FakeHooks, recorder: FakeRecorder) ->
     assert hooks.points.count("session_end") == 5
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "Expecting value"),
+        ('{"a": 1}', "it is no list"),
+        ("[1]", "entry 1 is no object"),
+        ('[{"text": "a"}, {}]', "entry 2 needs 'text', 'tool' or 'tools'"),
+        ('[{"text": 5}]', "entry 1: 'text' is not what it must be"),
+        ('[{"tools": 5}]', "entry 1: 'tools' is not what it must be"),
+        ('[{"tools": [{"args": {}}]}]', "tool 1 of entry 1 has no 'tool'"),
+        ('[{"tool": 1}]', "tool 1 of entry 1: 'tool' is not what it must be"),
+        ('[{"tool": "bash", "args": [1]}]', "tool 1 of entry 1: 'args' is not what it must be"),
+    ],
+)
+async def test_what_is_no_script_is_told_with_its_place(
+    work: Path, hooks: FakeHooks, recorder: FakeRecorder, text: str, said: str
+) -> None:
+    file = work / "script.json"
+    file.write_text(text)
+    with pytest.raises(AgentError) as refused:
+        await run(f"scripted:{file}", work, hooks, recorder)
+    assert refused.value.what.startswith(f"{file} is no script of the scripted model: {said}")
+
+
 async def test_default_model(work: Path, hooks: FakeHooks, recorder: FakeRecorder, script: Script) -> None:
     result = await run(None, work, hooks, recorder, parts=Parts(default_model=script({"text": "Hello."})))
     assert result.answer == "Hello."

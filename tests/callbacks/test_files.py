@@ -190,6 +190,12 @@ async def test_what_no_server_would_save_is_named(
         assert (found[0].line, found[0].column) == place
 
 
+def test_yaml_without_end_is_refused() -> None:
+    for text in ("[" * 20_000, "callbacks:\n" + "- " * 5_000 + "x"):
+        with pytest.raises(InvalidError, match="nested too deeply"):
+            read_file(text)
+
+
 def test_yaml_that_would_build_objects_is_refused() -> None:
     with pytest.raises(InvalidError):
         read_file("callbacks: !!python/object/apply:os.system ['true']")

@@ -195,6 +195,14 @@ def test_a_data_folder_that_cannot_be_written_is_one_line_with_the_mend(tmp_path
         assert "--data" in done.err
 
 
+def test_a_settings_file_without_end_is_one_line(home: Path) -> None:
+    home.mkdir()
+    (home / "hookyard.toml").write_text("port = " + "[" * 20_000)
+    done = run_command("serve", "--data", str(home))
+    assert (done.code, done.out) == (1, "")
+    assert "hookyard.toml: cannot read the settings file" in one_line(done.err)
+
+
 def test_a_broken_settings_file_is_one_line_with_its_place(home: Path) -> None:
     home.mkdir()
     (home / "hookyard.toml").write_text("port = = 1\n")

@@ -379,6 +379,9 @@ class TestNoGateIsLost:
         ("a = 1\n".encode("utf-16"), "hooks.toml:1: is not UTF-8 (byte 0xff); save it as UTF-8"),
         (b"a = 1\nb = \n", "hooks.toml:2: is not TOML: Invalid value"),
         (b"x" * (1024 * 1024 + 1), "hooks.toml: is larger than 1 MiB"),
+        (b"a = " + b"[" * 20_000, "hooks.toml: is nested too deeply"),
+        (b"[[webhooks]]\n" + b"a." * 20_000 + b"b = 1\n", "hooks.toml: is nested too deeply"),
+        (b"[[webhooks]]\nheaders = " + b"[" * 30 + b"]" * 30, "hooks.toml: is nested too deeply"),
     ],
 )
 async def test_a_file_that_cannot_be_read_is_told_with_its_line(home: Home, content: bytes, complaint: str) -> None:

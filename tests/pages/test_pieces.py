@@ -279,6 +279,20 @@ def test_yaml_that_is_no_callback_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- &a {name: x, events: [*a], prompt: p}", "aliases"),
+        ("- {name: &a [x], events: *a, prompt: p}", "aliases"),  # nine such lines would be gigabytes
+        ("[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ("- " * 5_000 + "x", "nested too deeply"),
+    ],
+)
+def test_yaml_that_would_be_more_than_there_is_room_for_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InvalidError, match=said):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize(
     "address", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "x", ""]
 )
 def test_sign_in_leads_nowhere_else(address: str) -> None:

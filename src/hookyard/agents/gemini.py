@@ -2,8 +2,7 @@
 
 Its home is this run's own, with this run's hooks. Gemini CLI would run the repository's hooks as well, and lets the
 repository's settings switch hooks off: the former are switched off by name, and where that is not possible, or where
-the
-latter is tried, it does not start. It needs GEMINI_API_KEY in the profile's environment.
+the latter is tried, it does not start. It needs GEMINI_API_KEY in the profile's environment.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 Started by such an agent for one run and spoken to over its input and output (JSON-RPC, a message a line; the Model
 Context Protocol, https://modelcontextprotocol.io). It asks the server's API with the run's token, which is good for
-these
-four tools in this workspace until the run ends. It must import nothing slow, since an agent waits for it to start; the
-protocol's part that four tools need is small enough to be written here.
+these four tools in this workspace until the run ends. It must import nothing slow, since an agent waits for it to
+start; the protocol's part that four tools need is small enough to be written here.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ run started again after a crash begins at the first.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ def scripted_model(path: Path) -> FunctionModel:
         AgentError: The file is not there or is no script.
     """
     try:
-        steps = [_answer(step, number) for number, step in enumerate(json.loads(path.read_text(encoding="utf-8")))]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        steps = _answers(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise AgentError(
-            f"{path} is no script of the scripted model: {error}",
+            f"{path} is no script of the scripted model: {why}",
             mend='give a JSON list of {"text": …} and {"tool": …, "args": {…}}',
         ) from error
 
@@ -42,18 +44,42 @@ def scripted_model(path: Path) -> FunctionModel:
     return FunctionModel(answer, model_name=SCRIPTED_MODEL)
 
 
-def _answer(step: dict[str, Any], number: int) -> list[ModelResponsePart]:
-    parts: list[ModelResponsePart] = [TextPart(step["text"])] if "text" in step else []
-    calls = step.get("tools", [step] if "tool" in step else [])
-    for index, call in enumerate(calls):
-        args = call.get("args", {})
+def _answers(script: Any) -> list[list[ModelResponsePart]]:
+    if not isinstance(script, list):
+        raise TypeError("it is no list")
+    return [_answer(step, number) for number, step in enumerate(script, 1)]
+
+
+def _answer(step: Any, number: int) -> list[ModelResponsePart]:
+    """One entry of the script, the first of which is number 1, as the model's answer."""
+    entry = _entry(step, {"text": str, "tools": list}, f"entry {number}")
+    parts: list[ModelResponsePart] = [TextPart(entry["text"])] if "text" in entry else []
+    for index, call in enumerate(entry.get("tools", [entry] if "tool" in entry else []), 1):
+        asked = _entry(call, {"tool": str, "args": (str, dict)}, f"tool {index} of entry {number}")
+        if "tool" not in asked:
+            raise ValueError(f"tool {index} of entry {number} has no 'tool'")
+        args = asked.get("args", {})
         parts.append(
             ToolCallPart(
-                call["tool"],
+                asked["tool"],
                 args if isinstance(args, str) else json.dumps(args, ensure_ascii=False),
-                tool_call_id=f"call_{number + 1}_{index + 1}",
+                tool_call_id=f"call_{number}_{index}",
             )
         )
     if not parts:
-        raise KeyError("an entry needs 'text', 'tool' or 'tools'")
+        raise ValueError(f"entry {number} needs 'text', 'tool' or 'tools'")
     return parts
+
+
+def _entry(value: Any, kinds: Mapping[str, type | tuple[type, ...]], place: str) -> dict[str, Any]:
+    """An object of the script whose keys hold what they must.
+
+    Raises:
+        TypeError: It is none; says where.
+    """
+    if not isinstance(value, dict):
+        raise TypeError(f"{place} is no object")
+    for key, kind in kinds.items():
+        if key in value and not isinstance(value[key], kind):
+            raise TypeError(f"{place}: {key!r} is not what it must be")
+    return value

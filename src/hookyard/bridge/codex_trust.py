@@ -82,7 +82,11 @@ class _AppServer:
         return [hook for entry in entries for hook in entry.get("hooks", []) if ours(str(hook.get("command", "")))]
 
     def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of one request."""
+        """The result of one request.
+
+        Raises:
+            TemporaryError: Codex refused it, or did not answer within `ANSWER_SECONDS`.
+        """
         self._number += 1
         self._send({"id": self._number, "method": method, "params": params})
         deadline = time.monotonic() + ANSWER_SECONDS

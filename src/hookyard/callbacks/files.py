@@ -104,6 +104,8 @@ def read_file(text: str) -> CallbackFile:
         place = {} if mark is None else {"line": mark.line + 1, "column": mark.column + 1}
         said = getattr(error, "problem", None) or str(error).split("\n")[0]
         raise InvalidError("this is no YAML", problems=(Problem("", said, **place),)) from None
+    except RecursionError:
+        raise InvalidError("this is no YAML of callbacks: it is nested too deeply") from None
     if not isinstance(document, dict) or not isinstance(document.get("callbacks"), list):
         raise InvalidError("the file has no list of callbacks", mend="begin it with `callbacks:` and a list")
     problems = [

@@ -1,9 +1,8 @@
 """Merged events become runs: closes the windows that are over and queues one run for each batch.
 
 `Merger.run` is a task of every server. What it does is durable and can be interrupted anywhere: a batch is closed in
-one
-transaction (nothing joins any more) and settled in another (its run is queued, or it was decided that there is none);
-of two servers only one can settle it.
+one transaction (nothing joins any more) and settled in another (its run is queued, or it was decided that there is
+none); of two servers only one can settle it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Made by `facade` (one for a process on the command line, one shared by all `Hooks` of a server). It looks up webhooks by
 where they are configured, so that no address, header or secret is ever written down, and decides by the rules of
-`retry`
-whether an attempt was the last. The order and the disk are the outbox's business.
+`retry` whether an attempt was the last. The order and the disk are the outbox's business.
 """
 
 from __future__ import annotations

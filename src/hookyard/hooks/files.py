@@ -10,15 +10,20 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from hookyard.hooks.remembered import Remembered
 from hookyard.hooks.trust import Standing, Trust
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of a hooks file at most."""
+
+_MOST_LEVELS = 20
+"""Tables and lists within one another; a webhook's own are four."""
 
 # What a text that does not parse may have meant as a gate that fails closed: better one too many.
 _DENY_TEXT = re.compile(r"""(?i)\bdeny\b|on_fail\w*['"]?\s*=(?!\s*['"]{1,3}allow)""")
@@ -175,11 +180,22 @@ def _made_out(content: bytes) -> str:
 def parse_fault(text: str) -> Remark | None:
     """Why a text is not TOML, None when it is."""
     try:
-        tomllib.loads(text)
+        parsed = tomllib.loads(text)
     except RecursionError:
-        return Remark("is not TOML: nested too deeply")
+        return Remark("is nested too deeply")
     except tomllib.TOMLDecodeError as error:
         found = _LINE_OF_ERROR.search(str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         return Remark(f"is not TOML: {_LINE_OF_ERROR.sub('', str(error))}", line)
-    return None
+    return Remark("is nested too deeply") if _is_deep(parsed) else None
+
+
+def _is_deep(parsed: Mapping[str, Any]) -> bool:
+    """Whether it has more levels than any webhook needs; whoever walks through one may then do so by recursion."""
+    level: list[Any] = [parsed]
+    for _ in range(_MOST_LEVELS):
+        inner = [value for held in level for value in (held.values() if isinstance(held, dict) else held)]
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True

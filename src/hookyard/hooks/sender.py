@@ -1,8 +1,7 @@
 """Everything that sending takes, once for a process: the HTTP client, the outbox, time, ids.
 
 Made by `Hooks.load` for one user's agent, or by `wiring` for a server whose many `Hooks` share it: connections stay
-warm,
-and one outbox sends for all. It holds no configuration.
+warm, and one outbox sends for all. It holds no configuration.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Implemented by `engine.TaskQueue`; used by `worker` only. The contract is the suite `tests/runs/test_queue_contract.py`.
 It is run on our engine and on DBOS (`benchmarks/dbos_queue.py`, on SQLite and on PostgreSQL), so that another engine
-can
-take its place.
+can take its place.
 
 An attempt is durable before a queue hears of it: admission's transaction has noted it in `attempts`, once for each
 number. What a queue adds is that it is under way, can be ended, and is never under way twice on one worker.

@@ -2,8 +2,7 @@
 
 `Timeline` is the `Recorder` that `execute` hands to an agent. Its calls only append to memory; a task writes what has
 gathered, at most every `FLUSH_SECONDS`, and signals `run:ID`. Entries are appended only, numbered over all attempts,
-and
-fenced by the attempt: when the run has been started again elsewhere, or has ended, the write finds no row and the
+and fenced by the attempt: when the run has been started again elsewhere, or has ended, the write finds no row and the
 timeline falls silent. Everything is bounded: the length of a text, the number of entries, the bytes of a run.
 
 Kinds and their data (JSON):

@@ -43,6 +43,9 @@ class Signals:
         """Wait for topics, from the running loop: `with signals.subscribe("runs") as woken: await woken.wait(5)`.
 
         What is announced between two waits is not lost: the next wait returns at once.
+
+        Raises:
+            PermanentError: No topic was named.
         """
         if not topics:
             raise PermanentError("a subscription needs a topic")

@@ -1,10 +1,8 @@
 """`hookyard demo`: the main job on a throw-away data folder, with no key and no network.
 
 Called from the command line. Tells the story as it happens (`story`), on a real server in a process of its own
-(`server`), with a
-real webhook receiver (`receiver`). Only the model is played: by the scripted model, which is named wherever it speaks.
-Exits 0
-only if every step really happened.
+(`server`), with a real webhook receiver (`receiver`). Only the model is played: by the scripted model, which is named
+wherever it speaks. Exits 0 only if every step really happened.
 """
 
 from __future__ import annotations

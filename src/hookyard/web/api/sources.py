@@ -19,8 +19,7 @@ class SourceBody(Body):
     """How a service is set up; what is left out stays as it is.
 
     `secret` verifies its deliveries. With `credential` comments are posted back; then `identities` names the logins
-    that
-    it acts as, and `url` the address of a service that has no usual one.
+    that it acts as, and `url` the address of a service that has no usual one.
     """
 
     secret: str | None = None

@@ -207,7 +207,12 @@ def read_yaml(text: str) -> list[CallbackSpec]:
     if len(text) > _YAML_BYTES:
         raise InvalidError("the file is too long", mend=f"at most {_YAML_BYTES // 1000} kB")
     try:
+        # An alias can stand for itself, or a few lines of them for more than there is memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise InvalidError("YAML with aliases is not read here", mend="write out what *name stands for")
         documents = list(yaml.safe_load_all(text))
+    except RecursionError:
+        raise InvalidError("this is no YAML: it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise InvalidError("this is no YAML: " + " ".join(str(error).split())[:300]) from None
     flat: list[Any] = []
