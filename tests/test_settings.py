@@ -46,6 +46,17 @@ def test_a_value_that_cannot_be_used_is_named_with_its_place(tmp_path: Path, nam
     assert said in str(of_file.value)
 
 
+@pytest.mark.parametrize(
+    "line", ["model = true", "model = 1.5", "admin_token = 2026-11-21", "allow_private_hosts = [10]"]
+)
+def test_the_settings_file_is_not_guessed_at(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "hookyard.toml"
+    file.write_text(line)
+    with pytest.raises(InvalidError) as refused:
+        Settings.load({"HOOKYARD_HOME": str(tmp_path)})
+    assert str(refused.value) == f"{file}: {line.partition(' ')[0]}: is no text (put it into quotes)"
+
+
 def test_what_can_be_used_is_read_from_either(tmp_path: Path) -> None:
     (tmp_path / "hookyard.toml").write_text(
         'port = 9000\npublic_url = "https://hooks.example.com/yard/"\nallow_private_hosts = ["10.0.0.0/8"]\n'

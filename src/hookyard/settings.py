@@ -335,10 +335,8 @@ class Settings:
             from_env = env.get(f"HOOKYARD_{name.upper()}")
             if from_env:
                 return from_env
-            from_file = in_file.get(name)
-            if isinstance(from_file, list):
-                return ",".join(map(str, from_file))
-            return None if from_file is None else str(from_file)
+            with _at(f"{file}: {name}"):
+                return _as_text(in_file.get(name))
 
         def read(name: str, check: Callable[[str], T], otherwise: T) -> T:
             """The setting as `check` makes it of its text; a refusal names the variable or the file."""
@@ -405,6 +403,17 @@ def read_settings_file(path: Path) -> dict[str, object]:
             mend = f"did you mean {near[0]}?" if near else f"there are {', '.join([*_IN_FILE, *LIVE])}"
             raise InvalidError(f"there is no setting {name[:100]!r}", where=str(path), mend=mend)
     return content
+
+
+def _as_text(value: object) -> str | None:
+    """A value of the settings file as a variable would have it; None when there is none."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise InvalidError("is no text", mend="put it into quotes")
 
 
 @contextlib.contextmanager
