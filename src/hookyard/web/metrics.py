@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from hookyard.clock import Clock, iso
 from hookyard.ids import earliest
+from hookyard.runs.waiting import ALIVE_SECONDS
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.web import otlp
@@ -34,7 +35,6 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats)."""
 
 _HOUR = 3600.0
-_ALIVE_SECONDS = 60.0
 _BELIEVED_SECONDS = 2.0
 _LAST_EXPORT_MS = 3000.0
 
@@ -177,7 +177,7 @@ def _facts(conn: Connection, now: float) -> dict[_Spec, Reading]:
     oldest = conn.execute(select(func.min(runs.queued_at)).where(runs.status == "queued")).scalar()
     today = select(func.sum(spend.tokens), func.sum(spend.cost_usd)).where(spend.day == _day(now))
     tokens, cost = conn.execute(today).one()
-    alive = select(func.count()).where(workers.heartbeat_at > now - _ALIVE_SECONDS)
+    alive = select(func.count()).where(workers.heartbeat_at > now - ALIVE_SECONDS)
     return {
         _WAITING: _labelled("status", waiting),
         _OLDEST: {(): 0.0 if oldest is None else max(0.0, now - oldest)},
