@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hookyard.clock import Clock, iso
+from hookyard.errors import TemporaryError
 from hookyard.ids import earliest
 from hookyard.runs.waiting import ALIVE_SECONDS
 from hookyard.store import schema
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats)."""
+
+logger = logging.getLogger(__name__)
 
 _HOUR = 3600.0
 _BELIEVED_SECONDS = 2.0
@@ -163,7 +167,12 @@ class Metrics:
     def _from_database(self) -> Mapping[_Spec, Reading]:
         at, stored = self._stored
         if self._clock.monotonic() - at >= _BELIEVED_SECONDS:
-            stored = self._db.read_sync(lambda conn: _facts(conn, self._clock.now()))
+            try:
+                stored = self._db.read_sync(lambda conn: _facts(conn, self._clock.now()))
+            except TemporaryError as error:
+                # Nothing is better than what was true before; asked once for all of them, and told in one line.
+                logger.warning("the metrics are without what the database knows", extra={"error": error.what})
+                stored = {}
             self._stored = (self._clock.monotonic(), stored)
         return stored
 
