@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from starlette.routing import Mount, Route
 
 from hookyard.hooks.points import POINTS
@@ -282,3 +282,10 @@ def test_a_webhook_of_every_point_is_shown_and_saved_as_one(server: World) -> No
     words = checked("audit-log")
     assert given_of(Form({"name": ["n"], "words": words}))["trigger"] == "*"
     assert given_of(Form({"name": ["n"], "words": words[:2]}))["trigger"] == ",".join(words[:2])
+
+
+def test_a_waiting_run_says_what_it_waits_for(server: World) -> None:
+    sample = server.samples["zhifu"]
+    row = {**sample.run_rows[3], "id": "run_that_waits", "status": "queued", "reason": None, "started_at": None}
+    server.app.services.db.write_sync(lambda conn: conn.execute(insert(schema.runs).values(row)).close())
+    assert "waits: " in ask(server, f"/w/zhifu/runs/{row['id']}", server.boss).text

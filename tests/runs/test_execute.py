@@ -294,6 +294,25 @@ async def test_a_result_waits_for_a_database_that_is_away(
     assert scene.run(claim.run_id).status == "succeeded"
 
 
+@pytest.mark.parametrize("failed", [False, True])
+async def test_a_worker_that_stops_does_not_wait_for_ever_for_its_database(
+    scene: Scene, failed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = a_claim(scene)
+
+    async def write(handler: Any, item: Any) -> Any:
+        raise TemporaryError("the disk is full")
+
+    monkeypatch.setattr(scene.database, "write_grouped", write)
+    emitted = Emitted(scene.database)
+    emitted.refusals = [TemporaryError("the disk is full") for _ in range(9)]
+    executor = scene.executor(*([failing(AgentError("x"))] if failed else []), emitted=emitted)
+    executor.hurry(0.0)
+    assert not await executor.execute(claim)
+    assert "a result was given up" in caplog.text
+    assert scene.run(claim.run_id).status == "running"  # for whoever takes over
+
+
 async def test_the_workplace_is_left_however_it_ends(scene: Scene) -> None:
     for work in (failing(AgentError("x")), failing(RuntimeError("y"))):
         workplaces = FunctionWorkplaces(work)

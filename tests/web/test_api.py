@@ -222,6 +222,17 @@ async def test_a_callback_is_checked_versioned_compared_and_restored(server: Ser
     assert (await server.member.get(one)).status == 404
 
 
+async def test_a_deleted_callback_keeps_its_versions_and_is_not_restored(server: Server) -> None:
+    made = await server.member.post("/api/v1/workspaces/w/callbacks", CALLBACK | {"name": "soon gone"})
+    one = f"/api/v1/workspaces/w/callbacks/{made.json()['id']}"
+    assert (await server.member.request("DELETE", one)).status == 204
+    (version,) = (await server.member.get(f"{one}/versions")).json()["items"]
+    refused = await server.member.post(f"{one}/versions/{version['version']}/restore")
+    assert (refused.status, refused.json()["detail"]) == (409, "the callback is deleted")
+    assert (await server.member.post(f"{one}/versions/9/restore")).status == 404
+    assert (await server.member.get(one)).status == 404
+
+
 async def test_an_agent_is_a_profile_or_an_administrators_own(server: Server) -> None:
     path = "/api/v1/workspaces/w/callbacks"
     unknown = await server.member.post(path, CALLBACK | {"agent": "nobody"})
@@ -371,6 +382,7 @@ async def test_a_run_is_shown_cancelled_retried_and_its_event_replayed(server: S
     await server.member.request("PATCH", f"{path}/tasks/task-1", {"status": "blocked"})
     (run,) = (await server.member.get(f"{path}/runs?status=queued&callback={callback}")).json()["items"]
     assert run["agent"] == "dry-run"  # nobody chose one
+    assert (await server.member.get(f"{path}/runs/{run['id']}")).json()["reason"] == "waits: there is no worker"
     assert (await server.member.post(f"{path}/runs/{run['id']}/retry")).status == 409
     cancelled = await server.member.post(f"{path}/runs/{run['id']}/cancel")
     assert (cancelled.status, cancelled.json()["status"]) == (200, "cancelled")

@@ -1,10 +1,12 @@
 """`/metrics`, `/healthz`, `/readyz`."""
 
+import asyncio
 import re
 
 import pytest
 
-from hookyard.web.metrics import SPECS
+from hookyard.errors import TemporaryError
+from hookyard.web.metrics import SPECS, IngestCounts, Metrics
 from tests.web.conftest import Server
 
 EVENT = {"eventName": "workspace.member_left", "userId": "a", "userName": "b"}
@@ -34,6 +36,20 @@ async def test_the_metrics_count_what_happened(server: Server) -> None:
     }
     samples = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r'[a-z_]+(\{[a-z]+="[a-z0-9_]+"\})? [0-9.e+-]+', line) for line in samples), samples
+
+
+async def test_without_a_database_the_counters_are_left_and_the_log_has_one_line(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object) -> None:
+        raise TemporaryError("the database cannot be reached")
+
+    metrics = Metrics(server.services.db, server.services.clock, IngestCounts(accepted=3))
+    monkeypatch.setattr(server.services.db, "read_sync", away)
+    lines = (await asyncio.to_thread(metrics.text)).splitlines()
+    assert 'hookyard_events_total{outcome="accepted"} 3' in lines
+    assert not [line for line in lines if line.startswith(("hookyard_runs", "hookyard_workers"))]
+    assert [record.message for record in caplog.records] == ["the metrics are without what the database knows"]
 
 
 async def test_every_metric_is_described_and_none_twice(server: Server) -> None:

@@ -272,10 +272,15 @@ class Callbacks:
 
         Raises:
             NotFoundError: No such callback or version.
+            ConflictError: The callback is deleted; its versions are still there to be read.
             InvalidError: What it said cannot be saved any more.
         """
         version = await self.version(workspace_id, callback_id, number)
-        return await self.replace(workspace_id, callback_id, version.spec, author=author)
+        try:
+            return await self.replace(workspace_id, callback_id, version.spec, author=author)
+        except NotFoundError:
+            mend = "make a new one of what its version says"
+            raise ConflictError("the callback is deleted", where=callback_id, mend=mend) from None
 
     async def refuse_mistakes(self, spec: CallbackSpec) -> None:
         """Let only a callback pass that can be saved.

@@ -172,11 +172,20 @@ class Executor:
         self._api_url = api_url
         self._follow = follow
         self._cancelled_by: dict[RunId, str] = {}
+        self._no_longer_than: float | None = None
         self._settle = self._settle_together  # one object, by which the writer knows what belongs together
 
     def cancelled_by(self, run_id: RunId, who: str) -> None:
         """Note that a person cancels the run, before its task is cancelled; otherwise the run is started again."""
         self._cancelled_by[run_id] = who
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than that for a database that is away: this worker is told to stop. What is not stored by then
+        is lost, and its run is for others to take over."""
+        self._no_longer_than = self._clock.monotonic() + seconds
+
+    def _may_wait(self, seconds: float) -> bool:
+        return self._no_longer_than is None or self._clock.monotonic() + seconds <= self._no_longer_than
 
     async def execute(self, claim: Claim) -> bool:
         """Carry out an attempt and store its result.
@@ -261,10 +270,7 @@ class Executor:
         progress = await timeline.close()
         ending = Ending(claim, ended.outcome, progress, _priced(timeline.total, model), self._clock.now())
         stored = ended.event is not None and await self._tell(ending, ended)
-        if not stored and not await self._patiently(ending):
-            logger.warning("a late attempt was not stored", extra={"run": claim.run_id, "attempt": claim.attempt})
-            return False
-        return True
+        return stored or await self._patiently(ending)
 
     async def _tell(self, ending: Ending, ended: _Ended) -> bool:
         """Store the result together with the event that tells of it; False when that cannot be done."""
@@ -288,7 +294,7 @@ class Executor:
             except _SupersededError:
                 return False
             except TemporaryError:
-                if delay is None:
+                if delay is None or not self._may_wait(delay):
                     break
                 await asyncio.sleep(delay)
             except Exception:
@@ -303,8 +309,9 @@ class Executor:
         """Store the result, however long the database is away: the run holds its place until then.
 
         Returns:
-            False when the attempt is not the current one any more.
+            False when the attempt is not the current one any more, or this worker must stop.
         """
+        told = {"run": ending.claim.run_id, "attempt": ending.claim.attempt}
         while True:
             try:
                 writing = asyncio.ensure_future(self._database.write_grouped(self._settle, ending))
@@ -312,10 +319,18 @@ class Executor:
                 # own before it gives the place away.
                 await asyncio.sleep(0)
                 self._database.signals.notify(TOPIC)
-                return await writing
+                stored = await writing
             except TemporaryError as error:
-                logger.warning("a result waits for the database", extra={"error": error.what})
+                level = logging.WARNING if (again := self._may_wait(STORE_SECONDS)) else logging.ERROR
+                what = "a result waits for the database" if again else "a result was given up: the worker stops"
+                logger.log(level, what, extra={**told, "error": error.what})
+                if not again:
+                    return False
                 await asyncio.sleep(STORE_SECONDS)
+            else:
+                if not stored:
+                    logger.warning("a late attempt was not stored", extra=told)
+                return stored
 
     def _settle_together(self, conn: Connection, endings: Sequence[Ending]) -> list[bool | Exception]:
         return [*settle(conn, endings, self._tokens)]

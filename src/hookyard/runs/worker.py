@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 CONTENDED_SECONDS = 0.01
 TROUBLE_SECONDS = 1.0
+LAST_RESULTS_SECONDS = 5.0
+"""What results that wait for the database get, beyond the grace of runs, when this worker stops."""
 
 
 class Worker:
@@ -99,6 +101,7 @@ class Worker:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, *self._starting, return_exceptions=True)
+        self._executor.hurry(grace_seconds + LAST_RESULTS_SECONDS)
         await self._queue.close(grace_seconds)
         try:
             await self._database.write(

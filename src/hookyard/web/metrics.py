@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +21,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hookyard.clock import Clock, iso
+from hookyard.errors import TemporaryError
 from hookyard.ids import earliest
+from hookyard.runs.waiting import ALIVE_SECONDS
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.web import otlp
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats)."""
 
+logger = logging.getLogger(__name__)
+
 _HOUR = 3600.0
-_ALIVE_SECONDS = 60.0
 _BELIEVED_SECONDS = 2.0
 _LAST_EXPORT_MS = 3000.0
 
@@ -163,7 +167,12 @@ class Metrics:
     def _from_database(self) -> Mapping[_Spec, Reading]:
         at, stored = self._stored
         if self._clock.monotonic() - at >= _BELIEVED_SECONDS:
-            stored = self._db.read_sync(lambda conn: _facts(conn, self._clock.now()))
+            try:
+                stored = self._db.read_sync(lambda conn: _facts(conn, self._clock.now()))
+            except TemporaryError as error:
+                # Nothing is better than what was true before; asked once for all of them, and told in one line.
+                logger.warning("the metrics are without what the database knows", extra={"error": error.what})
+                stored = {}
             self._stored = (self._clock.monotonic(), stored)
         return stored
 
@@ -177,7 +186,7 @@ def _facts(conn: Connection, now: float) -> dict[_Spec, Reading]:
     oldest = conn.execute(select(func.min(runs.queued_at)).where(runs.status == "queued")).scalar()
     today = select(func.sum(spend.tokens), func.sum(spend.cost_usd)).where(spend.day == _day(now))
     tokens, cost = conn.execute(today).one()
-    alive = select(func.count()).where(workers.heartbeat_at > now - _ALIVE_SECONDS)
+    alive = select(func.count()).where(workers.heartbeat_at > now - ALIVE_SECONDS)
     return {
         _WAITING: _labelled("status", waiting),
         _OLDEST: {(): 0.0 if oldest is None else max(0.0, now - oldest)},

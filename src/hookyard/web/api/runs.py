@@ -6,10 +6,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
+from sqlalchemy import Connection
 
 from hookyard.ids import RunId
 from hookyard.runs import control
 from hookyard.runs.states import RunStatus
+from hookyard.runs.waiting import why_waits
 from hookyard.web.api.access import MemberAccess, ServicesDep
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
 from hookyard.web.api.run_rows import RunFilter, get_run, list_runs
@@ -38,8 +40,16 @@ async def list_of_runs(
 
 @router.get(_PATH + "/{run}")
 async def one_run(services: ServicesDep, access: MemberAccess, run: str) -> dict[str, Any]:
-    """One run: prompt, event, attempts, messages, tool calls, webhook decisions, usage."""
-    return await services.db.read(lambda conn: get_run(conn, access.workspace_id, RunId(run)))
+    """One run: prompt, event, attempts, messages, tool calls, webhook decisions, usage; while it waits, `reason` is
+    what for."""
+
+    def read(conn: Connection) -> dict[str, Any]:
+        found = get_run(conn, access.workspace_id, RunId(run))
+        if found["status"] == RunStatus.QUEUED:
+            found["reason"] = why_waits(conn, run, services.live.current, services.clock.now())
+        return found
+
+    return await services.db.read(read)
 
 
 @router.post(_PATH + "/{run}/cancel")

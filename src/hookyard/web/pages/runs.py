@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +11,8 @@ from starlette.responses import Response
 from hookyard.errors import NotFoundError
 from hookyard.ids import RunId
 from hookyard.runs import control
+from hookyard.runs.states import RunStatus
+from hookyard.runs.waiting import why_waits
 from hookyard.web.pages.origin import origin
 from hookyard.web.pages.preview import about_tokens, pieces
 from hookyard.web.pages.queries import runs as queries
@@ -57,6 +60,9 @@ async def run_page(visit: Visit) -> Response:
 
     def read(conn: Connection) -> tuple[queries.RunPage | None, list[queries.Entry]]:
         found = queries.one(conn, workspace, run_id)
+        if found is not None and found.run.status == RunStatus.QUEUED:
+            why = why_waits(conn, run_id, visit.services.live.current, visit.now)
+            found = replace(found, run=replace(found.run, reason=why))
         return found, queries.entries(conn, run_id) if found else []
 
     found, entries = await visit.services.db.read(read)
