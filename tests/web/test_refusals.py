@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from hookyard.errors import NotFoundError, TemporaryError
+from hookyard.web.problems import of_error
 from tests.web.conftest import Server
 
 W = "/api/v1/workspaces/w"
@@ -95,3 +98,12 @@ async def test_a_head_is_its_get_without_the_body(server: Server) -> None:
         assert (head.status, head.body) == (got.status, b"")
         assert head.headers["content-length"] == got.headers["content-length"]
     assert (await server.nobody.request("HEAD", f"{W}/events")).status == 401
+
+
+def test_a_trouble_of_the_server_does_not_tell_senders_where_its_database_is() -> None:
+    trouble = TemporaryError("the disk is full", where="postgresql://me@db.corp.example/hookyard", mend="free some")
+    answer = of_error(trouble)
+    assert (answer.status_code, json.loads(bytes(answer.body))["mend"]) == (503, "free some")
+    assert b"corp" not in bytes(answer.body)
+    answer = of_error(NotFoundError("there is no such workspace", where="payments"))
+    assert json.loads(bytes(answer.body))["where"] == "payments"

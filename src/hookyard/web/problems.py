@@ -85,7 +85,9 @@ def of_error(error: HookyardError) -> Response:
         headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
     problems = error.problems if isinstance(error, InvalidError) else ()
     mend = error.mend or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
-    return document(status, error.what, where=error.where, mend=mend, problems=problems, headers=headers)
+    # Of a trouble of the server's own the place is one inside it, such as the database's: nothing for senders.
+    where = error.where if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
+    return document(status, error.what, where=where, mend=mend, problems=problems, headers=headers)
 
 
 def document(
