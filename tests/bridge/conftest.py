@@ -99,7 +99,7 @@ class Bridged:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while self._alive(pid):
             assert time.monotonic() < deadline, "the relay did not end"
             time.sleep(0.02)

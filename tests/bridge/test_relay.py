@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import signal
 import socket
 import stat
 import sys
 import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from hookyard.bridge import shim
@@ -264,8 +268,10 @@ async def test_a_dead_a_slow_and_an_unknown_answer_block(bridged: Bridged, recei
     bridged.gate("http://127.0.0.1:9/", on_failure="deny", retries=0)
     assert "refused" in reason_of((await bridged.hook("claude-code", "PreToolUse", PRE)).said)
 
+    answers = asyncio.Event()
+
     async def slowly(_: Received) -> web.StreamResponse:
-        await asyncio.sleep(12)
+        await answers.wait()
         return web.json_response({"result": "ok"})
 
     bridged.end_relay()
@@ -274,7 +280,7 @@ async def test_a_dead_a_slow_and_an_unknown_answer_block(bridged: Bridged, recei
     slow = await bridged.hook("claude-code", "PreToolUse", PRE, seconds=2)
     assert slow.code == 2
     assert "in time" in slow.err
-    assert slow.seconds < 10
+    answers.set()
     receiver.answer(lambda _: web.Response(text="<html>"))
     assert reason_of((await bridged.hook("claude-code", "PreToolUse", PRE)).said)
     receiver.answer({"result": "maybe"})
@@ -340,14 +346,56 @@ async def test_a_relay_killed_before_it_reads_is_asked_again(bridged: Bridged, r
             dying.bind("relay.sock")
         dying.listen()
         asked = asyncio.create_task(bridged.hook("claude-code", "PreToolUse", PRE))
-        await asyncio.to_thread(select.select, [dying], [], [], 20)
+        await asyncio.to_thread(select.select, [dying], [], [], 60)
     assert (await asked).said is None
     assert len(receiver.requests) == 2
 
 
+def holds(pid: int, file: Path) -> bool:
+    """Whether a process has a file open."""
+    with contextlib.suppress(OSError):  # it ends, or closes one, just now
+        return any(found.readlink() == file for found in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+@contextlib.asynccontextmanager
+async def started(bridged: Bridged) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A relay that has found another one's lock."""
+    with (bridged.folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-c", shim.START, str(bridged.folder), "600"
+        )
+        async with asyncio.timeout(60):
+            while process.returncode is None and not holds(process.pid, bridged.folder / "lock"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        yield process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a process's files in /proc")
+async def test_a_relay_waits_for_one_that_is_ending(bridged: Bridged) -> None:
+    async with started(bridged) as process:
+        assert process.returncode is None, "whoever started it would wait for nobody"
+    async with asyncio.timeout(60):
+        while not (bridged.folder / "relay.sock").exists():
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+    process.terminate()
+    assert await process.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a process's files in /proc")
+async def test_a_relay_leaves_when_another_is_at_work(bridged: Bridged) -> None:
+    (bridged.folder / "relay.sock").touch()
+    async with started(bridged) as process:
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert (bridged.folder / "relay.sock").exists()
+
+
 async def test_it_ends_when_idle(bridged: Bridged) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-I", "-c", shim.START, str(bridged.folder), "0.2")
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
     assert not (bridged.folder / "relay.sock").exists()
 
 

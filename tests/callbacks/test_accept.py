@@ -388,7 +388,7 @@ async def test_signals_after_the_commit(world: World) -> None:
     await world.callback()
     with world.db.signals.subscribe("runs", f"events:{world.workspace}", f"runs:{world.workspace}") as woken:
         await world.send(task_event())
-        assert await woken.wait(5) == {"runs", f"events:{world.workspace}", f"runs:{world.workspace}"}
+        assert await woken.wait(60) == {"runs", f"events:{world.workspace}", f"runs:{world.workspace}"}
 
 
 async def test_text_that_databases_refuse(world: World) -> None:

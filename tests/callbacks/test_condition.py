@@ -209,7 +209,7 @@ async def test_an_evaluator_ends_with_its_server(judge: Judge) -> None:
     assert child is not None
     assert child._transport is not None
     child._transport.abort()
-    await asyncio.wait_for(asyncio.to_thread(child.process.wait), 5)
+    await asyncio.wait_for(asyncio.to_thread(child.process.wait), 60)
 
 
 async def test_edited_conditions_do_not_fill_the_evaluator(judge: Judge) -> None:

@@ -9,11 +9,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from hookyard.cli.endings import ends
+from hookyard.wiring.ground import prepare_folder
 from tests.cli.conftest import run_command
 from tests.e2e.server import ServerProcess, eventually
 
@@ -48,7 +51,7 @@ def run_until_ready(data: Path, *arguments: str) -> str:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.terminate()
-        rest, log = process.communicate(timeout=30)
+        rest, log = process.communicate(timeout=60)
     assert process.returncode == 0, log.decode()
     assert b"Traceback" not in log, log.decode()
     return (first + rest).decode()
@@ -203,6 +206,20 @@ def test_a_settings_file_without_end_is_one_line(home: Path) -> None:
     assert "hookyard.toml: cannot read the settings file" in one_line(done.err)
 
 
+def test_servers_that_start_at_once_both_find_that_the_folder_can_be_written(tmp_path: Path) -> None:
+    """In one process, as their process ids are the same where each has a container of its own."""
+    together = Barrier(8, timeout=60)
+
+    def start(_: int) -> None:
+        for number in range(50):
+            together.wait()
+            prepare_folder(tmp_path / str(number))
+
+    with ThreadPoolExecutor(8) as servers:
+        list(servers.map(start, range(8)))
+    assert [list(folder.iterdir()) for folder in tmp_path.iterdir()] == [[]] * 50
+
+
 def test_a_broken_settings_file_is_one_line_with_its_place(home: Path) -> None:
     home.mkdir()
     (home / "hookyard.toml").write_text("port = = 1\n")
@@ -266,6 +283,6 @@ def test_a_broken_hooks_file_is_told_and_the_rest_goes_on(tmp_path: Path) -> Non
 
 def test_windows_is_refused_plainly(home: Path) -> None:
     code = "import sys; from hookyard.cli.main import main; sys.platform = 'win32'; main()"
-    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "WSL" in one_line(done.stderr.decode())

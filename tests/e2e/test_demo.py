@@ -33,7 +33,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 )
 def test_the_story_is_told_and_everything_is_tidied_up(language: str, words: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "--lang", language], env=environment(tmp_path), capture_output=True, text=True, timeout=60
+        [*COMMAND, "--lang", language], env=environment(tmp_path), capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for word in words:
@@ -48,11 +48,11 @@ def test_keep_leaves_the_server_up_until_it_is_interrupted(tmp_path: Path) -> No
         process = subprocess.Popen([*COMMAND, "--keep", "--lang", "en"], env=environment(tmp_path), stdout=out)
     try:
         link = eventually(lambda: re.search(r"http://\S+/login/\S+", log.read_text()), "the link is printed").group()
-        with urllib.request.urlopen(link.partition("/login/")[0] + "/healthz", timeout=5) as response:
+        with urllib.request.urlopen(link.partition("/login/")[0] + "/healthz", timeout=60) as response:
             assert response.status == 200
     finally:
         process.send_signal(signal.SIGINT)
-        code = process.wait(20)
+        code = process.wait(60)
     assert code == 0
     assert list(tmp_path.glob("hookyard-demo-*")) == []
 
@@ -69,7 +69,7 @@ def test_a_demo_that_is_told_to_stop_leaves_no_server(number: signal.Signals, tm
         )
     finally:
         process.send_signal(number)
-        code = process.wait(30)
+        code = process.wait(60)
     assert code == 128 + number
     assert list(tmp_path.glob("hookyard-demo-*")) == []
     with pytest.raises(OSError, match="refused"):

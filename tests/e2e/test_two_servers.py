@@ -156,7 +156,7 @@ def test_one_of_two_is_killed_and_the_other_takes_over(pair: Pair, tmp_path: Pat
 
     eventually(both_work, "the limit is reached, and both have a part in it")
     first.kill()
-    eventually(lambda: not marked(mark), "the agents of the killed server have ended", 20)
+    eventually(lambda: not marked(mark), "the agents of the killed server have ended")
     assert marked(others_mark), "the others have not"
     hold.unlink()
     senders.join(120)
@@ -187,4 +187,4 @@ def test_one_of_two_is_killed_and_the_other_takes_over(pair: Pair, tmp_path: Pat
     listed = [server.everything("/workspaces/w/runs") for server in (first, second)]
     assert listed[0] == listed[1]
     assert [server.stop() for server in (first, second)] == [0, 0]
-    eventually(lambda: not marked(mark) and not marked(others_mark), "no process is left", 20)
+    eventually(lambda: not marked(mark) and not marked(others_mark), "no process is left")

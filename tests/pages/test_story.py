@@ -47,11 +47,18 @@ async def set_status(started: World, workspace: str, number: str, status: str) -
     await started.services.tasks.update(WorkspaceId(workspace), number, TaskChange(status=status), actor)
 
 
+def ready(page: Page) -> None:
+    """The editor is there, and its scripts, without which a key is pressed in vain."""
+    expect(page.locator("[name=name]")).to_be_visible()
+    page.wait_for_load_state("load")
+
+
 def make_callback(page: Page, words: Language, name: str, agent: str, condition: str) -> None:
     """As the seed tells it: New, the type, events, prompt, condition, save."""
     page.locator(".nav [data-place=automations]").click()
     page.locator("[data-key=n]").click()
     page.locator("#new .item", has_text=str(words.t("automations.event_callback"))).first.click()
+    ready(page)
     page.locator("[name=name]").fill(name)
     page.locator(".event-picker summary").click()
     for event in ("task.updated", "task.status_changed"):
@@ -133,6 +140,7 @@ def test_the_whole_story(open_page: OpenPage, working: World, code: str) -> None
     # A run that goes on, cancelled.
     page.goto(f"{working.url}/w/{workspace}/automations")
     page.locator(".rows .row .open", has_text=names[1]).click()
+    ready(page)
     page.locator(".tile:has([value='sleeps'])").click()
     page.keyboard.press("Control+s")
     expect(page.locator(".strip.ok")).to_be_visible()
@@ -140,6 +148,7 @@ def test_the_whole_story(open_page: OpenPage, working: World, code: str) -> None
     page.locator(".nav [data-place=runs]").click()
     page.locator(".rows .row .open", has_text=names[1]).first.click()
     expect(page.locator(".pill")).to_have_text(str(words.t("status.running")))
+    page.wait_for_load_state("load")  # without its scripts the page would not ask
     page.locator(".acts form .danger").click()
     page.locator("dialog[open] .danger").click()
     expect(page.locator(".pill")).to_have_text(str(words.t("status.cancelled")))

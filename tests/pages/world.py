@@ -21,7 +21,7 @@ from hookyard.wiring import App, running
 from scripts.sample_data import AGENTS, WEBHOOKS, Sample
 
 T = TypeVar("T")
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 @dataclass

@@ -49,7 +49,7 @@ def rows(conn: Connection) -> list[int]:
 def hold_until(held: threading.Event, free: threading.Event) -> Callable[[Connection], None]:
     def hold(conn: Connection) -> None:
         held.set()
-        assert free.wait(10)
+        assert free.wait(60)
 
     return hold
 
@@ -62,7 +62,7 @@ async def test_what_is_answered_is_committed(db: Database) -> None:
 async def test_waiting_writes_share_a_transaction(db: Database) -> None:
     held, free = threading.Event(), threading.Event()
     first = asyncio.create_task(db.write(hold_until(held, free)))
-    await asyncio.to_thread(held.wait, 10)
+    await asyncio.to_thread(held.wait, 60)
     transactions: list[object] = []
 
     def count(conn: Connection) -> None:
@@ -97,7 +97,7 @@ async def test_a_refused_write_changes_nothing_and_the_others_commit(db: Databas
         assert outcomes[:10] == list(range(10))
         assert isinstance(outcomes[10], InvalidError)
         assert isinstance(outcomes[12], Exception)
-        assert await woken.wait(5) == {"right"}
+        assert await woken.wait(60) == {"right"}
     assert await db.read(rows) == list(range(10))
 
 
@@ -155,7 +155,7 @@ async def held_back(db: Database, shelf: Shelf, numbers: Sequence[int]) -> list[
     """What becomes of items that all wait before the writer takes the first."""
     held, free = threading.Event(), threading.Event()
     first = asyncio.create_task(db.write(hold_until(held, free)))
-    await asyncio.to_thread(held.wait, 10)
+    await asyncio.to_thread(held.wait, 60)
     tasks = [asyncio.create_task(db.write_grouped(shelf, number)) for number in numbers]
     await asyncio.sleep(0)
     free.set()
@@ -167,7 +167,7 @@ async def test_sqlite_is_given_one_statement_and_postgresql_a_transaction(db: Da
     shelf = Shelf()
     with db.signals.subscribe("singly", "together") as woken:
         assert await db.write_grouped(shelf, 1) == 1
-        assert await woken.wait(5) == {"singly" if db.sqlite else "together"}
+        assert await woken.wait(60) == {"singly" if db.sqlite else "together"}
     assert (shelf.singly, shelf.together) == (([[1]], []) if db.sqlite else ([], [[1]]))
     assert await db.read(rows) == [1]
 
@@ -351,7 +351,7 @@ async def test_a_write_that_fails_half_way_does_not_lock_out_the_next(database_u
         await asyncio.gather(*(db.write(insert(n)) for n in range(3)))
         held, free = threading.Event(), threading.Event()
         first = asyncio.create_task(db.write(hold_until(held, free)))
-        await asyncio.to_thread(held.wait, 10)
+        await asyncio.to_thread(held.wait, 60)
         failing = asyncio.create_task(db.write(fail_half_way))
         others = [asyncio.create_task(db.write(insert(10 + n))) for n in range(beside)]
         await asyncio.sleep(0)  # they wait together, and make one group

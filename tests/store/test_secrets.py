@@ -1,6 +1,8 @@
 """Stored secrets are encrypted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -24,6 +26,21 @@ def test_the_key_file_is_made_once_and_only_for_its_owner(tmp_path: Path) -> Non
     assert SecretBox.open(None, folder).unseal(sealed) == "x"
     assert (folder / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert [p.name for p in folder.iterdir()] == [KEY_FILE]
+
+
+def test_servers_that_start_at_once_share_a_key(tmp_path: Path) -> None:
+    """In one process, as their process ids are the same where each has a container of its own."""
+    together = Barrier(6, timeout=60)
+
+    def start(number: int) -> bytes:
+        together.wait()
+        return SecretBox.open(None, tmp_path / "data").seal(str(number))
+
+    with ThreadPoolExecutor(6) as servers:
+        sealed = list(servers.map(start, range(6)))
+    box = SecretBox.open(None, tmp_path / "data")
+    assert [box.unseal(one) for one in sealed] == [str(number) for number in range(6)]
+    assert [p.name for p in (tmp_path / "data").iterdir()] == [KEY_FILE]
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ async def test_a_full_backlog_is_its_owners_alone(server: Server, sender: Client
     for client, path in ((server.stranger, MINE), (server.member, THEIRS)):
         assert (await client.post(f"{path}/callbacks", callback)).status == 201
     answers: list[Answer] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not answers or (answers[-1].status == 202 and time.monotonic() < deadline):
         answers.append(await sender.post(f"{MINE}/events", JOINED | {"id": str(len(answers))}))
         await asyncio.sleep(0.1)

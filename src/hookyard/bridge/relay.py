@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from hookyard.bridge.shim import SOCKET
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 900.0
 LOOK_EVERY_SECONDS = 5.0
 LAST_CALLS_SECONDS = 0.2
+LONGEST_END_SECONDS = 30.0
 LARGEST_LOG = 256 * 1024
 FOLDER = "relay"
 LOCK = "lock"
@@ -74,9 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(folder)  # a socket's path may be short only, that of a folder long
     with Path(LOCK).open("a", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _alone(lock):
             return
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -86,6 +85,24 @@ def main(arguments: list[str] | None = None) -> None:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(folder, idle_seconds))
+
+
+def _alone(lock: TextIO) -> bool:
+    """Whether this process has become the relay.
+
+    One that is ending still has the lock, though it listens no more. Whoever came now and left because of it would
+    leave the event that it was started for without an answer.
+    """
+    deadline = time.monotonic() + LONGEST_END_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if Path(SOCKET).exists() or time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 async def _serve(folder: Path, idle_seconds: float) -> None:

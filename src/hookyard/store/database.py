@@ -69,13 +69,15 @@ class Database:
         self.close()
 
     def listen(self) -> None:
-        """Hear what other processes announce, from now on."""
+        """Hear what other processes announce, from now on; returns when it does, or after five seconds without a
+        database."""
         if not self.sqlite and self._listener is None:
             from hookyard.store.listener import Listener  # and psycopg, which SQLite does without
 
             self._listener = Listener(self.url, self.signals, self._sender)
             self._listener.start()
         self._writer.start()
+        self._writer.listening.wait(5.0)
 
     def close(self) -> None:
         """Finish the waiting writes, end the threads, close the connections."""

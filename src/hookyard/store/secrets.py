@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -79,10 +80,10 @@ def _key_of(path: Path) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Written elsewhere and linked into place: of two servers that start at once both use the one that was first,
-        # and neither ever reads half a key.
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        # and neither ever reads half a key. The name elsewhere is random: in containers every server has the same
+        # process id, also the one that was killed here.
         if not path.exists():
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(Fernet.generate_key())
@@ -91,7 +92,7 @@ def _key_of(path: Path) -> str:
                 with contextlib.suppress(FileExistsError):
                     os.link(fresh, path)
             finally:
-                fresh.unlink()
+                Path(fresh).unlink()
         if path.stat().st_mode & 0o077:
             raise PermanentError("others can read the key file", where=str(path), mend=f"chmod 600 {path}")
         return path.read_text(encoding="ascii").strip()

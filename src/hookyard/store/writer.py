@@ -61,6 +61,8 @@ class Writer:
         self._kicked = False
         self._last_group = 0
         self._seen_version: int | None = None
+        self.listening = threading.Event()
+        """From now on it is noticed what other processes commit; on PostgreSQL that is not its work."""
         self._connected: Connection | None = None
         self._thread: threading.Thread | None = None
 
@@ -142,6 +144,9 @@ class Writer:
         return min(max(_SMALL_GROUP, (len(self._jobs) + self._last_group + 1) // 2), _GROUP_LIMIT)
 
     def _work(self) -> None:
+        if self._sqlite:  # or what others commit until it has nothing to do would be taken for what was there before
+            self._look_for_other_processes()
+        self.listening.set()
         while (group := self._take()) is not None:
             if group:
                 deliver(group, self._commit(group))
