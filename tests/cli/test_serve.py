@@ -67,7 +67,7 @@ def test_a_closed_terminal_ends_it_in_order(tmp_path: Path, command: str) -> Non
         assert process.stdout is not None
         assert b"ready" in process.stdout.readline()
         process.send_signal(signal.SIGHUP)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log.decode()
 
 
