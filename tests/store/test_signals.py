@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, text
 
 from hookyard.store.database import Database, announce
@@ -101,3 +102,15 @@ async def test_another_process_on_the_same_file(tmp_path: Path) -> None:
         await here.write(sql("INSERT INTO t VALUES (2)"))
         await there.write(sql("INSERT INTO t VALUES (3)"))
         assert await woken.wait(60) == {"runs"}
+
+
+async def test_what_others_did_while_a_connection_was_lost_is_looked_for(tmp_path: Path) -> None:
+    def broken(_: Connection) -> None:
+        raise ValueError("an error that nobody foresaw")
+
+    with Database(f"sqlite:///{tmp_path / 'a.db'}") as db:
+        db.listen()
+        with db.signals.subscribe("a") as woken:
+            with pytest.raises(ValueError, match="nobody foresaw"):
+                await db.write(broken)
+            assert await woken.wait(60) == {"a"}

@@ -60,7 +60,7 @@ class Writer:
         self._sleeping = False
         self._kicked = False
         self._last_group = 0
-        self._seen_version: int | None = None
+        self._seen: tuple[object, int] | None = None
         self.listening = threading.Event()
         """From now on it is noticed what other processes commit; on PostgreSQL that is not its work."""
         self._connected: Connection | None = None
@@ -242,16 +242,17 @@ class Writer:
                 logging.getLogger(__name__).exception("a call after a commit failed")
 
     def _look_for_other_processes(self) -> None:
-        """SQLite: the number changes when another connection has committed; what it changed nobody can say."""
+        """SQLite: the number changes when another connection has committed; what it changed nobody can say. It is the
+        connection's own: that of a new one says nothing of what happened before."""
         try:
             driver = self._connection().connection.driver_connection
             assert driver is not None
-            (version,) = driver.execute("PRAGMA data_version").fetchone()
+            seen = (driver, driver.execute("PRAGMA data_version").fetchone()[0])
         except (DBAPIError, sqlite3.Error):
             return
-        if self._seen_version is not None and version != self._seen_version:
+        if self._seen is not None and seen != self._seen:
             self._signals.notify_all()
-        self._seen_version = version
+        self._seen = seen
 
 
 def unexpected(outcome: object) -> bool:
