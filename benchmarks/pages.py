@@ -39,7 +39,7 @@ LISTS = (
     "webhooks",
 )
 LIST_MS, INTERACTIVE_MS, TIMELINE_MS, KEPT = 30.0, 500.0, 300.0, 0.9
-TURNS, PAGES, SECONDS, SENDERS = 60, 50, 6.0, 16
+TURNS, PAGES, SECONDS, SENDERS, ROUNDS = 60, 50, 4.0, 16, 5
 COOKIE = "hookyard_session"
 
 
@@ -175,10 +175,10 @@ async def open_pages(http: aiohttp.ClientSession, url: str) -> None:
 
 
 async def beside_ingest(http: aiohttp.ClientSession, url: str, token: str) -> Figure:
-    """What fifty open pages leave of the rate of ingest: without, with, without, with."""
+    """What fifty open pages leave of the rate of ingest: without and with, in turn, as the machine wanders."""
     alone, beside = [], []
     await ingest(http, url, token)
-    for _ in range(2):
+    for _ in range(ROUNDS):
         alone.append(await ingest(http, url, token))
         pages = asyncio.create_task(open_pages(http, url))
         await asyncio.sleep(1)

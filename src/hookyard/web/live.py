@@ -32,7 +32,7 @@ from hookyard.web.sessions import PageSession
 HINT_SECONDS = 2.0
 """Least time between two hints to one reader that a list has changed."""
 
-SPREAD_SECONDS = 0.2
+SPREAD_SECONDS = 0.25
 """Between the hints to two readers: each asks for its list again, and fifty must not ask at once."""
 
 STREAM_SECONDS = 300.0
