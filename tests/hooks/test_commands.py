@@ -98,6 +98,13 @@ def test_list_says_why_an_entry_only_denies(user: User) -> None:
     )
 
 
+def test_list_says_that_there_are_faults(user: User) -> None:
+    user.write(entry("a", "pre_tool", URL) + "timeout = 3\n")
+    told = user.run("list")
+    assert (told.exit_code, told.stderr) == (0, "1 error, 0 warnings: `hookyard hooks check` tells of them.\n")
+    assert "No webhooks" in told.stdout
+
+
 def test_check_tells_every_fault_and_fails(user: User) -> None:
     user.write(entry("a", "pre_tool", URL) + "timeout = 3\n")
     result = user.run("check")

@@ -288,4 +288,6 @@ def test_a_waiting_run_says_what_it_waits_for(server: World) -> None:
     sample = server.samples["zhifu"]
     row = {**sample.run_rows[3], "id": "run_that_waits", "status": "queued", "reason": None, "started_at": None}
     server.app.services.db.write_sync(lambda conn: conn.execute(insert(schema.runs).values(row)).close())
-    assert "waits: " in ask(server, f"/w/zhifu/runs/{row['id']}", server.boss).text
+    answer = ask(server, f"/w/zhifu/runs/{row['id']}", server.boss)
+    assert answer.status == 200
+    assert "waits: " in answer.text

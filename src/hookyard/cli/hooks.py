@@ -58,6 +58,8 @@ def list_(project: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_shown(gate, off) for gate in configuration.gates], indent=2, ensure_ascii=False))
         return
+    if configuration.problems:
+        click.echo(f"{_count(configuration.problems)}: `hookyard hooks check` tells of them.", err=True)
     if not configuration.gates:
         click.echo("No webhooks. `hookyard hooks paths` shows the files that are read.")
         return

@@ -237,6 +237,11 @@ class RunPage:
     caused: tuple[tuple[str, str], ...]
     retries: tuple[str, ...]
 
+    @property
+    def newest_attempt(self) -> Attempt | None:
+        """What works on it, or worked last; None before the first attempt."""
+        return self.attempts[-1] if self.attempts else None
+
 
 def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[Step, ...]:
     """The links of a stored cause, with names."""
