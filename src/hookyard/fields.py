@@ -2,6 +2,7 @@
 
 Called by every operation of the workspace and by the callbacks' form before anything is stored. The bounds keep one row
 small enough to be shown, and one event small enough to be judged; PostgreSQL's texts cannot hold NUL, so nobody's can.
+Texts of those who cannot be asked again, such as services and templates, are mended instead: `storable`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ def checked_name(text: str, field: str, longest: int = MAX_NAME) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in trimmed):
         raise _refused(field, "has control characters; write one plain line")
     return checked_text(trimmed, field, longest)
+
+
+def storable(text: str) -> str:
+    """The text without what databases refuse: NUL, and lone surrogates such as half an emoji, become U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def checked_text(text: str, field: str, longest: int = MAX_TEXT, *, required: bool = False) -> str:

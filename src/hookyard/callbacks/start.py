@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from hookyard.callbacks.match import Listener
 from hookyard.events.catalog import EventType
 from hookyard.events.model import Event
+from hookyard.fields import storable
 from hookyard.ids import BatchId, ConversationId, Ids, RunId
 from hookyard.store import schema
 from hookyard.store.database import announce
@@ -76,17 +77,6 @@ def prepare(listener: Listener, event: Event, event_type: EventType | None, ids:
         subject=None if event_type is None else event_type.subject_of(event.variables),
         concurrency_key=None if value is None else storable(f"{listener.callback_id}:{value}")[:500],
     )
-
-
-def storable(text: str) -> str:
-    """The text without what databases refuse: NUL and lone surrogates become U+FFFD."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 _COLUMNS = (

@@ -22,7 +22,8 @@ from hookyard.errors import PermanentError
 from hookyard.events.catalog import Value
 from hookyard.events.envelope import MAX_ATTRIBUTE
 from hookyard.events.model import AuthorTrust, Draft, door_source
-from hookyard.events.sources.payload import storable, without
+from hookyard.events.sources.payload import without
+from hookyard.fields import storable
 
 
 @dataclass(frozen=True, slots=True)

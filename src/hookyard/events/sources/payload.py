@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from hookyard.clock import from_iso
 from hookyard.errors import InvalidError
+from hookyard.fields import storable
 
 _SPACED_OFFSET = re.compile(r" ([+-]\d\d:?\d\d)$")
 
@@ -60,17 +61,6 @@ def text(value: object, *path: str) -> str:
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return ""
     return storable(found if isinstance(found, str) else str(found))
-
-
-def storable(written: str) -> str:
-    """A text with what no database takes replaced: NUL, and half an emoji that the service has cut."""
-    if "\0" in written:
-        written = written.replace("\0", "\ufffd")
-    try:
-        written.encode()
-    except UnicodeEncodeError:
-        written = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return written
 
 
 def plain(value: object) -> object:
