@@ -77,4 +77,4 @@ def test_what_can_be_used_is_read_from_either(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_used_says_what_can(name: str, text: str, mend: str) -> None:
     with pytest.raises(InvalidError) as refused:
         LIVE[name].parse(text)
-    assert refused.value.mend == mend
+    assert refused.value.hint == mend

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hookyard.errors import Problem
+from hookyard.errors import CodedValueError, Problem
 
 # What pydantic calls a fault: how we say it. In braces stands what pydantic tells beside.
 _FAULTS = {
@@ -63,5 +63,8 @@ def problem_of(fault: Mapping[str, Any], place: Sequence[str | int]) -> Problem:
     if kind in ("too_short", "too_long"):
         bound = f"at least {told['min_length']}" if kind == "too_short" else f"at most {told['max_length']}"
         return Problem(field, f"must have {bound} items")
+    error = fault.get("ctx", {}).get("error")
+    if isinstance(error, CodedValueError):
+        return Problem(field, error.detail)
     said = _FAULTS.get(kind)
     return Problem(field, str(fault["msg"]) if said is None else said.format_map(told))

@@ -36,7 +36,7 @@ async def test_disk_full(world: World) -> None:
     outcomes = [(await asyncio.gather(one, return_exceptions=True))[0] for one in sent]
     refused = [one for one in outcomes if isinstance(one, TemporaryError)]
     assert refused
-    assert all("full" in one.what and one.mend for one in refused)
+    assert all("full" in one.what and one.hint for one in refused)
     accepted = sum(isinstance(one, list) for one in outcomes)
     assert accepted + len(refused) == 20
     assert await world.count(schema.events) == await world.count(schema.runs) == accepted

@@ -251,7 +251,7 @@ async def test_locked_by_another_program(database_url: str) -> None:
                 holder.exec_driver_sql("LOCK TABLE t")
             with pytest.raises(TemporaryError, match="locked") as refused:
                 await db.write(insert(1))
-            assert refused.value.mend
+            assert refused.value.hint
             assert refused.value.retry_after
         other.dispose()
         await db.write(insert(1))
@@ -272,7 +272,7 @@ async def test_disk_full(tmp_path: object) -> None:
             conn.execute(text("INSERT INTO t VALUES (1, :x)"), {"x": "x" * 100_000})
 
         outcomes = await asyncio.gather(*(db.write(large) for _ in range(3)), return_exceptions=True)
-        assert all(isinstance(o, TemporaryError) and "full" in o.what and o.mend for o in outcomes)
+        assert all(isinstance(o, TemporaryError) and "full" in o.what and o.hint for o in outcomes)
         await db.write(insert(2))
         assert await db.read(rows) == [2]
 
@@ -280,7 +280,7 @@ async def test_disk_full(tmp_path: object) -> None:
 def test_a_folder_that_cannot_be_made() -> None:
     with pytest.raises(PermanentError, match="data folder") as refused:
         Database("sqlite:////proc/nowhere/hookyard.db")
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 async def test_no_server() -> None:
@@ -314,7 +314,7 @@ def test_an_option_that_postgresql_does_not_know_is_named(postgresql_url: str) -
         pytest.raises(PermanentError, match="no option 'ssl_mode'") as refused,
     ):
         db.read_sync(rows)
-    assert refused.value.mend == "correct HOOKYARD_DATABASE_URL"
+    assert refused.value.hint == "correct HOOKYARD_DATABASE_URL"
 
 
 async def test_a_process_that_is_cancelled_waits_for_nothing(db: Database) -> None:

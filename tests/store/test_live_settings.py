@@ -86,7 +86,7 @@ async def test_a_change_of_the_settings_file_needs_no_restart(db: Database, tmp_
                     await told.wait(1)
             with pytest.raises(ConflictError, match=SETTINGS_FILE) as fixed:
                 await store.change({WINDOW: 200}, by="usr_1")
-            assert fixed.value.mend == "change it there"
+            assert fixed.value.hint == "change it there"
             file.unlink()
             async with asyncio.timeout(60):
                 while store.current.number(WINDOW) != 100:

@@ -95,7 +95,7 @@ def test_a_database_of_a_newer_hookyard(database_url: str) -> None:
         db.write_sync(newer)
         with pytest.raises(PermanentError, match="another hookyard") as refused:
             migrations.upgrade(db)
-        assert refused.value.mend
+        assert refused.value.hint
 
 
 def test_another_programs_tables_are_left_alone(database_url: str) -> None:
@@ -103,7 +103,7 @@ def test_another_programs_tables_are_left_alone(database_url: str) -> None:
         db.write_sync(lambda conn: conn.execute(text("CREATE TABLE events (theirs TEXT)")))
         with pytest.raises(PermanentError, match="a table events that is not hookyard's") as refused:
             migrations.upgrade(db)
-        assert "a database of its own" in str(refused.value.mend)
+        assert "a database of its own" in str(refused.value.hint)
         assert db.read_sync(migrations.current) is None
         db.write_sync(lambda conn: conn.execute(text("INSERT INTO events VALUES ('still there')")))
 

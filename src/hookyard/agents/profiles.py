@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from hookyard.agents.base import KINDS, Agent, AgentError, Parts
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.tools import TOOL_NAMES
-from hookyard.errors import InvalidError
+from hookyard.errors import InvalidError, Problem
 from hookyard.faults import problem_of
 
 Kind = Literal["built-in", "claude-code", "codex", "gemini", "acp", "command", "http", "dry-run"]
@@ -222,7 +222,8 @@ def _refusal(error: ValidationError) -> InvalidError:
     for fault in error.errors(include_url=False, include_input=False):
         problem = problem_of(fault, fault["loc"])
         if fault["type"] == "extra_forbidden":
-            problem.message += f"; there are {', '.join(to_camel(known) for known in Profile.model_fields)}"
+            known = ", ".join(to_camel(name) for name in Profile.model_fields)
+            problem = Problem(problem.field, f"{problem.message}; there are {known}")
         problems.append(problem)
     first = problems[0]
     return InvalidError(

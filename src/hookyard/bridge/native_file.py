@@ -97,7 +97,7 @@ class NativeFile:
         try:
             change(settings)
         except InvalidError as error:
-            raise InvalidError(error.what, where=str(self.path), mend=error.mend) from None
+            raise InvalidError(error.what, where=str(self.path), mend=error.hint) from None
         if json.dumps(settings) == known and not self.outdated():
             return False
         kept = self._kept()

@@ -52,7 +52,9 @@ def send(
     except InvalidError as error:
         texts = [p.field for p in error.problems if p.message == "must be a number, but a string was sent"]
         if name is not None and texts:
-            error.mend = f"write {' '.join(f'{field}:=…' for field in texts)}: a value after = is a text, after := JSON"
+            error.legacy_hint = (
+                f"write {' '.join(f'{field}:=…' for field in texts)}: a value after = is a text, after := JSON"
+            )
         raise
     if as_json:
         print(json.dumps(answer))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from hookyard.settings import LIVE, Settings
 
 _PREFIX = "HOOKYARD_"
-_READ_ELSEWHERE = ("ALLOW_HOOK_EDITS", "CA_BUNDLE", "DEBUG", "LISTEN_SECRET", "TOKEN", "URL", "WORKSPACE")
+_READ_ELSEWHERE = ("ALLOW_HOOK_EDITS", "CA_BUNDLE", "DEBUG", "LANG", "LISTEN_SECRET", "TOKEN", "URL", "WORKSPACE")
 """What other commands, webhooks and the bridge read."""
 
 KNOWN = (

@@ -84,7 +84,7 @@ def of_error(error: HookyardError) -> Response:
     if isinstance(error, TemporaryError):
         headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
     problems = error.problems if isinstance(error, InvalidError) else ()
-    mend = error.mend or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
+    mend = error.hint or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
     # Of a trouble of the server's own the place is one inside it, such as the database's: nothing for senders.
     where = error.where if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
     return document(status, error.what, where=where, mend=mend, problems=problems, headers=headers)

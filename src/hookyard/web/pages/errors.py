@@ -40,7 +40,7 @@ async def error_page(visit: Visit, error: HookyardError) -> Response:
     status = status_of(error)
     known = status in (401, 403, 404, 429, 503)
     words = visit.language.t(f"error.{status}") if known else visit.language.message(error.what)
-    mend = "" if known and status == 404 else visit.language.message(error.mend or "")
+    mend = "" if known and status == 404 else visit.language.message(error.hint or "")
     response = await visit.page("error.html", status, code=status, words=words, mend=mend)
     if isinstance(error, TemporaryError):
         response.headers["Retry-After"] = str(int(error.retry_after or 2))
