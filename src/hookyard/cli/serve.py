@@ -73,7 +73,7 @@ async def _serve(settings: Settings, *, work: bool) -> None:
 async def _until_told(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
     import uvicorn
 
-    from hookyard.web.connection import Connection
+    from hookyard.web.connection import Connection, default_limits
 
     class Server(uvicorn.Server):
         """uvicorn, telling when it is ready, and without its own signal handling, which would end the process before
@@ -99,7 +99,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
 
     config = uvicorn.Config(
         app.asgi,
-        http=Connection,
+        http=Connection.limited(default_limits()),
         ws="none",
         lifespan="off",
         log_config=None,

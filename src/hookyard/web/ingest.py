@@ -74,20 +74,20 @@ class Ingest:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, workspace: str, headers: Iterable[tuple[bytes, bytes]], body: bytes | Receive) -> Answer:
-        """Take what one request brings.
+    async def answer(self, workspace: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Answer:
+        """Accept the events of one request and return its response.
 
         Args:
             workspace: As the address names it.
-            headers: Of the request, their names in small letters.
-            body: Of the request, or what it is received from.
+            headers: Of the request, their names in lower case.
+            receive: ASGI's channel of the request's body.
 
         Raises:
             DisconnectedError: The sender is gone.
         """
         begun = perf_counter()
         try:
-            status, content = await self._take(workspace, headers, body)
+            status, content = await self._take(workspace, headers, receive)
         except DisconnectedError:
             raise
         except Exception as error:
@@ -103,7 +103,7 @@ class Ingest:
         return Answer(status, [(b"content-type", b"application/json"), (b"content-length", length)], text)
 
     async def _take(
-        self, workspace: str, headers: Iterable[tuple[bytes, bytes]], body: bytes | Receive
+        self, workspace: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive
     ) -> tuple[int, dict[str, Any]]:
         services = self._services
         authorization = ""
@@ -119,10 +119,9 @@ class Ingest:
         principal = await services.auth.bearer(authorization)
         workspace_id = await services.auth.workspace(principal, workspace)
         principal.require(TokenScope.INGEST, TokenScope.MEMBER)
-        if not isinstance(body, bytes):
-            if announced(headers) > envelope.MAX_BODY_BYTES:
-                raise too_large(envelope.MAX_BODY_BYTES)
-            body = await _body(body)
+        if announced(headers) > envelope.MAX_BODY_BYTES:
+            raise too_large(envelope.MAX_BODY_BYTES)
+        body = await _body(receive)
         parsed = envelope.parse(body, of_event, workspace_id, services.event_types.current, principal.trust)
         drafts = parsed.drafts
         if parents and (parent := traces.sender(parents)) is not None:
