@@ -24,7 +24,7 @@ from hookyard.bridge.dialects.base import Answer
 from hookyard.bridge.exchange import Asked
 from hookyard.bridge.install import Bridge, Done, Status
 from hookyard.clock import SystemClock, iso
-from hookyard.hooks.delivery import to_stderr
+from hookyard.hooks.warning import to_stderr
 
 
 @click.group(help="Hooks of other agents, in and out.")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import io
 import os
 import sys
 from typing import NoReturn
 
 import click
 
+from hookyard.cli import streams
 from hookyard.cli.errors import FAILED, line_of, line_of_fault, line_of_usage
 from hookyard.errors import HookyardError
 
@@ -96,8 +96,18 @@ def main() -> NoReturn:
         print("hookyard: Windows itself is not supported (run it inside WSL)", file=sys.stderr)
         sys.exit(FAILED)
     _fill_closed()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese still shows the rest
+    streams.install()
+    code = _run()
+    lost = streams.lost_output()
+    if lost is not None:
+        if not isinstance(lost, BrokenPipeError):
+            print(f"hookyard: {_line_of_stdout(lost)}", file=sys.stderr)
+        code = code or FAILED
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code; what went wrong is one line on stderr."""
     try:
         code = cli(prog_name="hookyard", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -112,11 +122,19 @@ def main() -> NoReturn:
         print(line_of(error), file=sys.stderr)
         code = FAILED
     except Exception as error:
+        if error is streams.lost_output():
+            return FAILED
         if os.environ.get("HOOKYARD_DEBUG"):
             raise
         print(_line_of_any(error), file=sys.stderr)
         code = FAILED
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
+
+
+def _line_of_stdout(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "stdout: the disk is full (free some space)"
+    return f"stdout cannot be written to: {os.strerror(error.errno or 0)} (give it a reader, or a file)"
 
 
 def _line_of_any(error: Exception) -> str:

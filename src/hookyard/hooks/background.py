@@ -28,6 +28,7 @@ from hookyard.hooks.outbox import Outbox
 from hookyard.hooks.owed import Batching, NotHereError, Owed, Parcel, Sent
 from hookyard.hooks.payload import Occasion, as_json, batch_entry, redacted, single_body, stored_body, whole_body
 from hookyard.hooks.record import Delivery, DeliveryLog, DeliveryState
+from hookyard.hooks.warning import Warn
 from hookyard.hooks.webhook import Webhook
 from hookyard.ids import Ids
 
@@ -72,7 +73,7 @@ class Background:
         self._breaker = breaker
         self._log = log
         self._ids = ids
-        self._warn = warn
+        self._warn = Warn.of(warn)
         self._outbox: Outbox | None = None
         self._running: asyncio.Task[None] | None = None
         self._unwritten: set[asyncio.Task[Any]] = set()

@@ -21,6 +21,7 @@ from hookyard.hooks.breaker import Breaker
 from hookyard.hooks.egress import Egress, Reply, SendError, TimedOutError
 from hookyard.hooks.formats.base import Judgement, Outcome, Target, one_line
 from hookyard.hooks.record import Attempt
+from hookyard.hooks.warning import Warn, to_stderr
 from hookyard.hooks.webhook import Webhook
 
 USER_AGENT = f"hookyard/{version('hookyard')}"
@@ -40,11 +41,6 @@ _FIRST_LINE_BYTES = 4096
 
 Traceparent = Callable[[str, str], Awaitable[str | None]]
 """Gives the W3C `traceparent` of a delivery, by its run's id and its own; None when nothing follows it."""
-
-
-def to_stderr(line: str) -> None:
-    """Print a hook message where the contract wants it."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - stderr is the contract's place for hook messages
 
 
 class Delivered(NamedTuple):
@@ -100,6 +96,10 @@ class Deliverer:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     language: str = "en"
     traceparent: Traceparent | None = None
+
+    def __post_init__(self) -> None:
+        """A warning that cannot be written must not change what a webhook decided."""
+        object.__setattr__(self, "warn", Warn.of(self.warn))
 
     async def deliver(self, webhook: Webhook, delivery_id: str, body: Mapping[str, Any], run_id: str = "") -> Delivered:
         """Deliver a body: at most `retries + 1` attempts, all of them before the deadline.

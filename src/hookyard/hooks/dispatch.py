@@ -76,7 +76,7 @@ class Dispatch:
         waited = [gate for gate in gates if isinstance(gate, Webhook) and gate.waits]
         for gate in gates:
             if isinstance(gate, Webhook) and not gate.waits:
-                await self.later.put(gate, occasion)
+                await self._put_off(gate, occasion)
         if len(waited) == 1:
             return _decision([await self.call(waited[0], occasion)], None)
         verdicts = await asyncio.gather(*(self.call(webhook, occasion) for webhook in waited))
@@ -91,7 +91,7 @@ class Dispatch:
         while left:
             gate = left.pop()
             if isinstance(gate, Webhook) and not gate.waits:
-                await self.later.put(gate, occasion)
+                await self._put_off(gate, occasion)
                 continue
             if isinstance(gate, ClosedGate):
                 verdicts.append(self._closed(gate, occasion))
@@ -117,7 +117,25 @@ class Dispatch:
         """A deny stops those who would be asked; those who only keep a record hear of what was denied too."""
         for gate in reversed(left):
             if isinstance(gate, Webhook) and not gate.waits:
-                await self.later.put(gate, occasion)
+                await self._put_off(gate, occasion)
+
+    async def _put_off(self, webhook: Webhook, occasion: Occasion) -> None:
+        """Leave a delivery to the outbox; one that it cannot take is lost with a warning, never the agent's step."""
+        try:
+            await self.later.put(webhook, occasion)
+        except Exception as error:
+            reason = one_line(f"not sent: {type(error).__name__}: {error}")
+            self.deliverer.warn(f"[Hook Warning] {webhook.name}: {webhook.scrub(reason)}")
+
+    def _keep(self, record: Delivery) -> None:
+        """Keep a record; a log that fails must not change the verdict."""
+        if self.log is None:
+            return
+        try:
+            self.log.record(record)
+        except Exception as error:
+            reason = one_line(f"not recorded: {type(error).__name__}: {error}")
+            self.deliverer.warn(f"[Hook Warning] {record.webhook}: {reason}")
 
     def _closed(self, gate: ClosedGate, occasion: Occasion) -> Verdict:
         """What an entry that cannot be used though it was to fail closed says: no."""
@@ -132,7 +150,7 @@ class Dispatch:
                 return Verdict(webhook.name, Result.WARNING, f"not called: {off}", failed=True)
             if webhook.wire_format.rates and not webhook.fails_closed and await self.later.crowded(webhook):
                 # Waiting for a place would hold the agent up, and one message too many gets the webhook blocked.
-                await self.later.put(webhook, occasion)
+                await self._put_off(webhook, occasion)
                 return Verdict(webhook.name, Result.OK, "sent later: the service takes no more messages just now")
             return (await self.ask(webhook, occasion))[0]
         except Exception as error:  # the outermost place: a fault of ours must not become one of the agent's
@@ -157,8 +175,7 @@ class Dispatch:
             self.deliverer.warn(f"[Hook] {webhook.name}: deny at {occasion.spec.event}: {text}")
         modified = answer.result is Result.MODIFY
         record = _record(webhook, occasion, delivery_id, delivered, answer)
-        if self.log is not None:
-            self.log.record(record)
+        self._keep(record)
         verdict = Verdict(
             webhook=webhook.name,
             result=answer.result,

@@ -18,7 +18,7 @@ from hookyard.clock import Clock
 from hookyard.errors import InvalidError
 from hookyard.hooks.config import Configuration, Gate, Sources, load
 from hookyard.hooks.decision import GO_ON, Decision, Result, Verdict
-from hookyard.hooks.delivery import Traceparent, to_stderr
+from hookyard.hooks.delivery import Traceparent
 from hookyard.hooks.dispatch import Dispatch
 from hookyard.hooks.egress import Egress
 from hookyard.hooks.files import Role, Source, user_sources
@@ -34,6 +34,7 @@ from hookyard.hooks.samples import sample
 from hookyard.hooks.sender import Sender
 from hookyard.hooks.trust import Trust
 from hookyard.hooks.watch import Watch
+from hookyard.hooks.warning import Warn, to_stderr
 from hookyard.hooks.webhook import ClosedGate, Webhook
 
 _BY_NAME: dict[str, Point] = {name: spec.point for spec in POINTS.values() for name in (spec.event, *spec.words)} | {
@@ -70,8 +71,8 @@ class Hooks:
         self._sender = sender
         self._shared = shared
         self._clock = sender.clock
-        self._warn = warn
-        deliverer = replace(sender.deliverer, warn=warn)
+        self._warn = Warn.of(warn)
+        deliverer = replace(sender.deliverer, warn=self._warn)
         self._dispatch = Dispatch(deliverer, sender.background, sender.breaker, sender.ids.delivery, log)
         self._told: set[str] = set()
         self._watch = Watch(sources.watched, self._clock)

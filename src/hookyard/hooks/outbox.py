@@ -31,6 +31,7 @@ from hookyard.hooks.outbox_schema import SCHEMA
 from hookyard.hooks.owed import NotHereError, Owed, Parcel, Sent
 from hookyard.hooks.record import Delivery, DeliveryState
 from hookyard.hooks.sqlite_thread import FileFullError, SqliteThread
+from hookyard.hooks.warning import Warn
 from hookyard.ids import Ids
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Outbox:
         self._clock = clock
         self._ids = ids
         self._send = send
-        self._warn = warn
+        self._warn = Warn.of(warn)
         self._owner = owners.new_owner()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._held_until: dict[int, float] = {}

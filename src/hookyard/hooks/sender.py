@@ -14,9 +14,10 @@ from hookyard.clock import Clock, SystemClock
 from hookyard.hooks import breaker, outbox
 from hookyard.hooks.background import Background
 from hookyard.hooks.breaker import Breaker
-from hookyard.hooks.delivery import Deliverer, Traceparent, to_stderr
+from hookyard.hooks.delivery import Deliverer, Traceparent
 from hookyard.hooks.egress import Egress
 from hookyard.hooks.record import DeliveryLog
+from hookyard.hooks.warning import to_stderr
 from hookyard.ids import Ids
 
 CLOSING_SECONDS = 5.0

@@ -1,0 +1,83 @@
+"""Standard output and standard error of a command whose reader may be gone: `hookyard … | head -1`, `2>&1 | grep -m1`.
+
+Installed once by `cli.main`. Messages on stderr are dropped when nothing can be written there; stdout that cannot be
+written to ends the command, quietly when only its reader has gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Errors(io.FileIO):
+    """Descriptor 2; a write that fails is dropped, so no message can end the command that it comes from."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Write, and count everything as written when that fails."""
+        try:
+            written = super().write(data)
+        except OSError:
+            written = None
+        return memoryview(data).nbytes if written is None else written
+
+
+class _Output(io.FileIO):
+    """Descriptor 1; the first write that fails raises, later ones go nowhere.
+
+    Attributes:
+        failed: The first error of a write.
+    """
+
+    failed: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int | None:
+        """Write.
+
+        Raises:
+            OSError: The first write that fails; what is left in buffers then must not fail again at exit.
+        """
+        if self.failed is not None:
+            return memoryview(data).nbytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+
+def install() -> None:
+    """Put both in place of `sys.stdout` and `sys.stderr`, where those are the process's own."""
+    if _is_own(sys.stdout, 1):
+        sys.stdout = _text(io.BufferedWriter(_Output(1, "wb", closefd=False)), sys.stdout)
+    if _is_own(sys.stderr, 2):
+        sys.stderr = _text(io.BufferedWriter(_Errors(2, "wb", closefd=False)), sys.stderr)
+
+
+def lost_output() -> OSError | None:
+    """Write out what stdout still holds, and return why it could not be written; None when it was."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.failed if isinstance(raw, _Output) else None
+
+
+def _is_own(stream: IO[str] | None, number: int) -> bool:
+    try:
+        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == number and os.fstat(number) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def _text(buffer: io.BufferedWriter, as_before: IO[str]) -> io.TextIOWrapper:
+    """A text stream with the encoding of another one; what its encoding lacks is written with backslashes."""
+    with contextlib.suppress(OSError, ValueError):
+        as_before.flush()
+    lines = as_before.isatty() or buffer.raw.fileno() == 2  # noqa: PLR2004 - stderr, line by line as Python does
+    return io.TextIOWrapper(buffer, encoding=as_before.encoding, errors="backslashreplace", line_buffering=lines)
