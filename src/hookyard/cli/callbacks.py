@@ -19,7 +19,6 @@ from hookyard.cli.terminal import counted
 from hookyard.errors import HookyardError, InvalidError, PermanentError, Problem
 from hookyard.events.catalog import BUILT_IN, RESERVED, EventType, declare
 
-_ALL = 100_000
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -163,7 +162,7 @@ def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]
         PermanentError: Two have the same name.
     """
     there: dict[str, tuple[str, CallbackSpec]] = {}
-    for shown in server.pages(f"{workspace}/callbacks", limit=_ALL):
+    for shown in server.pages(f"{workspace}/callbacks"):
         spec = _spec(shown)
         if spec.name in there:
             raise PermanentError(

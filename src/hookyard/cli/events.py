@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from hookyard.cli.errors import line_of
 from hookyard.cli.server import Server, json_option, workspace_option
 from hookyard.cli.terminal import counted, show
-from hookyard.errors import InvalidError
+from hookyard.errors import InvalidError, TemporaryError
 
 _POLL_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 5.0
+_OVERLAP = timedelta(seconds=10)
+"""How much later than a younger event an older one may become visible: the longest wait for a busy database, and what
+the clocks of several servers differ."""
 
 
 @click.group(short_help="Send events to a running server, or watch them")
@@ -72,25 +79,91 @@ def send(
 @workspace_option
 @json_option
 def tail(last: int, follow: bool, workspace: str | None, as_json: bool) -> None:
-    """Watch the events of a workspace, and which gate stopped each callback."""
+    """Watch the events of a workspace, and which gate stopped each callback.
+
+    Follows until Ctrl-C. While the server is away it says so on stderr and goes on where it was once the server is
+    back; an error that waiting cannot repair ends it with exit code 1.
+    """
     server = Server.from_environment()
-    path = f"{server.workspace(workspace)}/events"
-    newest = ""
-    shown = list(server.pages(path, limit=last or 1))
-    if shown:
-        newest = shown[0]["id"]
-    for event in reversed(shown[:last]):
+    followed = Followed(server, f"{server.workspace(workspace)}/events")
+    for event in followed.begin(last) if follow else reversed(list(followed.newest(last))):
         _show(event, as_json)
+    away, wait = False, _POLL_SECONDS
     while follow:
-        time.sleep(_POLL_SECONDS)
-        fresh = []
-        for event in server.pages(path, limit=10_000):
-            if event["id"] <= newest:
-                break
-            fresh.append(event)
-        for event in reversed(fresh):
+        time.sleep(wait)
+        try:
+            fresh = followed.fresh()
+        except TemporaryError as error:
+            if not away:
+                click.echo(f"{line_of(error)}; waiting for the server", err=True)
+            away, wait = True, min(wait * 2, _LONGEST_WAIT_SECONDS)
+            continue
+        if away:
+            click.echo("hookyard: the server is back", err=True)
+        away, wait = False, _POLL_SECONDS
+        for event in fresh:
             _show(event, as_json)
-            newest = event["id"]
+
+
+class Followed:
+    """The events of a workspace, each returned once.
+
+    Events are listed by their ids, which are dated when an event arrives. One that was stored later than a younger one
+    stands behind it in the list, so every look goes back some seconds and leaves out what it has returned before.
+
+    Args:
+        server: The server.
+        path: The list's path.
+    """
+
+    def __init__(self, server: Server, path: str) -> None:
+        self._server = server
+        self._path = path
+        self._seen: dict[str, datetime] = {}
+        self._since: datetime | None = None
+
+    def newest(self, count: int) -> Iterator[dict[str, Any]]:
+        """Yield the newest events, at most so many, newest first."""
+        return self._server.pages(self._path, limit=count)
+
+    def begin(self, last: int) -> list[dict[str, Any]]:
+        """Return the last events, oldest first; `fresh` returns those that come after them."""
+        found: list[dict[str, Any]] = []
+        for event in self._server.pages(self._path):
+            if self._since is None:
+                self._since = _received(event) - _OVERLAP
+            if len(found) >= last and _received(event) < self._since:
+                break
+            found.append(event)
+        self._keep(found)
+        return found[:last][::-1]
+
+    def fresh(self) -> list[dict[str, Any]]:
+        """Return the events that were not returned before, oldest first.
+
+        Raises:
+            TemporaryError: The server is away; the next call returns what this one would have.
+        """
+        found: list[dict[str, Any]] = []
+        for event in self._server.pages(self._path):
+            if self._since is not None and _received(event) < self._since:
+                break
+            if event["id"] not in self._seen:
+                found.append(event)
+        self._keep(found)
+        return found[::-1]
+
+    def _keep(self, events: Sequence[dict[str, Any]]) -> None:
+        """Remember what was returned, as far back as the next look goes."""
+        self._seen.update((event["id"], _received(event)) for event in events)
+        if self._seen:
+            since = max(self._seen.values()) - _OVERLAP
+            self._seen = {key: at for key, at in self._seen.items() if at >= since}
+            self._since = since
+
+
+def _received(event: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["receivedAt"])
 
 
 def _show(event: dict[str, Any], as_json: bool) -> None:

@@ -29,6 +29,12 @@ from hookyard.errors import (
 DEFAULT_URL = "http://127.0.0.1:8484"
 _TIMEOUT_SECONDS = 30
 
+PAGE_ITEMS = 100
+"""Items that a command asks for at a time: the least that any list of the API allows as its most."""
+
+_AWAY = (502, 503, 504)
+"""What a proxy answers while the server behind it is away."""
+
 workspace_option = click.option(
     "--workspace", "-w", metavar="ID", help="The workspace; HOOKYARD_WORKSPACE, or the only one that the token sees."
 )
@@ -118,13 +124,16 @@ class Server:
             named = seen[0]["id"]
         return f"/workspaces/{quote(named, safe='')}"
 
-    def pages(self, path: str, *, limit: int, query: Mapping[str, str | None] | None = None) -> Iterator[Any]:
-        """Items of a list, page after page, at most `limit`."""
+    def pages(
+        self, path: str, *, limit: int | None = None, query: Mapping[str, str | None] | None = None
+    ) -> Iterator[Any]:
+        """Yield the items of a list, page after page, at most `limit`; all of them when it is None."""
         cursor: str | None = None
-        while limit > 0:
-            page = self._list(path, {**(query or {}), "limit": min(limit, 200), "cursor": cursor})
+        while limit is None or limit > 0:
+            size = PAGE_ITEMS if limit is None else min(limit, PAGE_ITEMS)
+            page = self._list(path, {**(query or {}), "limit": size, "cursor": cursor})
             yield from page["items"]
-            limit -= len(page["items"])
+            limit = None if limit is None else limit - len(page["items"])
             cursor = page["nextCursor"]
             if cursor is None:
                 return
@@ -182,6 +191,8 @@ def _refusal(status: int, body: bytes, url: str) -> HookyardError:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not isinstance(document.get("detail"), str):
+        if status in _AWAY:
+            return TemporaryError(f"it answered {status}", where=url, mend="try again when the server is back")
         return _foreign(f"it answered {status}", url)
     what, where, mend = document["detail"], document.get("where"), document.get("mend")
     told = document.get("problems")
@@ -193,5 +204,5 @@ def _refusal(status: int, body: bytes, url: str) -> HookyardError:
     if problems:
         return InvalidError(what, where=where, mend=mend, problems=problems)
     kinds: dict[int, type[HookyardError]] = {401: UnauthenticatedError, 403: NotAllowedError, 404: NotFoundError}
-    kind = kinds.get(status, TemporaryError if status in (429, 503) else PermanentError)
+    kind = kinds.get(status, TemporaryError if status == 429 or status >= 500 else PermanentError)
     return kind(what, where=where, mend=mend)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from hookyard.hooks import formats
 from hookyard.hooks.entry_keys import BATCH_KEYS, EXPANDED, KEYS, WORDS, FaultError, expanded
+from hookyard.hooks.matcher import fault_of, globs_of, names_server
 from hookyard.hooks.points import POINTS, Point, points_of
 from hookyard.hooks.toml_lines import TableLines
 from hookyard.hooks.webhook import Batch, ClosedGate, Mode, OnFailure, Place, Webhook, deaf_words, is_loopback
@@ -175,6 +176,7 @@ def _check_together(entry: Entry, values: dict[str, Any], complain: Callable[...
     for word in deaf_words(trigger or ""):
         near = difflib.get_close_matches(word.lower(), WORDS, n=1, cutoff=0.5)
         complain("trigger", f"{word!r} matches no event" + (f"; did you mean {near[0]!r}?" if near else ""), "warning")
+    _check_matcher(entry, values, complain)
     url = values.get("url")
     if url is not None and url.startswith("http:") and not is_loopback(url):
         complain(
@@ -203,6 +205,20 @@ def _check_together(entry: Entry, values: dict[str, Any], complain: Callable[...
             complain("trigger", "none of its words matches an event, so this gate would never be asked")
 
 
+def _check_matcher(entry: Entry, values: Mapping[str, Any], complain: Callable[..., None]) -> None:
+    """Warn of a matcher that changes nothing, and of the name of an MCP server in place of its tools'."""
+    matcher = values.get("matcher")
+    if matcher is None:
+        return
+    points = points_of(values.get("trigger", "*" if entry.batched else ""))
+    if points and not any(POINTS[point].for_tools for point in points):
+        complain("matcher", "none of its events is about a tool, so it is called whatever the matcher says", "warning")
+    for glob in globs_of(matcher):
+        if names_server(glob):
+            fix = f"{glob!r} is an MCP server, not a tool; use {glob.rstrip('_') + '__*'!r} for all of its tools"
+            complain("matcher", fix, "warning")
+
+
 def _closed_gate(entry: Entry, problem: ConfigProblem) -> ClosedGate:
     trigger = entry.values.get("trigger")
     listens = points_of(trigger) if isinstance(trigger, str) else frozenset[Point]()
@@ -214,7 +230,8 @@ def _closed_gate(entry: Entry, problem: ConfigProblem) -> ClosedGate:
         points=points,
         reason=f"the webhook fails closed and its configuration has an error: {problem}",
         place=problem.place,
-        matcher=matcher if isinstance(matcher, str) and matcher.strip() else None,
+        # One that can match no tool would deny nothing: then every tool call is denied.
+        matcher=matcher if isinstance(matcher, str) and fault_of(matcher) is None else None,
         priority=priority if isinstance(priority, int) else 0,
     )
 

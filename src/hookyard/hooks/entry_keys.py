@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from hookyard.hooks import formats, signing
+from hookyard.hooks import formats, matcher, signing
 from hookyard.hooks.points import POINTS, points_of
 from hookyard.hooks.webhook import Mode, OnFailure
 
@@ -168,8 +168,9 @@ def _flag(value: object) -> bool:
 
 def _matcher(value: object) -> str:
     text = _text(value)
-    if not all(glob.strip() for glob in text.split("|")):
-        raise FaultError("has an empty pattern; give tool-name globs separated by |")
+    fault = matcher.fault_of(text)
+    if fault is not None:
+        raise FaultError(fault)
     return text
 
 

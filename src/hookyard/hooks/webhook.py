@@ -7,7 +7,6 @@ shown (URL, headers, secrets) stay out of `repr`.
 from __future__ import annotations
 
 import base64
-import fnmatch
 import hashlib
 import ipaddress
 import json
@@ -20,7 +19,8 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 from hookyard.hooks import formats
 from hookyard.hooks.formats.base import Format, json_bytes
-from hookyard.hooks.points import POINTS, Point, points_of
+from hookyard.hooks.matcher import matches
+from hookyard.hooks.points import Point, points_of
 
 if TYPE_CHECKING:
     from hookyard.hooks.redact import Redactor
@@ -227,18 +227,6 @@ class ClosedGate:
     def wants(self, point: Point, tool_name: str | None) -> bool:
         """Whether it denies at a point, for a tool where the point is about one."""
         return point in self.points and (self.matcher is None or matches(self.matcher, point, tool_name))
-
-
-def matches(matcher: str, point: Point, tool_name: str | None) -> bool:
-    """Whether a tool's name fits one of the globs, whatever the case; true away from the tool points.
-
-    A tool whose name is not known fits every matcher: a gate may not be passed by leaving the name out. Case does not
-    count since agents write the same tool differently (`bash`, `Bash`).
-    """
-    if tool_name is None or not POINTS[point].for_tools:
-        return True
-    name = tool_name.lower()
-    return any(fnmatch.fnmatchcase(name, glob.strip()) for glob in matcher.lower().split("|"))
 
 
 def words_of(trigger: str) -> list[str]:
