@@ -11,7 +11,7 @@ import pytest
 from hookyard.agents.base import KINDS
 from hookyard.agents.conversation import find_model
 from hookyard.agents.profiles import Profile, read_profile
-from hookyard.agents.tools import TOOL_NAMES
+from hookyard.agents.tool_names import TOOL_NAMES
 from hookyard.hooks.points import Point
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hookyard.agents import file_tools
 from hookyard.agents.folder import Folder, is_hook_file, names_hook_file
 from hookyard.agents.life import ToolError
-from hookyard.agents.tools import TOOL_NAMES, Tool, make_tools
+from hookyard.agents.tool_names import TOOL_NAMES
+from hookyard.agents.tools import Tool, make_tools
 from tests.agents.fakes import FakeWorkspace
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}

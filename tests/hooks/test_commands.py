@@ -175,10 +175,10 @@ class TestTest:
         assert "\x1b" not in result.output
 
     @pytest.mark.parametrize("point", ["message", "turn_complete", "post_turn", "error", "after_tool"])
-    def test_any_point(self, user: User, receiver: tuple[str, list[dict[str, Any]]], point: str) -> None:
+    def test_any_point_by_force(self, user: User, receiver: tuple[str, list[dict[str, Any]]], point: str) -> None:
         url, bodies = receiver
         user.write(entry("gate", "pre_tool", f"{url}/ok"))
-        assert user.run("test", "gate", "--point", point).exit_code == 0
+        assert user.run("test", "gate", "--point", point, "--force").exit_code == 0
         assert len(bodies) == 1
 
     def test_a_batch_webhook(self, user: User, receiver: tuple[str, list[dict[str, Any]]]) -> None:

@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from hookyard.agents.base import KINDS, Agent, AgentError, Parts
 from hookyard.agents.processes import OWN_PREFIX
-from hookyard.agents.tools import TOOL_NAMES
+from hookyard.agents.tool_names import TOOL_NAMES
 from hookyard.errors import InvalidError, Problem
 from hookyard.faults import problem_of
 

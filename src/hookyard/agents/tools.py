@@ -22,20 +22,6 @@ from hookyard.agents.life import ToolError
 from hookyard.agents.processes import run
 from hookyard.errors import HookyardError
 
-TOOL_NAMES = (
-    "read_file",
-    "write_file",
-    "edit_file",
-    "list_directory",
-    "search_files",
-    "bash",
-    "get_task",
-    "create_task",
-    "update_task",
-    "comment_task",
-)
-"""Every tool of the contract."""
-
 ARGS_CHARS = 2_000_000
 """Longest arguments that are looked at."""
 

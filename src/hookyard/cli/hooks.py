@@ -11,13 +11,14 @@ import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hookyard.cli import hooks_sent
+from hookyard.cli.coverage import Coverage
 from hookyard.errors import HookyardError, InvalidError, NotFoundError
 from hookyard.hooks.breaker import Endpoint
 from hookyard.hooks.config import Configuration, entries_of
@@ -26,8 +27,9 @@ from hookyard.hooks.entry_keys import variables_of
 from hookyard.hooks.facade import Hooks, point_named
 from hookyard.hooks.files import FileState, Role, Source, read
 from hookyard.hooks.formats.fitting import one_line, visible
-from hookyard.hooks.points import Point
+from hookyard.hooks.points import POINTS, Point
 from hookyard.hooks.record import Delivery
+from hookyard.hooks.samples import SAMPLE_TOOL
 from hookyard.hooks.trust import Standing, Trust
 from hookyard.hooks.webhook import ClosedGate, Webhook
 
@@ -54,25 +56,30 @@ def list_(project: Path, as_json: bool) -> None:
     """Every webhook that acts, in the order in which they are called."""
     loaded = _hooks(project)
     configuration = loaded.configuration
+    coverage = Coverage.here(project.resolve())
     off = loaded.sender.breaker.endpoints()
     if as_json:
-        click.echo(json.dumps([_shown(gate, off) for gate in configuration.gates], indent=2, ensure_ascii=False))
+        shown = [{**_shown(gate, off), "covers": coverage.of(gate)} for gate in configuration.gates]
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
-    if configuration.problems:
-        click.echo(f"{_count(configuration.problems)}: `hookyard hooks check` tells of them.", err=True)
+    problems = (*configuration.problems, *coverage.problems(configuration.gates))
+    if problems:
+        click.echo(f"{_count(problems)}: `hookyard hooks check` tells of them.", err=True)
     if not configuration.gates:
         click.echo("No webhooks. `hookyard hooks paths` shows the files that are read.")
         return
     rows = [("NAME", "TRIGGER", "MODE", "URL", "FROM")]
     for gate in configuration.gates:
-        shown = _shown(gate, off)
-        rows.append((shown["name"], shown["trigger"], shown["mode"], shown["url"], str(gate.place)))
+        row = _shown(gate, off)
+        rows.append((row["name"], row["trigger"], row["mode"], row["url"], str(gate.place)))
     _table(rows)
     for gate in configuration.gates:
         if isinstance(gate, ClosedGate):
             click.echo(f"{gate.name}: {one_line(gate.reason)}")
         elif state := _switched_off(gate, off):
             click.echo(f"{gate.name}: {state}")
+        if covers := coverage.line(gate):
+            click.echo(one_line(covers))
 
 
 @hooks.command("paths", short_help="Every file, and what became of it.")
@@ -100,7 +107,8 @@ def paths(project: Path, as_json: bool) -> None:
 def check(project: Path, as_json: bool) -> None:
     """Check the files; exit code 1 when anything in them is wrong."""
     configuration = _configuration(project)
-    problems = configuration.problems
+    coverage = Coverage.here(project.resolve())
+    problems = (*configuration.problems, *coverage.problems(configuration.gates))
     if as_json:
         click.echo(json.dumps([problem.as_dict() for problem in problems], indent=2, ensure_ascii=False))
     else:
@@ -178,32 +186,106 @@ def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
 @hooks.command("test", short_help="Send a sample to a webhook, and show what comes of it.")
 @click.argument("name")
 @click.option("--point", help="Which event, by its trigger word; the webhook's first when not given.")
+@click.option("--tool", help="Which tool the sample is about; bash, or the first that the matcher covers.")
+@click.option("--force", is_flag=True, help="Send it even where the trigger or the matcher does not match.")
 @_project
 @_json
-def test(name: str, point: str | None, project: Path, *, as_json: bool) -> None:
-    """Send a realistic sample to a webhook; show request, answer, time and verdict. Exit code 1 when it fails."""
+def test(name: str, point: str | None, tool: str | None, project: Path, *, force: bool, as_json: bool) -> None:
+    """Send a realistic sample to a webhook; show request, answer, time and verdict.
+
+    A sample that the trigger or the matcher would keep from the webhook is not sent. Exit code 1 then, and when the
+    delivery fails.
+    """
     try:
         wanted = point_named(point) if point else None
     except InvalidError as error:
         raise click.BadParameter(str(error), param_hint="--point") from None
-    verdict, delivery = asyncio.run(_tried(name, wanted, project.resolve()))
+    trial = asyncio.run(_tried(name, wanted, tool, project.resolve(), force=force))
     if as_json:
-        shown = {"verdict": asdict(verdict), "delivery": asdict(delivery)}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(trial.as_dict(), indent=2, ensure_ascii=False))
     else:
-        _show_try(verdict, delivery)
-    if verdict.failed:
+        trial.show()
+    if trial.failed:
         sys.exit(1)
 
 
-async def _tried(name: str, point: Point | None, project: Path) -> tuple[Verdict, Delivery]:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a sample.
+
+    Attributes:
+        point: The sample's point.
+        tool: The tool that it is about, None at a point without one.
+        mismatch: Why an agent would not have called the webhook, None when it would.
+        covers: The known tools that the webhook covers, by agent; None when it listens to no tool call.
+        sent: The verdict and the delivery, None when nothing was sent.
+    """
+
+    point: Point
+    tool: str | None
+    mismatch: str | None
+    covers: Mapping[str, Sequence[str]] | None
+    sent: tuple[Verdict, Delivery] | None
+
+    @property
+    def failed(self) -> bool:
+        """Nothing was sent, or the delivery failed."""
+        return self.sent is None or self.sent[0].failed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `--json` shows it."""
+        verdict, delivery = self.sent or (None, None)
+        return {
+            "event": POINTS[self.point].event,
+            "tool": self.tool,
+            "matches": self.mismatch is None,
+            "reason": self.mismatch or "",
+            "covers": self.covers,
+            "verdict": None if verdict is None else asdict(verdict),
+            "delivery": None if delivery is None else asdict(delivery),
+        }
+
+    def show(self) -> None:
+        """Print it."""
+        about = POINTS[self.point].event + (f" of the tool {self.tool}" if self.tool else "")
+        click.echo(one_line(f"sample: {about}"))
+        for agent, tools in (self.covers or {}).items():
+            click.echo(f"covers {agent}: {', '.join(tools) or 'no known tool'}")
+        if self.mismatch is not None:
+            click.echo(one_line(f"does not match: {self.mismatch}"))
+        if self.sent is None:
+            click.echo("nothing was sent; --force sends it all the same")
+        else:
+            _show_try(*self.sent)
+
+
+async def _tried(name: str, point: Point | None, tool: str | None, project: Path, *, force: bool) -> Trial:
     lines: list[str] = []
     async with Hooks.load(project, warn=lines.append) as loaded:
         found = [webhook for webhook in loaded.configuration.webhooks if webhook.name == name]
         if not found:
             raise _not_found(name, loaded.configuration)
-        wanted = point or min(found[0].points, key=list(Point).index)
-        return await loaded.try_webhook(found[0], wanted, str(project))
+        webhook, coverage = found[0], Coverage.here(project)
+        wanted = point or min(webhook.points, key=list(Point).index, default=None) or Point.PRE_TOOL
+        about = tool or coverage.sample_tool(webhook)
+        mismatch = _mismatch(webhook, wanted, about)
+        sent = None
+        if mismatch is None or force:
+            sent = await loaded.try_webhook(webhook, wanted, str(project), about or SAMPLE_TOOL)
+        shown_tool = (about or SAMPLE_TOOL) if POINTS[wanted].for_tools else None
+        return Trial(wanted, shown_tool, mismatch, coverage.of(webhook), sent)
+
+
+def _mismatch(webhook: Webhook, point: Point, tool: str | None) -> str | None:
+    """Return why an agent would not call a webhook for a sample, None when it would."""
+    if point not in webhook.points:
+        listens = ", ".join(spot for spot in Point if spot in webhook.points) or "no event"
+        return f"the trigger {webhook.trigger!r} does not listen to {point} (it listens to {listens})"
+    if tool is None and POINTS[point].for_tools:
+        return f"the matcher {webhook.matcher!r} fits no known tool; name one of your agent's with --tool"
+    if not webhook.wants(point, tool):
+        return f"the matcher {webhook.matcher!r} does not fit the tool {tool!r}"
+    return None
 
 
 def _not_found(name: str, configuration: Configuration) -> HookyardError:
@@ -263,6 +345,8 @@ def _shown(gate: Webhook | ClosedGate, off: Mapping[str, Endpoint]) -> dict[str,
             "url": "",
             "from": str(gate.place),
             "reason": gate.reason,
+            "points": sorted(gate.points),
+            "matcher": gate.matcher,
         }
     mode = "batch" if gate.batch else gate.mode.value
     return {

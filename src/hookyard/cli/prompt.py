@@ -22,9 +22,9 @@ from hookyard.agents.profiles import Profile, make_agent
 from hookyard.bridge.dialects import agent_files
 from hookyard.cli.terminal import safe
 from hookyard.hooks.decision import Decision
-from hookyard.hooks.warning import to_stderr
 from hookyard.hooks.facade import Hooks
 from hookyard.hooks.points import Point
+from hookyard.hooks.warning import to_stderr
 from hookyard.ids import Ids
 from hookyard.settings import Settings
 

@@ -79,5 +79,5 @@ def _text(buffer: io.BufferedWriter, as_before: IO[str]) -> io.TextIOWrapper:
     """A text stream with the encoding of another one; what its encoding lacks is written with backslashes."""
     with contextlib.suppress(OSError, ValueError):
         as_before.flush()
-    lines = as_before.isatty() or buffer.raw.fileno() == 2  # noqa: PLR2004 - stderr, line by line as Python does
+    lines = as_before.isatty() or buffer.raw.fileno() == 2
     return io.TextIOWrapper(buffer, encoding=as_before.encoding, errors="backslashreplace", line_buffering=lines)

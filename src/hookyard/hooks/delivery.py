@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version

@@ -30,11 +30,11 @@ from hookyard.hooks.protect import AgentFiles
 from hookyard.hooks.proxies import Proxies
 from hookyard.hooks.record import Delivery, DeliveryLog
 from hookyard.hooks.remembered import Remembered
-from hookyard.hooks.samples import sample
+from hookyard.hooks.samples import SAMPLE_TOOL, sample
 from hookyard.hooks.sender import Sender
 from hookyard.hooks.trust import Trust
-from hookyard.hooks.watch import Watch
 from hookyard.hooks.warning import Warn, to_stderr
+from hookyard.hooks.watch import Watch
 from hookyard.hooks.webhook import ClosedGate, Webhook
 
 _BY_NAME: dict[str, Point] = {name: spec.point for spec in POINTS.values() for name in (spec.event, *spec.words)} | {
@@ -271,18 +271,21 @@ class Hooks:
         )
         return await self._dispatch.fire(wanted, occasion)
 
-    async def try_webhook(self, webhook: Webhook, point: Point, working_dir: str) -> tuple[Verdict, Delivery]:
+    async def try_webhook(
+        self, webhook: Webhook, point: Point, working_dir: str, tool: str = SAMPLE_TOOL
+    ) -> tuple[Verdict, Delivery]:
         """Send a sample of a point to one webhook, even one that does not listen there or is switched off, and wait.
 
         Args:
             webhook: One of `configuration.webhooks`.
             point: The point.
             working_dir: The folder that the sample tells of.
+            tool: The tool that the sample is about, where the point is about one.
 
         Returns:
             What the answer counts for, and the delivery with everything that was sent and answered.
         """
-        return await self._dispatch.ask(webhook, sample(point, self._clock.now(), working_dir))
+        return await self._dispatch.ask(webhook, sample(point, self._clock.now(), working_dir, tool))
 
     def reload_if_changed(self) -> bool:
         """Look at the files now; whether a new configuration is in use."""

@@ -1,11 +1,13 @@
 """Matchers: globs of tool names, and what no tool's name can be.
 
-Used by `entry_keys` (a matcher that can never match is an error), by `webhook` (whom a gate applies to) and by what shows
-which tools a gate covers. `*` and `?` stand for any characters and for one, `[…]` for one of some; nothing else does.
+Used by `entry_keys` (a matcher that can never match is an error), by `webhook` (whom a gate applies to) and by what
+shows which tools a gate covers. `*` and `?` stand for any characters and for one, `[…]` for one of some; nothing else
+does.
 """
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,14 +49,34 @@ def covered(matcher: str | None, tools: Iterable[str]) -> list[str]:
     return [tool for tool in tools if matcher is None or fits(matcher, tool)]
 
 
-def covered_by(matcher: str | None, agents: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return for each agent which of its tools a matcher fits.
+def sample_tool(matcher: str | None, agents: Mapping[str, Sequence[str]], usual: str) -> str | None:
+    """Return a tool to try a matcher with: the usual one where it fits, else the first known one that it fits.
 
     Args:
         matcher: The matcher, None = any tool.
         agents: The known tools of each agent.
+        usual: The tool of samples.
+
+    Returns:
+        A tool's name; None when the matcher fits none that is known.
     """
-    return {agent: covered(matcher, tools) for agent, tools in agents.items()}
+    known = [tool for tools in agents.values() for tool in tools]
+    return next(iter(covered(matcher, [usual, *known])), None)
+
+
+def unknown_names(matcher: str, known: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Return the globs that fit no known tool, each with the known name that it resembles, if there is one.
+
+    Names of MCP servers' tools are not known, so globs that look like one are left out.
+    """
+    tools = list(known)
+    near = {tool.lower(): tool for tool in tools}
+    found = []
+    for glob in globs_of(matcher):
+        if "mcp_" not in glob.lower() and "__" not in glob and not covered(glob, tools):
+            close = difflib.get_close_matches(glob.lower(), near, n=1, cutoff=0.8)
+            found.append((glob, near[close[0]] if close else None))
+    return found
 
 
 def names_server(glob: str) -> bool:
@@ -108,7 +130,7 @@ def _rule(glob: str) -> bool:
 
 
 def _several(glob: str) -> bool:
-    return any(letter in ",;，；、｜" for letter in glob)  # noqa: RUF001 - as typed with a Chinese keyboard
+    return any(letter in ",;，；、｜" for letter in glob)
 
 
 _NEVER: tuple[tuple[Callable[[str], bool], str], ...] = (
@@ -136,7 +158,7 @@ def _meant_by(matcher: str) -> str | None:
     """Return the globs that a matcher of another syntax stands for, None when they cannot be known."""
     if "[^" in matcher or "!" in matcher:  # everything but: no glob says that
         return None
-    text = re.sub(r"\s*[,;，；、｜]\s*", SEPARATOR, matcher.strip())  # noqa: RUF001
+    text = re.sub(r"\s*[,;，；、｜]\s*", SEPARATOR, matcher.strip())
     literal = _REGEX_LITERAL.fullmatch(text)
     text = re.sub(r"^\(\?[a-z]+\)", "", literal[1] if literal else text)
     text = text.replace("\\b", "").replace("^", "").replace("$", "")

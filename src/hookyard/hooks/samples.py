@@ -11,7 +11,11 @@ from typing import Any
 from hookyard.hooks.payload import Occasion
 from hookyard.hooks.points import POINTS, Point
 
+SAMPLE_TOOL = "bash"
+
 _ARGS = json.dumps({"command": "rm -rf build/ && make"})
+_OTHER_ARGS = json.dumps({"path": "build/notes.md", "content": "make"})
+SHELLS = ("bash", "shell", "run_shell_command")
 
 _OWN: dict[Point, dict[str, Any]] = {
     Point.MESSAGE: {"content": "Please clean the build folder and build again.", "attached_files": ["README.md"]},
@@ -36,22 +40,24 @@ _OWN: dict[Point, dict[str, Any]] = {
 }
 
 
-def sample(point: Point, at: float, working_dir: str) -> Occasion:
-    """A sample of a point.
+def sample(point: Point, at: float, working_dir: str, tool: str = SAMPLE_TOOL) -> Occasion:
+    """Return a sample of a point.
 
     Args:
         point: The point.
         at: Seconds since the epoch.
         working_dir: The folder that it tells of.
+        tool: The tool that it is about, where the point is about one.
     """
     about_a_tool = POINTS[point].for_tools
+    args = _ARGS if tool.lower() in SHELLS else _OTHER_ARGS
     return Occasion(
         point,
         at,
         session_id="ses_sample",
         working_dir=working_dir,
         turn_number=1,
-        tool_name="bash" if about_a_tool else None,
-        tool_args=_ARGS if about_a_tool else None,
+        tool_name=tool if about_a_tool else None,
+        tool_args=args if about_a_tool else None,
         own=_OWN[point],
     )

@@ -21,7 +21,7 @@ def to_stderr(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         raw = getattr(getattr(stream, "buffer", None), "raw", None)
         if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.FileIO):
-            print(line, file=stream, flush=True)  # noqa: T201 - stderr is the contract's place for hook messages
+            print(line, file=stream, flush=True)
             return
         # A line that fails in a buffer stays there and fails again when the process ends, which then exits with 120.
         stream.flush()

@@ -13,12 +13,15 @@ from typing import Any
 from sqlalchemy import select
 
 from hookyard.errors import ConflictError, NotFoundError, PermanentError
+from hookyard.hooks.samples import SHELLS
 from hookyard.ids import WorkspaceId
 from hookyard.store import schema
 from hookyard.web.services import Services
+from hookyard.web.webhook_coverage import trial_tool
 from hookyard.web.webhooks import refuse
 
 SAMPLE_ARGS = '{"command": "echo a test of hookyard"}'
+OTHER_ARGS = '{"path": "a-test-of-hookyard.md"}'
 
 
 async def test(services: Services, workspace_id: WorkspaceId, name: str) -> str:
@@ -30,6 +33,7 @@ async def test(services: Services, workspace_id: WorkspaceId, name: str) -> str:
     Raises:
         NotFoundError: No such webhook.
         InvalidError: It cannot be used.
+        ConflictError: Its matcher fits no known tool, so no run would call it for one.
     """
     from hookyard.hooks.payload import Occasion
     from hookyard.hooks.points import POINTS, Point, points_of
@@ -37,11 +41,21 @@ async def test(services: Services, workspace_id: WorkspaceId, name: str) -> str:
     entry = await services.webhooks.entry(workspace_id, name)
     listened = points_of(str(entry.get("trigger", "")))
     point = Point.PRE_TOOL if Point.PRE_TOOL in listened or not listened else min(listened, key=list(Point).index)
-    tool = {"tool_name": "bash", "tool_args": SAMPLE_ARGS} if POINTS[point].for_tools else {}
+    tool = _sample_call(entry) if POINTS[point].for_tools else {}
     occasion = Occasion(
         point, services.clock.now(), session_id="test", turn_number=1, workspace_id=workspace_id, **tool  # type: ignore[arg-type]
     )  # fmt: skip
     return await _send(services, workspace_id, entry, occasion)
+
+
+def _sample_call(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return a call of a tool that the webhook's matcher covers."""
+    tool = trial_tool(entry)
+    if tool is None:
+        raise ConflictError(
+            "the matcher fits no known tool, so nothing was sent", mend="change the matcher, or wait for a run"
+        )
+    return {"tool_name": tool, "tool_args": SAMPLE_ARGS if tool.lower() in SHELLS else OTHER_ARGS}
 
 
 async def again(services: Services, workspace_id: WorkspaceId, delivery_id: str) -> str:

@@ -36,6 +36,18 @@ class AtomCode(ClaudeCode):
         Event("StopFailure", (Point.ERROR, *base.TURN_END)),
         Event("SessionEnd", (Point.SESSION_END,)),
     )
+    tools: tuple[str, ...] = (
+        "bash",
+        "edit_file",
+        "glob",
+        "grep",
+        "list_directory",
+        "read_file",
+        "search_files",
+        "web_fetch",
+        "web_search",
+        "write_file",
+    )
 
     _changes_results = False
 

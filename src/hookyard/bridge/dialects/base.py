@@ -181,6 +181,9 @@ class Dialect(Protocol):
     events: tuple[Event, ...]
     """Native events that stand for points."""
 
+    tools: tuple[str, ...]
+    """Its own tools by the names that its hooks get, as far as they are known; those of MCP servers are not."""
+
     recheck: Recheck
     """What the agent does with modified arguments."""
 

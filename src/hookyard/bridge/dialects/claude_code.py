@@ -38,6 +38,27 @@ class ClaudeCode:
         Event("StopFailure", (Point.ERROR, *base.TURN_END)),
         Event("SessionEnd", (Point.SESSION_END,)),
     )
+    tools: tuple[str, ...] = (
+        "Agent",
+        "AskUserQuestion",
+        "Bash",
+        "BashOutput",
+        "Edit",
+        "ExitPlanMode",
+        "Glob",
+        "Grep",
+        "KillShell",
+        "MultiEdit",
+        "NotebookEdit",
+        "Read",
+        "Skill",
+        "SlashCommand",
+        "Task",
+        "TodoWrite",
+        "WebFetch",
+        "WebSearch",
+        "Write",
+    )
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """Understand an event. Copilot, which reads Claude's settings too, dates its events; Claude does not."""

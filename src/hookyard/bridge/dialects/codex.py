@@ -34,6 +34,13 @@ class Codex(ClaudeCode):
         Event("Stop", base.TURN_END),
         Event("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
     )
+    tools: tuple[str, ...] = (
+        "Bash",
+        "apply_patch",
+        "update_plan",
+        "view_image",
+        "web_search",
+    )
     _with_modified: Mapping[str, Any] = {"permissionDecision": "allow"}
     _changes_results = False
 

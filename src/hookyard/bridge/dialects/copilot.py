@@ -29,6 +29,22 @@ class Copilot:
         Event("errorOccurred", (Point.ERROR,)),
         Event("sessionEnd", (Point.SESSION_END,)),
     )
+    tools: tuple[str, ...] = (
+        "apply_patch",
+        "bash",
+        "create",
+        "edit",
+        "glob",
+        "grep",
+        "read_bash",
+        "report_intent",
+        "stop_bash",
+        "task",
+        "update_todo",
+        "view",
+        "web_fetch",
+        "write_bash",
+    )
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """Understand an event; it tells neither the id of a call nor a permission mode."""

@@ -34,6 +34,21 @@ class Gemini:
         Event("AfterAgent", base.TURN_END),
         Event("SessionEnd", (Point.SESSION_END,)),
     )
+    tools: tuple[str, ...] = (
+        "glob",
+        "google_web_search",
+        "grep_search",
+        "list_directory",
+        "read_file",
+        "read_many_files",
+        "replace",
+        "run_shell_command",
+        "save_memory",
+        "search_file_content",
+        "web_fetch",
+        "write_file",
+        "write_todos",
+    )
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """Understand an event; it tells neither the id of a call nor a permission mode."""

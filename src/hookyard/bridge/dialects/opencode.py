@@ -41,6 +41,27 @@ class OpenCode:
         Event("session.idle", base.TURN_END),
         Event("dispose", (Point.SESSION_END,)),
     )
+    tools: tuple[str, ...] = (
+        "apply_patch",
+        "bash",
+        "codesearch",
+        "edit",
+        "glob",
+        "grep",
+        "list",
+        "lsp",
+        "multiedit",
+        "patch",
+        "question",
+        "read",
+        "skill",
+        "task",
+        "todoread",
+        "todowrite",
+        "webfetch",
+        "websearch",
+        "write",
+    )
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """Understand an event; it tells no permission mode."""

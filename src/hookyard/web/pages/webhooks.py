@@ -16,6 +16,7 @@ from hookyard.web.pages.form import Form
 from hookyard.web.pages.plots import Tick
 from hookyard.web.pages.queries import webhooks as queries
 from hookyard.web.pages.visit import Visit
+from hookyard.web.webhook_coverage import coverage
 from hookyard.web.webhooks import KeptWebhook
 
 FORMATS = ("auto", "hookyard", "slack", "dingtalk", "wecom", "feishu", "discord", "teams", "cloudevents")
@@ -75,7 +76,8 @@ async def webhooks_page(visit: Visit) -> Response:
     return await visit.page(
         "webhooks.html", kept=kept, only=only, attention=attention, marks=lambda rows: marks(visit, rows),
         counted=lambda rows: counted(visit, rows), fall=waterfall(data["delivery"]) if data["delivery"] else None,
-        shown=_shown_delivery(data["delivery"]), **data,
+        shown=_shown_delivery(data["delivery"]),
+        covers=coverage(kept[data["chosen"]].shown) if data["chosen"] in kept else {}, **data,
     )  # fmt: skip
 
 
@@ -170,7 +172,7 @@ async def _editor(
     words = [(spec.words[0], spec.may_deny, point in chosen) for point, spec in POINTS.items()]
     return await visit.page(
         "webhook.html", status, old=old, g=given, problems=problems, words=words, formats=FORMATS,
-        known=old.shown.get("headers", []) if old else [],
+        known=old.shown.get("headers", []) if old else [], covers=coverage(given),
     )  # fmt: skip
 
 
