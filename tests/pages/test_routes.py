@@ -284,6 +284,41 @@ def test_a_webhook_of_every_point_is_shown_and_saved_as_one(server: World) -> No
     assert given_of(Form({"name": ["n"], "words": words[:2]}))["trigger"] == ",".join(words[:2])
 
 
+def test_a_webhooks_page_says_which_tools_it_covers(server: World) -> None:
+    path = "/w/payments/webhooks"
+    ours = token(server, server.boss)
+    form = {
+        "csrf": ours,
+        "name": "covering",
+        "url": "https://hooks.example.com/x",
+        "words": "pre_tool",
+        "enabled": "on",
+    }
+    refused = ask(server, f"{path}/new", server.boss, {**form, "matcher": "bash,write_*"})
+    assert refused.status == 422
+    assert "use &#39;bash|write_*&#39;" in refused.text
+    chinese = ask(server, f"{path}/new", server.boss, {**form, "matcher": "^Bash$"}, {"Accept-Language": "zh-CN"})
+    assert "matcher 不是正则表达式；请用 &#39;Bash&#39;" in chinese.text
+    assert ask(server, f"{path}/new", server.boss, {**form, "matcher": "bash|write_*"}).status == 303
+    for page in (f"{path}/covering", f"{path}/covering/edit"):
+        shown = re.sub(r"<[^>]+>", "", ask(server, page, server.boss).text.partition('id="covers"')[2])
+        assert "built-in: write_file bash" in shown
+        assert "claude-code: Bash Write" not in shown
+        assert "claude-code: Bash" in shown
+        assert "gemini: write_file write_todos" in shown
+    assert ask(server, f"{path}/covering", server.boss, {"csrf": ours, "do": "delete"}).status == 303
+
+
+def test_a_trial_that_no_run_would_send_is_not_sent(server: World) -> None:
+    path, ours = "/w/payments/webhooks", token(server, server.boss)
+    form = {"csrf": ours, "name": "nowhere", "url": "https://hooks.example.com/x", "words": "pre_tool", "enabled": "on"}
+    assert ask(server, f"{path}/new", server.boss, {**form, "matcher": "no_such_tool"}).status == 303
+    tried = ask(server, f"{path}/nowhere", server.boss, {"csrf": ours, "do": "test"})
+    assert tried.status == 409
+    assert "the matcher fits no known tool" in tried.text
+    assert ask(server, f"{path}/nowhere", server.boss, {"csrf": ours, "do": "delete"}).status == 303
+
+
 def test_a_waiting_run_says_what_it_waits_for(server: World) -> None:
     sample = server.samples["zhifu"]
     row = {**sample.run_rows[3], "id": "run_that_waits", "status": "queued", "reason": None, "started_at": None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 from typing import IO, TYPE_CHECKING
 
@@ -37,7 +36,7 @@ class _Output(io.FileIO):
 
     failed: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int | None:
+    def write(self, data: Buffer, /) -> int:
         """Write.
 
         Raises:
@@ -54,10 +53,11 @@ class _Output(io.FileIO):
 
 def install() -> None:
     """Put both in place of `sys.stdout` and `sys.stderr`, where those are the process's own."""
-    if _is_own(sys.stdout, 1):
-        sys.stdout = _text(io.BufferedWriter(_Output(1, "wb", closefd=False)), sys.stdout)
-    if _is_own(sys.stderr, 2):
-        sys.stderr = _text(io.BufferedWriter(_Errors(2, "wb", closefd=False)), sys.stderr)
+    out, err = _own(sys.stdout, 1), _own(sys.stderr, 2)
+    if out is not None:
+        sys.stdout = _text(_Output(1, "wb", closefd=False), out, lines=out.isatty())
+    if err is not None:
+        sys.stderr = _text(_Errors(2, "wb", closefd=False), err, lines=True)
 
 
 def lost_output() -> OSError | None:
@@ -68,16 +68,17 @@ def lost_output() -> OSError | None:
     return raw.failed if isinstance(raw, _Output) else None
 
 
-def _is_own(stream: IO[str] | None, number: int) -> bool:
+def _own(stream: IO[str] | None, number: int) -> io.TextIOWrapper | None:
+    """Return a stream that writes to a descriptor of the process, None when it does not."""
     try:
-        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == number and os.fstat(number) is not None
+        return stream if isinstance(stream, io.TextIOWrapper) and stream.fileno() == number else None
     except (OSError, ValueError):
-        return False
+        return None
 
 
-def _text(buffer: io.BufferedWriter, as_before: IO[str]) -> io.TextIOWrapper:
-    """A text stream with the encoding of another one; what its encoding lacks is written with backslashes."""
+def _text(raw: io.FileIO, as_before: io.TextIOWrapper, *, lines: bool) -> io.TextIOWrapper:
+    """Return a text stream with the encoding of another one; what its encoding lacks is written with backslashes."""
     with contextlib.suppress(OSError, ValueError):
         as_before.flush()
-    lines = as_before.isatty() or buffer.raw.fileno() == 2
+    buffer = io.BufferedWriter(raw)
     return io.TextIOWrapper(buffer, encoding=as_before.encoding, errors="backslashreplace", line_buffering=lines)
