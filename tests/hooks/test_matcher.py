@@ -16,7 +16,7 @@ from hookyard.bridge.install import Bridge
 from hookyard.cli.hooks import hooks
 from hookyard.hooks.decision import Result
 from hookyard.hooks.matcher import fault_of, fits, unknown_names
-from hookyard.web.pages.language import chinese
+from hookyard.web.pages.messages import chinese
 from tests.hooks.receiver import Home, Receiver, entry
 
 URL = "http://127.0.0.1:9/x"
