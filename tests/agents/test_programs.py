@@ -138,6 +138,23 @@ async def test_denied(program: Program) -> None:
     assert len(program.recorder.calls) == 1
 
 
+async def test_a_shell_that_prints_lets_no_denied_and_no_changed_call_through(program: Program, tmp_path: Path) -> None:
+    noise = tmp_path / "noise"
+    noise.write_text("echo '{}'\n")
+    program.environment["BASH_ENV"] = str(noise)
+    program.receiver.answer({"result": "deny", "message": "not on Fridays"})
+    await program.run("pre_tool")
+    assert not (program.work / "made").exists()
+    assert "not on Fridays" in told(program)
+    program.receiver.answer({"result": "modify", "modified_content": {"command": "echo changed > made"}})
+    await program.run("pre_tool")
+    if program.kind == "claude-code":  # it runs its hooks in /bin/sh, which does not read that file
+        assert (program.work / "made").read_text().endswith("changed\n")
+    else:
+        assert not (program.work / "made").exists()
+        assert "BASH_ENV" in told(program)
+
+
 async def test_modified(program: Program) -> None:
     def changed(received: Received) -> dict[str, Any]:
         args = json.loads(received.body["hook_context"]["tool_args"])

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -18,6 +17,8 @@ from typing import Any
 import pytest
 
 from hookyard.bridge import relay, shim
+from hookyard.bridge.dialects import all_dialects, dialect_of
+from hookyard.bridge.plan import Commands
 from tests.hooks.conftest import receiver
 from tests.hooks.receiver import entry
 
@@ -40,6 +41,12 @@ class Ended:
         assert self.code == 0, self
         return json.loads(self.out) if self.out else None
 
+    @property
+    def refused(self) -> str:
+        """Why it was refused, where exit code 2 does that."""
+        assert self.code == 2, self
+        return self.err
+
 
 @dataclass
 class Bridged:
@@ -61,8 +68,10 @@ class Bridged:
 
     def line(self, agent: str, event: str, *, seconds: float = 60.0, mode: str = "cs", interpreter: str = "") -> str:
         """A hook command as it is installed."""
-        argv = [interpreter or sys.executable, "-S", "-E", "-I", SHIM, str(self.folder), agent, event]
-        return shlex.join([*argv, str(seconds), mode]) + (" || exit 2" if "c" in mode else "")
+        commands = Commands(Path(interpreter or sys.executable), Path(SHIM), self.folder)
+        if agent in all_dialects():
+            return commands.line(dialect_of(agent), event, seconds, mode)
+        return commands.line(dialect_of("claude-code"), event, seconds, mode).replace("claude-code", agent)
 
     async def hook(self, agent: str, event: str, native: Any, **parts: Any) -> Ended:
         """Run a hook command as an agent does."""

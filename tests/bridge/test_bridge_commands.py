@@ -55,9 +55,7 @@ async def test_install_status_uninstall(bridged: Bridged, receiver: Receiver) ->
 async def test_run_answers_without_a_relay(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate(receiver.url())
     receiver.answer({"result": "deny", "message": "no"})
-    code, out, _ = await type_in(bridged, "run", "claude-code", "PreToolUse", stdin=PRE)
-    assert code == 0
-    assert json.loads(out)["hookSpecificOutput"]["permissionDecisionReason"] == "Denied: no"
+    assert await type_in(bridged, "run", "claude-code", "PreToolUse", stdin=PRE) == (2, "", "Denied: no\n")
     assert Bridge(bridged.home, bridged.home, {}).relay_pid() is None
     code, out, err = await type_in(bridged, "run", "claude-code", "PreToolUse", "--closed", stdin=[])
     assert (code, out) == (2, "")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.bridge.dialects import agent_files, all_dialects, dialect_of
-from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Heard, Ruling, UnreadableError, settle
+from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Heard, Noise, Ruling, UnreadableError, settle
 from hookyard.errors import NotFoundError
 from hookyard.hooks.points import Point
 
@@ -141,28 +141,22 @@ def test_copilot_reading_claudes_settings_is_copilot(shared: Path) -> None:
         assert heard.agent == "copilot"
         if heard.tool_name:
             assert dialect.answer(heard, Ruling("no")) == Answer(BLOCKED, err="no")
-            assert dialect.answer(heard, Ruling(args={})).code == BLOCKED
+            assert settle(dialect, heard, Ruling(args={})).denied
 
 
-DENIED: Mapping[str, Any] = {
-    "claude-code": {
-        "hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": "no",
-        }
-    },
+DENIED = {
     "gemini": {"decision": "deny", "reason": "no"},
     "copilot": {"permissionDecision": "deny", "permissionDecisionReason": "no"},
-    "atomcode": {"action": "block", "reason": "no"},
-    "opencode": {"deny": "no"},
+    "atomcode": {"action": "block", "decision": "block", "reason": "no"},
 }
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_deny(agent: str) -> None:
-    said = out(dialect_of(agent).answer(before_tool(agent), Ruling("no")))
-    assert said == DENIED[agent if agent != "codex" else "claude-code"]
+    answer = dialect_of(agent).answer(before_tool(agent), Ruling("no"))
+    assert (json.loads(answer.out) if answer.out else None) == DENIED.get(agent)
+    assert answer.code == (0 if agent == "atomcode" else BLOCKED)
+    assert answer.err == "no"
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -206,9 +200,9 @@ def test_codex_may_modify_where_nobody_is_asked() -> None:
 
 
 def test_gemini_cannot_take_an_argument_away() -> None:
-    said = out(dialect_of("gemini").answer(before_tool("gemini"), Ruling(args={"command": "pwd"})))
-    assert said["decision"] == "deny"
-    assert "description" in said["reason"]
+    answer = dialect_of("gemini").answer(before_tool("gemini"), Ruling(args={"command": "pwd"}))
+    assert answer.code == BLOCKED
+    assert "description" in json.loads(answer.out)["reason"]
 
 
 def test_a_blocked_prompt() -> None:
@@ -219,21 +213,97 @@ def test_a_blocked_prompt() -> None:
         heard = dialect.read(names.get(agent, "UserPromptSubmit"), {"prompt": "hello", "output": {"parts": parts}})
         assert heard.firings[0].own["content"] == "hello"
         answer = dialect.answer(heard, Ruling("no"))
-        if agent == "copilot":
-            assert answer == Answer(BLOCKED, err="no")
-        elif agent == "opencode":
-            assert out(answer) == {"deny": "no"}
-        else:
-            assert out(answer) == {"decision": "block", "reason": "no"}
+        assert answer == dialect.refuse(heard.event, "no")
+        assert (answer.code, answer.err) == (0 if agent == "atomcode" else BLOCKED, "no")
+        assert bool(answer.out) is (agent in {"atomcode", "gemini"})
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_tool_call_that_cannot_be_read_is_said_so(agent: str) -> None:
+def test_a_tool_call_without_a_tool_is_said_so(agent: str) -> None:
     event, native = BEFORE_TOOL[agent]
-    for key in native:
-        for value in (None, 7, "", [1]):
-            with pytest.raises(UnreadableError):
-                dialect_of(agent).read(event, {**native, key: value})
+    for value in (None, 7, "", [1], {}):
+        changed: dict[str, Any] = {"input": {"tool": value}} if agent == "opencode" else {}
+        changed |= {key: value for key in native if key in {"tool_name", "toolName"}}
+        with pytest.raises(UnreadableError):
+            dialect_of(agent).read(event, {**native, **changed})
+
+
+PATCH = "*** Begin Patch\n*** Add File: a\n+b\n*** End Patch"
+SHAPES = [
+    (PATCH, {"input": PATCH}),
+    ('{"command": "ls"}', {"command": "ls"}),
+    ("[1]", {"input": "[1]"}),
+    ([PATCH], {"input": [PATCH]}),
+    (7, {"input": 7}),
+    (False, {"input": False}),
+    ("", {}),
+    (" ", {}),
+    (None, {}),
+]
+
+
+def with_arguments(agent: str, event: str, value: object) -> Heard:
+    """The event of a tool call whose arguments are a value."""
+    _, native = BEFORE_TOOL[agent]
+    if agent == "opencode":
+        tool = {"tool": "apply_patch"}
+        before = event == "tool.execute.before"
+        return dialect_of(agent).read(
+            event, {"input": tool if before else {**tool, "args": value}, "output": {"args": value} if before else {}}
+        )
+    key = next(key for key in native if key in {"tool_input", "toolArgs"})
+    return dialect_of(agent).read(event, {**native, key: value})
+
+
+@pytest.mark.parametrize(("value", "seen"), SHAPES)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_arguments_that_are_no_object_are_shown_and_never_replaced(agent: str, value: object, seen: object) -> None:
+    dialect = dialect_of(agent)
+    for event in (event.name for event in dialect.events if event.for_tools):
+        if event != "message.part.updated":
+            assert with_arguments(agent, event, value).tool_args == seen
+    heard = with_arguments(agent, BEFORE_TOOL[agent][0], value)
+    assert settle(dialect, heard, Ruling("no")) == Ruling("no")
+    settled = settle(dialect, heard, Ruling(args={"input": "x"}), allow_modify=True)
+    if seen == {"command": "ls"}:
+        assert settled.args == {"input": "x"}
+    else:
+        assert "were not an object" in (settled.denied or "")
+
+
+ALL_NOISE = frozenset(Noise)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_what_noise_would_swallow_is_refused_with_its_cause(agent: str) -> None:
+    dialect, heard = dialect_of(agent), before_tool(agent)
+    new = Ruling(args={"command": "pwd", "description": "d"})
+    for cause in Noise:
+        settled = settle(dialect, heard, new, allow_modify=True, noise=frozenset({cause}))
+        if cause in dialect.noise:
+            assert cause.fix in (settled.denied or "")
+            assert settled.args is None
+        else:
+            assert settled is new
+    assert settle(dialect, heard, Ruling("no"), noise=ALL_NOISE) == Ruling("no")
+    kept = settle(dialect, heard, Ruling(result="hidden"), noise=ALL_NOISE)
+    assert kept.result is None
+    assert "it stays as it is" in kept.warnings[0]
+    if heard.takes_text:
+        assert settle(dialect, heard, Ruling(text="x"), noise=ALL_NOISE).denied
+
+
+def test_an_agent_that_reads_claudes_settings_and_does_not_say_who_it_is(shared: Path) -> None:
+    dialect = dialect_of("claude-code")
+    for file in ("qwen.jsonl", "kimi.jsonl"):
+        lines = (shared / "samples" / "agents" / file).read_text().splitlines()
+        payloads = [payload.get("in", payload) for payload in map(json.loads, lines)]
+        calls = [payload for payload in payloads if payload.get("hook_event_name") == "PreToolUse"]
+        assert calls
+        for payload in calls:
+            heard = dialect.read("PreToolUse", payload)
+            assert heard.agent == "claude-code", "the agent whose line it is"
+            assert "may not obey" in (settle(dialect, heard, Ruling(args={})).denied or "")
 
 
 JSON = st.recursive(
@@ -265,7 +335,8 @@ def test_no_shape_breaks_a_dialect(named: tuple[str, str], native: dict[str, Any
         if answer.out:
             json.loads(answer.out)
         if ruling.denied is not None:
-            assert answer == Answer(BLOCKED, err=reason) or {"deny", "block"} & set(answer.out.split('"'))
+            assert answer == dialect.refuse(event, reason)
+            assert answer.code == BLOCKED or {"deny", "block"} & set(answer.out.split('"'))
 
 
 @pytest.mark.parametrize("agent", all_dialects())

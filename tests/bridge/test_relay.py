@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import select
 import signal
 import socket
@@ -13,7 +14,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -24,17 +24,12 @@ from tests.bridge.conftest import PRE, Bridged
 from tests.hooks.receiver import Received, Receiver, entry
 
 
-def reason_of(said: Any) -> str:
-    assert said["hookSpecificOutput"]["permissionDecision"] == "deny"
-    return str(said["hookSpecificOutput"]["permissionDecisionReason"])
-
-
 async def test_deny_modify_and_ok(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate(receiver.url())
     assert (await bridged.hook("claude-code", "PreToolUse", PRE)).said is None
     receiver.answer({"result": "deny", "message": "not on Fridays"})
     denied = await bridged.hook("claude-code", "PreToolUse", PRE)
-    assert "not on Fridays" in reason_of(denied.said)
+    assert "not on Fridays" in denied.refused
     receiver.answer({"result": "modify", "modified_content": {"command": "pwd"}})
     modified = await bridged.hook("claude-code", "PreToolUse", PRE)
     assert modified.said["hookSpecificOutput"] == {"hookEventName": "PreToolUse", "updatedInput": {"command": "pwd"}}
@@ -54,7 +49,7 @@ async def test_an_agent_does_not_unhook_itself_or_another(bridged: Bridged, rece
     ):
         native = {**PRE, "tool_name": "Write", "tool_input": {"file_path": str(path), "content": "{}"}}
         denied = await bridged.hook("claude-code", "PreToolUse", native)
-        assert "a person has to change it" in reason_of(denied.said)
+        assert "a person has to change it" in denied.refused
     assert receiver.requests == []
     native = {**PRE, "tool_name": "Read", "tool_input": {"file_path": str(user / ".claude/settings.json")}}
     assert (await bridged.hook("claude-code", "PreToolUse", native)).said is None
@@ -121,14 +116,14 @@ async def test_a_modified_prompt_is_blocked(bridged: Bridged, receiver: Receiver
     bridged.gate(receiver.url(), "message,turn_start")
     receiver.answer({"result": "modify", "modified_content": "no secrets"})
     ended = await bridged.hook("claude-code", "UserPromptSubmit", {"session_id": "s", "prompt": "my secret"})
-    assert ended.said["decision"] == "block"
+    assert "changed the message" in ended.refused
     assert [request.body["event"] for request in receiver.requests] == ["on_message_received"]
 
 
 async def test_codex_asks_for_allow_modify(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate(receiver.url())
     receiver.answer({"result": "modify", "modified_content": {"command": "pwd"}})
-    assert "--allow-modify" in reason_of((await bridged.hook("codex", "PreToolUse", PRE)).said)
+    assert "--allow-modify" in (await bridged.hook("codex", "PreToolUse", PRE)).refused
     allowed = await bridged.hook("codex", "PreToolUse", PRE, mode="csm")
     assert allowed.said["hookSpecificOutput"]["permissionDecision"] == "allow"
     bypassing = await bridged.hook("codex", "PreToolUse", {**PRE, "permission_mode": "bypassPermissions"})
@@ -144,7 +139,7 @@ async def test_copilot_is_not_asked_about_twice(bridged: Bridged, receiver: Rece
     first, second = await asyncio.gather(
         bridged.hook("copilot", "preToolUse", own), bridged.hook("claude-code", "PreToolUse", claudes)
     )
-    assert first.said["permissionDecision"] == "deny"
+    assert json.loads(first.out)["permissionDecision"] == "deny"
     assert second.code == 2
     assert len(receiver.requests) == 1
     await bridged.hook("copilot", "preToolUse", own)
@@ -159,7 +154,7 @@ async def test_a_user_s_open_line_and_a_project_s_closed_one_ask_once(bridged: B
         both = await asyncio.gather(
             *(bridged.hook("claude-code", event, native, mode=mode) for mode in ("s", "cs")),
         )
-        assert all("not on Fridays" in ended.out for ended in both)
+        assert all("not on Fridays" in ended.refused for ended in both)
         assert len(receiver.requests) == 1
 
 
@@ -169,7 +164,7 @@ async def test_where_a_prompt_cannot_be_blocked_its_calls_are(bridged: Bridged, 
     call = {"sessionId": "s1", "toolName": "bash", "toolArgs": {"command": "echo hi"}}
     assert (await bridged.hook("copilot", "userPromptSubmitted", {"sessionId": "s1", "prompt": "go"})).code == 2
     denied = await bridged.hook("copilot", "preToolUse", call)
-    assert "say please" in denied.said["permissionDecisionReason"]
+    assert "say please" in json.loads(denied.out)["permissionDecisionReason"]
     receiver.answer({"result": "ok"})
     await bridged.hook("copilot", "userPromptSubmitted", {"sessionId": "s1", "prompt": "please go"})
     assert (await bridged.hook("copilot", "preToolUse", call)).said is None
@@ -266,7 +261,7 @@ async def test_a_relay_that_says_nothing_or_nonsense_blocks(bridged: Bridged) ->
 
 async def test_a_dead_a_slow_and_an_unknown_answer_block(bridged: Bridged, receiver: Receiver) -> None:
     bridged.gate("http://127.0.0.1:9/", on_failure="deny", retries=0)
-    assert "refused" in reason_of((await bridged.hook("claude-code", "PreToolUse", PRE)).said)
+    assert "refused" in (await bridged.hook("claude-code", "PreToolUse", PRE)).refused
 
     answers = asyncio.Event()
 
@@ -282,18 +277,57 @@ async def test_a_dead_a_slow_and_an_unknown_answer_block(bridged: Bridged, recei
     assert "in time" in slow.err
     answers.set()
     receiver.answer(lambda _: web.Response(text="<html>"))
-    assert reason_of((await bridged.hook("claude-code", "PreToolUse", PRE)).said)
+    assert (await bridged.hook("claude-code", "PreToolUse", PRE)).refused
     receiver.answer({"result": "maybe"})
-    assert reason_of((await bridged.hook("claude-code", "PreToolUse", PRE)).said)
+    assert (await bridged.hook("claude-code", "PreToolUse", PRE)).refused
 
 
-async def test_a_gate_that_became_closed_after_the_installation_is_closed(bridged: Bridged, receiver: Receiver) -> None:
+UNREADABLE = [
+    b"no json",
+    b"[1]",
+    b"\xff\xfe",
+    b"",
+    json.dumps({**PRE, "tool_name": None}).encode(),
+    b'"' + b"x" * (17 << 20) + b'"',
+]
+
+
+@pytest.mark.parametrize("native", UNREADABLE, ids=["text", "list", "bytes", "nothing", "no tool", "too large"])
+async def test_an_event_that_cannot_be_read_is_refused_where_a_gate_is_closed_now(
+    bridged: Bridged, receiver: Receiver, native: bytes
+) -> None:
     bridged.gate(receiver.url(), on_failure="deny")
-    opened = await bridged.hook("claude-code", "PreToolUse", b"no json", mode="s")
-    assert opened.code == 0  # nothing could be read, and the line was installed open
-    broken = await bridged.hook("claude-code", "PreToolUse", {**PRE, "tool_input": "x"}, mode="cs")
-    assert broken.code == 2
-    assert "no object" in broken.err
+    assert (await bridged.hook("claude-code", "PreToolUse", native, mode="s")).refused.startswith("hookyard: the event")
+    seen = await bridged.hook("claude-code", "PostToolUse", native, mode="s")
+    assert (seen.code, seen.out) == (0, ""), "nothing can be refused there"
+    bridged.end_relay()
+    bridged.gate(receiver.url())
+    assert (await bridged.hook("claude-code", "PreToolUse", native, mode="s")).code == 0
+    assert receiver.requests == []
+
+
+async def test_an_event_that_cannot_be_read_is_of_its_session_s_project(bridged: Bridged, receiver: Receiver) -> None:
+    bridged.gate(receiver.url())
+    (bridged.project / ".hookyard").mkdir()
+    file = bridged.project / ".hookyard" / "hooks.toml"
+    file.write_text(entry("own", "pre_tool", receiver.url("/project"), on_failure="deny"))
+    Trust(bridged.home).trust(file, file.read_text())
+    elsewhere = bridged.home.parent / "elsewhere"
+    elsewhere.mkdir()
+    broken = {**PRE, "tool_name": 7, "cwd": str(elsewhere)}
+    assert (await bridged.hook("claude-code", "PreToolUse", {**PRE, "cwd": str(bridged.project)}, mode="s")).code == 0
+    refused = await bridged.run(f"cd / && {bridged.line('claude-code', 'PreToolUse', mode='s')}", broken)
+    assert "no tool_name" in refused.refused
+    other = {**broken, "session_id": "s2"}
+    assert (await bridged.run(f"cd / && {bridged.line('claude-code', 'PreToolUse', mode='s')}", other)).code == 0
+
+
+async def test_where_prompts_cannot_be_refused_a_closed_message_gate_refuses_a_call_that_cannot_be_read(
+    bridged: Bridged, receiver: Receiver
+) -> None:
+    bridged.gate(receiver.url(), "message", on_failure="deny")
+    assert (await bridged.hook("copilot", "preToolUse", {"toolName": ""}, mode="s")).code == 2
+    assert (await bridged.hook("gemini", "BeforeTool", {"tool_name": ""}, mode="s")).code == 0
 
 
 async def test_open_gates_let_pass(bridged: Bridged) -> None:

@@ -16,10 +16,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hookyard.bridge.dialects import agent_files, dialect_of
-from hookyard.bridge.dialects.base import BLOCKED, Answer, Heard, Ruling, as_text, settle
+from hookyard.bridge.dialects.base import (
+    BLOCKED,
+    Answer,
+    Dialect,
+    Heard,
+    Ruling,
+    UnreadableError,
+    as_text,
+    part_of,
+    settle,
+    text_of,
+)
 from hookyard.bridge.exchange import Asked
 from hookyard.bridge.judge import judge
-from hookyard.bridge.sessions import Session, Sessions
+from hookyard.bridge.plan import decided_at
+from hookyard.bridge.sessions import Session, Sessions, project_of
 from hookyard.clock import Clock
 from hookyard.errors import HookyardError
 from hookyard.hooks.facade import Hooks
@@ -73,9 +85,14 @@ class Desk:
         lines: list[str] = []
         _lines.set(lines)
         closed = asked.closed
+        dialect: Dialect | None = None
         try:
             dialect = dialect_of(asked.agent)
-            heard = dialect.read(asked.event, asked.native())
+            try:
+                heard = dialect.read(asked.event, asked.native())
+            except UnreadableError:
+                closed = closed or self._closed_now(dialect, asked)
+                raise
             heard = replace(heard, working_dir=heard.working_dir or asked.folder)
             if heard.firings:
                 self._note(heard.agent)
@@ -85,12 +102,36 @@ class Desk:
             ruling = await self._ruling(asked, heard, hooks, session)
             if ruling.denied is not None and not heard.tool_name and not dialect.blocks_prompts:
                 session.refused = ruling.denied
-            ruling = settle(dialect, heard, ruling, allow_modify=asked.allow_modify)
+            ruling = settle(dialect, heard, ruling, allow_modify=asked.allow_modify, noise=asked.noise)
             return _with_lines(dialect.answer(heard, ruling), lines)
         except TimeoutError:
-            return _failed(closed, "the webhooks did not answer in time")
+            return _failed(dialect, asked.event, "the webhooks did not answer in time", closed=closed)
         except HookyardError as error:
-            return _failed(closed, str(error))
+            return _failed(dialect, asked.event, str(error), closed=closed)
+
+    def _closed_now(self, dialect: Dialect, asked: Asked) -> bool:
+        """Whether a gate that fails closed may concern an event that cannot be read.
+
+        The event may still tell its session and folder. Every project that it can belong to counts, and every gate of
+        its points, since its tool is not known.
+        """
+        points = [
+            point
+            for event in dialect.events
+            if event.name == asked.event and event.gating
+            for point in decided_at(dialect, event)
+            if POINTS[point].may_deny
+        ]
+        try:
+            native = asked.native()
+        except UnreadableError:
+            native = {}
+        folders = {asked.folder, text_of(native, "cwd") or asked.folder}
+        projects = {project_of(folder) for folder in folders}
+        session = text_of(native, "session_id", "sessionId") or text_of(part_of(native, "input"), "sessionID")
+        if session:
+            projects.add(self._sessions.of(dialect.name, session, text_of(native, "cwd") or asked.folder).project)
+        return any(self._hooks_of(project).fail_closed(point) for project in projects for point in points)
 
     async def _ruling(self, asked: Asked, heard: Heard, hooks: Hooks, session: Session) -> Ruling:
         """The ruling, once for an event that is told twice. One that comes too late goes on without us."""
@@ -162,8 +203,12 @@ def _fails_closed(hooks: Hooks, heard: Heard) -> bool:
     )
 
 
-def _failed(closed: bool, why: str) -> Answer:
-    return Answer(BLOCKED if closed else 0, err=f"hookyard: {why}")
+def _failed(dialect: Dialect | None, event: str, why: str, *, closed: bool) -> Answer:
+    """The answer to an event that could not be judged."""
+    reason = f"hookyard: {why}"
+    if not closed:
+        return Answer(err=reason)
+    return Answer(BLOCKED, err=reason) if dialect is None else dialect.refuse(event, reason)
 
 
 def _with_lines(answer: Answer, lines: list[str]) -> Answer:

@@ -1,8 +1,8 @@
 """What `shim` sends and what it gets back, seen from the other end of the socket.
 
 Used by `relay` and `governor`. The form is the shim's, which may import nothing: five texts that each end in a NUL
-(agent, native event, mode letters, seconds, working folder), then the event as the agent gave it; back go exit code and
-the lengths of two outputs on one line, then both.
+(agent, native event, mode letters with those of `Noise`, seconds, working folder), then the event as the agent gave it;
+back go exit code and the lengths of two outputs on one line, then both.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hookyard.bridge.dialects.base import Answer, UnreadableError
-from hookyard.bridge.shim import CHUNK, LARGEST_EVENT
+from hookyard.bridge.dialects.base import Answer, Noise, UnreadableError
+from hookyard.bridge.shim import CHUNK, LARGEST_EVENT, TOO_LARGE
 
 FIELDS = 5
 LARGEST_HEAD = 65_536
@@ -34,6 +34,8 @@ class Asked:
         seconds: How long the shim waits from when it started.
         folder: Where the shim ran.
         text: What the agent gave its hook.
+        noise: What can make the hook's shell print.
+        too_large: The agent gave more, which nobody has read.
     """
 
     agent: str
@@ -43,6 +45,8 @@ class Asked:
     seconds: float
     folder: str
     text: bytes
+    noise: frozenset[Noise] = frozenset()
+    too_large: bool = False
 
     def native(self) -> Mapping[str, Any]:
         """The event as an object.
@@ -50,6 +54,8 @@ class Asked:
         Raises:
             UnreadableError: It is none.
         """
+        if self.too_large:
+            raise UnreadableError(f"the event has more than {LARGEST_EVENT} bytes")
         try:
             value = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -57,6 +63,11 @@ class Asked:
         if not isinstance(value, dict):
             raise UnreadableError("the event is no object")
         return value
+
+
+def noise_in(letters: str) -> frozenset[Noise]:
+    """Return what the shim's letters name."""
+    return frozenset(cause for cause in Noise if cause in letters)
 
 
 async def read(reader: asyncio.StreamReader) -> Asked | None:
@@ -79,7 +90,8 @@ async def read(reader: asyncio.StreamReader) -> Asked | None:
     if not math.isfinite(limit):
         return None
     limit = min(limit, LONGEST_SECONDS)
-    return Asked(agent, event, "c" in mode, "m" in mode, limit, folder, fields[FIELDS])
+    too_large = TOO_LARGE in mode
+    return Asked(agent, event, "c" in mode, "m" in mode, limit, folder, fields[FIELDS], noise_in(mode), too_large)
 
 
 def worded(answer: Answer) -> bytes:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from hookyard.bridge import exchange, shim
 from hookyard.bridge.dialects import all_dialects, dialect_of
-from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Event, Heard, Line, Ruling, as_text, settle
+from hookyard.bridge.dialects.base import Answer, Dialect, Event, Heard, Line, Ruling, as_text, settle
 from hookyard.bridge.judge import new_arguments
 from hookyard.bridge.plan import Commands
 from hookyard.errors import HookyardError
@@ -63,7 +63,7 @@ class Governor:
         asked = _Asked(dialect, gate)
         server = await asyncio.start_unix_server(asked.answer, folder / shim.SOCKET)
         settings: dict[str, Any] = {}
-        lines = [_line(event, kind, commands) for event in dialect.events if event.for_tools]
+        lines = [_line(event, dialect, commands) for event in dialect.events if event.for_tools]
         dialect.install(settings, lines, commands.ours)
         try:
             yield settings["hooks"]
@@ -73,8 +73,8 @@ class Governor:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _line(event: Event, kind: str, commands: Commands) -> Line:
-    return Line(event, commands.line(kind, event.name, DEADLINE_SECONDS, "c"), HOOK_SECONDS)
+def _line(event: Event, dialect: Dialect, commands: Commands) -> Line:
+    return Line(event, commands.line(dialect, event.name, DEADLINE_SECONDS, "c"), HOOK_SECONDS)
 
 
 class _Asked:
@@ -119,9 +119,10 @@ class _Asked:
                 return Answer()
             ruling = await self._before(heard, heard.tool_name)
         except HookyardError as error:
-            return Answer(BLOCKED, err=f"hookyard: {error}")
+            return self._dialect.refuse(asked.event, f"hookyard: {error}")
         # The run's owner has decided what may run unasked: there is no person to pass over.
-        return self._dialect.answer(heard, settle(self._dialect, heard, ruling, allow_modify=True))
+        ruling = settle(self._dialect, heard, ruling, allow_modify=True, noise=asked.noise)
+        return self._dialect.answer(heard, ruling)
 
     async def _before(self, heard: Heard, tool_name: str) -> Ruling:
         self._started[heard.call_id or tool_name] = time.monotonic()

@@ -152,7 +152,7 @@ class Bridge:
         changed = native.change(lambda settings: dialect.install(settings, lines, commands.ours), keep=first)
         self.end_relay()  # the next one has this installation's variables
         notes = self._notes(dialect, project, trust_codex=trust_codex)
-        closed = tuple(line.event.name for line in lines if is_closed(line.command))
+        closed = tuple(line.event.name for line in lines if is_closed(dialect, line.command))
         return Done(native.path, changed, tuple(line.event.name for line in lines), closed, notes)
 
     def uninstall(self, agent: str, project: Path | None = None) -> Done:
@@ -186,7 +186,7 @@ class Bridge:
         """Ask the relay as an agent's hook does, starting it if need be: how long that took, None = no answer."""
         if not self.folder.is_dir():
             return None
-        line = self.commands.line("claude-code", "nothing", seconds, "cs")
+        line = self.commands.line(dialect_of("claude-code"), "nothing", seconds, "cs")
         began = time.monotonic()
         done = subprocess.run(line, shell=True, input=b"{}", capture_output=True, check=False)  # noqa: S602 - our own
         return time.monotonic() - began if done.returncode == 0 else None
@@ -214,7 +214,8 @@ class Bridge:
         return tuple(
             line
             for line in lines
-            if (there := already.get(line.event.name)) is None or (is_closed(line.command) and not is_closed(there))
+            if (there := already.get(line.event.name)) is None
+            or (is_closed(dialect, line.command) and not is_closed(dialect, there))
         )
 
     def _prepare(self) -> None:

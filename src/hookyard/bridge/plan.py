@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hookyard.bridge.dialects.base import IF_CLOSED, Dialect, Event, Line
+from hookyard.bridge.dialects.base import Dialect, Event, Line
 from hookyard.hooks.facade import Hooks
 from hookyard.hooks.points import POINTS, Point
 from hookyard.hooks.retry import whole_deadline
@@ -44,11 +44,11 @@ class Commands:
     shim: Path
     folder: Path
 
-    def line(self, agent: str, event: str, seconds: float, mode: str) -> str:
+    def line(self, dialect: Dialect, event: str, seconds: float, mode: str) -> str:
         """The command of one event. Where it is closed, a missing interpreter or file refuses too."""
-        argv = [str(self.interpreter), "-S", "-E", "-I", str(self.shim), str(self.folder), agent, event]
+        argv = [str(self.interpreter), "-S", "-E", "-I", str(self.shim), str(self.folder), dialect.name, event]
         command = shlex.join([*argv, f"{seconds:g}", mode])
-        return f"{command}{IF_CLOSED}" if "c" in mode else command
+        return f"{command}{dialect.closed_tail}" if "c" in mode else command
 
     def plain(self, command: str) -> str:
         """A line of ours as it would be without `--allow-modify`."""
@@ -64,11 +64,11 @@ def lines_for(dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modif
     return tuple(
         _line(dialect, event, hooks, commands, allow_modify=allow_modify)
         for event in dialect.events
-        if any(hooks.configuration.at(point) for point in _decided_at(dialect, event))
+        if any(hooks.configuration.at(point) for point in decided_at(dialect, event))
     )
 
 
-def _decided_at(dialect: Dialect, event: Event) -> tuple[Point, ...]:
+def decided_at(dialect: Dialect, event: Event) -> tuple[Point, ...]:
     """Points whose webhooks decide at an event: a message that cannot be refused itself refuses its turn's calls."""
     if Point.PRE_TOOL in event.points and not dialect.blocks_prompts:
         return (*event.points, Point.MESSAGE)
@@ -79,10 +79,10 @@ def _line(dialect: Dialect, event: Event, hooks: Hooks, commands: Commands, *, a
     seconds = _seconds(event.points, hooks)
     if event.limit_seconds is not None:
         seconds = min(seconds, event.limit_seconds - 0.5)
-    points = [point for point in _decided_at(dialect, event) if POINTS[point].may_deny]
+    points = [point for point in decided_at(dialect, event) if POINTS[point].may_deny]
     closed = any(hooks.fail_closed(point) for point in points)
     mode = ("c" if closed else "") + "s" + ("m" if allow_modify else "")
-    command = commands.line(dialect.name, event.name, seconds, mode)
+    command = commands.line(dialect, event.name, seconds, mode)
     return Line(event, command, math.ceil(seconds) + AGENT_WAITS_LONGER_SECONDS)
 
 

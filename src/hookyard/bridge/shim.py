@@ -14,6 +14,8 @@ from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket
 
 SOCKET = "relay.sock"
 BLOCKED = 2
+SAID = 12  # a closed line's tail knows by this that the reason has been given, and makes it 2
+TOO_LARGE = "L"
 LARGEST_EVENT = 16 * 1024 * 1024
 LARGEST_ANSWER = 32 * 1024 * 1024
 CHUNK = 65_536
@@ -24,6 +26,10 @@ class Failed(Exception):  # noqa: N818 - it is caught ten lines below and nowher
     """Why the relay could not be asked."""
 
 
+class TooLarge(Failed):
+    """There is more to read than may be."""
+
+
 def main(arguments: list[str]) -> int:
     """Ask, and pass on what comes back; gives the exit code."""
     mode = "c"
@@ -32,9 +38,9 @@ def main(arguments: list[str]) -> int:
         signal(SIGALRM, _late)
         setitimer(ITIMER_REAL, float(seconds))
         where = posix.getcwd()
-        head = (agent, event, mode, seconds, where)
-        sent = b"".join([part.encode("utf-8", "surrogateescape") + b"\0" for part in head])
-        sent += _read_all(0, LARGEST_EVENT)
+        text, whole = _read_event()
+        head = (agent, event, mode + noise() + ("" if whole else TOO_LARGE), seconds, where)
+        sent = b"".join([part.encode("utf-8", "surrogateescape") + b"\0" for part in head]) + text
         posix.chdir(folder)  # the path of a socket may be 107 bytes long, that of a folder longer
         try:
             code, out, err = _ask(sent, "s" in mode)
@@ -45,8 +51,39 @@ def main(arguments: list[str]) -> int:
         _write(1, out)
     except (OSError, ValueError, Failed) as error:
         _write(2, f"hookyard: the webhooks could not be asked: {error}\n".encode("utf-8", "replace"))
-        return BLOCKED if "c" in mode else 0
-    return code
+        code = BLOCKED if "c" in mode else 0
+    return SAID if code == BLOCKED and "c" in mode else code
+
+
+def noise() -> str:
+    """Letters for what can make the shell print that runs this: the dialect knows which of them that shell obeys."""
+    own = posix.environ
+    found = ""
+    if own.get(b"BASH_ENV") or b"BASH_XTRACEFD" in own:
+        found += "B"
+    if own.get(b"ENV"):
+        found += "E"
+    places = [own.get(b"ZDOTDIR"), own.get(b"HOME")]
+    files = [place + b"/.zshenv" for place in places if place]
+    if own.get(b"SHELL", b"").endswith(b"zsh"):
+        files += [b"/etc/zshenv", b"/etc/zsh/zshenv"]
+    for file in files:
+        try:
+            posix.stat(file)
+        except OSError:
+            continue
+        return found + "Z"
+    return found
+
+
+def _read_event() -> tuple[bytes, bool]:
+    """What the agent gives, and whether that is all: of an event that is too large the relay gets none."""
+    try:
+        return _read_all(0, LARGEST_EVENT), True
+    except TooLarge:
+        while posix.read(0, CHUNK):
+            pass  # an agent whose pipe breaks might go on
+        return b"", False
 
 
 def _late(*_: object) -> None:
@@ -111,7 +148,7 @@ def _read_all(source: int, limit: int) -> bytes:
         parts.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise Failed(f"more than {limit} bytes")
+            raise TooLarge(f"more than {limit} bytes")
     return b"".join(parts)
 
 

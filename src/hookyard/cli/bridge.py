@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
-from hookyard.bridge import relay
+from hookyard.bridge import relay, shim
 from hookyard.bridge.desk import Desk
 from hookyard.bridge.dialects import all_dialects
 from hookyard.bridge.dialects.base import Answer
-from hookyard.bridge.exchange import Asked
+from hookyard.bridge.exchange import Asked, noise_in
 from hookyard.bridge.install import Bridge, Done, Status
 from hookyard.clock import SystemClock, iso
 from hookyard.hooks.warning import to_stderr
@@ -122,7 +122,7 @@ def status(project: Path, as_json: bool) -> None:
 def run(agent: str, event: str, closed: bool, allow_modify: bool, seconds: float) -> None:
     """Answer one native event from stdin, without the relay: what the agent's hook would get."""
     text = sys.stdin.buffer.read()
-    asked = Asked(agent, event, closed, allow_modify, seconds, str(Path.cwd()), text)
+    asked = Asked(agent, event, closed, allow_modify, seconds, str(Path.cwd()), text, noise_in(shim.noise()))
     answer = asyncio.run(_answer(asked))
     if answer.err:
         click.echo(answer.err, err=True)

@@ -6,6 +6,7 @@ unproven everywhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class AtomCode(ClaudeCode):
     title = "AtomCode"
     proven = ""
     recheck = Recheck.RUNS_THEM
+    noise = frozenset({base.Noise.ENV})  # sh
+    closed_tail = base.closed_by_words({"action": "block", "decision": "block", "reason": base.NOT_ASKED})
     events = (
         Event("SessionStart", (Point.SESSION_START,)),
         Event("UserPromptSubmit", base.PROMPT),
@@ -50,6 +53,7 @@ class AtomCode(ClaudeCode):
     )
 
     _changes_results = False
+    _read_by_others = False
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """As Claude Code, but a call's id is `call_id`."""
@@ -59,13 +63,19 @@ class AtomCode(ClaudeCode):
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
         """Its own words for a deny and a modification."""
         if ruling.denied is not None:
-            if heard.tool_name is None:
-                return Answer.of({"decision": "block", "reason": ruling.denied})
-            return Answer.of({"action": "block", "reason": ruling.denied})
+            return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {} if ruling.args is None else {"action": "modify", "args": ruling.args}
         if ruling.warnings:
             said["additionalContext"] = base.warn(ruling.warnings)
         return Answer.of(said, base.warn(ruling.warnings))
+
+    def refuse(self, event: str, reason: str) -> Answer:
+        """Words on stdout: AtomCode takes many an exit code 2 for a hook that is broken, and goes on.
+
+        It reads the last line, so the words get a line of their own. The old and the new word for it are both said.
+        """
+        said = {"action": "block", "decision": "block", "reason": reason}
+        return Answer(out="\n" + json.dumps(said, ensure_ascii=False), err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """The command hooks' file, not the webhooks' `hooks.toml`."""

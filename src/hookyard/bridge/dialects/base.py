@@ -13,15 +13,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from hookyard.bridge.shim import SAID
 from hookyard.errors import PermanentError
 from hookyard.hooks.points import POINTS, Point
 
 BLOCKED = 2
-"""The exit code that every agent takes for a refusal, with the reason on stderr."""
+"""The exit code that most agents take for a refusal, with the reason on stderr.
 
+Whether an agent does is up to its dialect.
+"""
 
-IF_CLOSED = " || exit 2"
-"""The end of a line that is closed: what fails before the shim runs refuses too."""
+NOT_ASKED = "hookyard: the webhooks could not be asked (hookyard bridge status says more)"
+"""The reason of a line that refuses by itself. It stands in single quotes in a shell line: ASCII without quotes."""
 
 
 class UnreadableError(PermanentError):
@@ -58,6 +61,7 @@ class Heard:
         bypasses: The agent runs in a mode that asks no person for permission anyway.
         response: The tool's result as the agent told it, None before the call and where it cannot be changed.
         takes_text: The agent lets its hook change the message and the model's answer, and add to the system prompt.
+        fixed_args: Why a changed form of the arguments cannot be answered, `""` where it can.
     """
 
     event: str
@@ -72,6 +76,7 @@ class Heard:
     bypasses: bool = False
     response: Any = None
     takes_text: bool = False
+    fixed_args: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Answer:
 
     Attributes:
         code: Exit code.
-        out: For its standard output, `""` or one JSON text.
+        out: For its standard output, `""` or one JSON text, alone on its last line.
         err: For its standard error.
     """
 
@@ -112,6 +117,26 @@ class Answer:
     def of(cls, said: Mapping[str, Any], err: str = "") -> Answer:
         """Exit code 0 and a JSON object; nothing at all when the object is empty."""
         return cls(0, json.dumps(said, ensure_ascii=False) if said else "", err)
+
+
+class Noise(StrEnum):
+    """What can make a hook's shell print before the hook does. The values are the letters that the shim sends."""
+
+    BASH_ENV = "B"  # a file, or a trace to standard output, for every bash that is no login shell
+    ENV = "E"  # a file for shells that follow POSIX
+    ZSH = "Z"  # a start file that every zsh reads
+
+    @property
+    def fix(self) -> str:
+        """What the user can do about it."""
+        return _FIXES[self]
+
+
+_FIXES = {
+    Noise.BASH_ENV: "BASH_ENV (or BASH_XTRACEFD) is set; start the agent without it",
+    Noise.ENV: "ENV is set; start the agent without it",
+    Noise.ZSH: "zsh reads a .zshenv; move what it does to .zshrc",
+}
 
 
 class Recheck(StrEnum):
@@ -161,9 +186,27 @@ class Line:
     timeout_seconds: int
 
 
-def is_closed(command: str) -> bool:
-    """Whether a line of ours refuses whatever goes wrong."""
-    return command.endswith(IF_CLOSED)
+def closed_by_exit(said: Mapping[str, Any] | None = None) -> str:
+    """Return the tail of a closed line for an agent that obeys exit code 2.
+
+    The shim ends with `SAID` when it has given a reason itself; anything else that fails gets one here, since Codex and
+    Gemini CLI run the tool when the reason is missing.
+
+    Args:
+        said: Printed as well, for an agent that reads the reason on standard output.
+    """
+    words = f"echo '{NOT_ASKED}' >&2;"
+    if said is not None:
+        words = f"echo '{json.dumps(said)}'; {words}"
+    return f" || {{ [ $? -eq {SAID} ] || {{ {words} }}; exit {BLOCKED}; }}"
+
+
+def closed_by_words(said: Mapping[str, Any]) -> str:
+    """Return the tail of a closed line for an agent that obeys a JSON refusal on standard output, and no exit code.
+
+    The JSON gets a line of its own, so that what was printed before it does not become a part of it.
+    """
+    return f" || {{ echo; echo '{json.dumps(said)}'; exit {BLOCKED}; }}"
 
 
 class Dialect(Protocol):
@@ -190,6 +233,12 @@ class Dialect(Protocol):
     plugin: Path | None
     """Template of the program that its hooks are, None where they are kept in JSON."""
 
+    noise: frozenset[Noise]
+    """What makes the shell print that the agent runs its hooks in. A refusal survives that, a modification does not."""
+
+    closed_tail: str
+    """The end of a closed line: refuses when the shim could not run or could not ask. Starts with ` || `."""
+
     blocks_prompts: bool
     """It obeys a refusal of the user's message. Where it does not, every tool call of that turn is refused instead."""
 
@@ -199,6 +248,10 @@ class Dialect(Protocol):
 
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
         """Word a ruling so that the agent obeys it. `settle` has been applied to it."""
+        ...
+
+    def refuse(self, event: str, reason: str) -> Answer:
+        """Word a refusal of a native event so that the agent obeys it, whatever its hook's shell printed before."""
         ...
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
@@ -217,7 +270,19 @@ class Dialect(Protocol):
         ...
 
 
-def settle(dialect: Dialect, heard: Heard, ruling: Ruling, *, allow_modify: bool = False) -> Ruling:
+def is_closed(dialect: Dialect, command: str) -> bool:
+    """Whether a line of ours refuses whatever goes wrong."""
+    return command.endswith(dialect.closed_tail)
+
+
+def settle(
+    dialect: Dialect,
+    heard: Heard,
+    ruling: Ruling,
+    *,
+    allow_modify: bool = False,
+    noise: frozenset[Noise] = frozenset(),
+) -> Ruling:
     """A ruling that the agent can follow without passing over the person at the keyboard.
 
     Args:
@@ -225,16 +290,24 @@ def settle(dialect: Dialect, heard: Heard, ruling: Ruling, *, allow_modify: bool
         heard: The event.
         ruling: What the webhooks made of it.
         allow_modify: The user installed the bridge with `--allow-modify`.
+        noise: What can make the hook's shell print.
 
     Returns:
-        The ruling, or a deny where a modification would run arguments that nobody was asked about. A result that
-        the agent cannot change stays, with a warning.
+        The ruling, or a deny where a modification would run arguments that nobody was asked about, or would be lost. A
+        result that the agent cannot change stays, with a warning.
     """
-    if ruling.result is not None and heard.response is None:
-        kept = f"a webhook changed the tool's result, which {dialect.title} cannot do: it stays as it is"
+    lost = _lost(dialect, noise)
+    if ruling.result is not None and (heard.response is None or lost):
+        kept = f"a webhook changed the tool's result, which {lost or f'{dialect.title} cannot do'}: it stays as it is"
         ruling = replace(ruling, result=None, warnings=(*ruling.warnings, kept))
-    if ruling.denied is not None or ruling.args is None:
+    if ruling.denied is not None:
         return ruling
+    if ruling.text is not None and lost:
+        return replace(ruling, denied=f"Not done: a webhook changed the text, which {lost}.", text=None)
+    if ruling.args is None:
+        return ruling
+    if fixed := heard.fixed_args or lost:
+        return replace(ruling, denied=f"Not run: a webhook changed the arguments, which {fixed}.", args=None)
     if dialect.recheck is Recheck.ASKS_AGAIN or heard.bypasses or allow_modify:
         return ruling
     why = (
@@ -249,6 +322,15 @@ BEFORE_TOOL = (Point.TOOL_CALL_START, Point.PRE_TOOL)
 
 PROMPT = (Point.MESSAGE, Point.TURN_START)
 TURN_END = (Point.TURN_COMPLETE, Point.POST_TURN)
+
+
+def _lost(dialect: Dialect, noise: frozenset[Noise]) -> str:
+    """Why an agent would not read a JSON answer, `""` where it would."""
+    causes = sorted(dialect.noise & noise)
+    if not causes:
+        return ""
+    fixes = " and ".join(cause.fix for cause in causes)
+    return f"{dialect.title} would miss because its hook's shell may print before the answer: {fixes}"
 
 
 def before_tool(call_id: str) -> tuple[Firing, ...]:
@@ -296,20 +378,35 @@ def needed(native: Mapping[str, Any], key: str) -> str:
 
 
 def arguments(native: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A tool's arguments: an object, or the JSON text of one.
+    """A tool's arguments as an object, in the shape that gates see.
 
-    Raises:
-        UnreadableError: They are neither, so nobody could judge them.
+    An object, or the JSON text of one, is given as it is. Other text (the patch of a freeform `apply_patch`), a list
+    and any other value are given as `{"input": VALUE}`. No arguments (missing, null, blank text) are `{}`.
+    """
+    value = native.get(key)
+    given = _object_in(value) if isinstance(value, str) else value
+    if isinstance(given, dict):
+        return given
+    return {} if given is None or given == "" else {"input": given}
+
+
+def fixed(native: Mapping[str, Any], key: str) -> str:
+    """Say why a changed form of a tool's arguments cannot be given back, `""` where it can.
+
+    The agent takes an object; arguments that were none would reach the tool in a shape that it does not know.
     """
     value = native.get(key, {})
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    if not isinstance(value, dict):
-        raise UnreadableError(f"the event's {key} is no object")
-    return value
+    given = _object_in(value) if isinstance(value, str) else value
+    return "" if isinstance(given, dict) else "were not an object, so an object cannot take their place"
+
+
+def _object_in(text: str) -> dict[str, Any] | str:
+    """The object whose JSON a text is, else the text; `""` for a blank one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else text if text.strip() else ""
 
 
 def part_of(native: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -17,6 +17,9 @@ from hookyard.hooks.points import Point
 
 _BYPASSING = "bypassPermissions"
 
+_NOT_CLAUDES = frozenset({"timestamp", "client_type"})
+"""Keys that Claude Code's events do not have, and those of agents that read its settings have."""
+
 
 class ClaudeCode:
     """Claude Code's dialect."""
@@ -25,6 +28,8 @@ class ClaudeCode:
     title = "Claude Code"
     proven = "2.1.330"
     recheck = Recheck.ASKS_AGAIN
+    noise = frozenset({base.Noise.ENV})  # /bin/sh
+    closed_tail = base.closed_by_exit()
     blocks_prompts = True
     plugin: Path | None = None
     events: tuple[Event, ...] = (
@@ -61,11 +66,11 @@ class ClaudeCode:
     )
 
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
-        """Understand an event. Copilot, which reads Claude's settings too, dates its events; Claude does not."""
+        """Understand an event, also of an agent that reads Claude's settings."""
         about_tool = "ToolUse" in event
         return Heard(
             event,
-            "copilot" if "timestamp" in native and self.name == "claude-code" else self.name,
+            self._author(native),
             self._firings(event, native),
             base.text_of(native, "session_id") or None,
             base.text_of(native, "cwd") or None,
@@ -75,7 +80,22 @@ class ClaudeCode:
             base.number(native, "duration_ms"),
             native.get("permission_mode") == _BYPASSING,
             native.get("tool_response") if event == "PostToolUse" and self._changes_results else None,
+            fixed_args=(base.fixed(native, "tool_input") or self._foreign(native)) if about_tool else "",
         )
+
+    def _author(self, native: Mapping[str, Any]) -> str:
+        """Who fired an event: the agent whose line it is, unless the event is Copilot's, which names no transcript.
+
+        The end of a turn is the one event at which Copilot names its transcript, in its own folder.
+        """
+        transcript = base.text_of(native, "transcript_path")
+        copilots = self._read_by_others and "timestamp" in native and (not transcript or "/.copilot/" in transcript)
+        return "copilot" if copilots else self.name
+
+    def _foreign(self, native: Mapping[str, Any]) -> str:
+        """Say that the agent is another one, which may run the old arguments, `""` where it is Claude Code."""
+        claudes = not self._read_by_others or _NOT_CLAUDES.isdisjoint(native)
+        return "" if claudes else f"an agent that only reads {self.title}'s settings may not obey"
 
     def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
         call_id = base.text_of(native, "tool_use_id")
@@ -106,13 +126,9 @@ class ClaudeCode:
         return ()
 
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
-        """The words of Claude Code; to Copilot, reading its settings, the exit code that both know."""
+        """A refusal by the exit code, the rest in words."""
         if ruling.denied is not None:
-            if heard.agent != self.name or heard.tool_name is None:
-                return self._blocked(heard, ruling.denied)
-            return Answer.of(self._specific(heard, permissionDecision="deny", permissionDecisionReason=ruling.denied))
-        if ruling.args is not None and heard.agent != self.name:
-            return self._blocked(heard, "Not run: a webhook changed the arguments, which cannot be said here.")
+            return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
         if ruling.args is not None:
             said |= self._specific(heard, updatedInput=ruling.args, **self._with_modified)
@@ -122,14 +138,14 @@ class ClaudeCode:
             said["systemMessage"] = base.warn(ruling.warnings)
         return Answer.of(said, base.warn(ruling.warnings))
 
+    def refuse(self, event: str, reason: str) -> Answer:
+        """Exit code 2 with the reason on stderr: for tool calls and prompts, whatever stands on stdout."""
+        return Answer(base.BLOCKED, err=reason)
+
     _with_modified: Mapping[str, Any] = {}
     _changes_results = True
-
-    def _blocked(self, heard: Heard, reason: str) -> Answer:
-        """A prompt is blocked in words, anything else by the exit code."""
-        if heard.tool_name is None and heard.agent == self.name:
-            return Answer.of({"decision": "block", "reason": reason})
-        return Answer(base.BLOCKED, err=reason)
+    _read_by_others = True
+    """Other agents read its settings too, and run its lines."""
 
     def _specific(self, heard: Heard, **said: Any) -> dict[str, Any]:
         return {"hookSpecificOutput": {"hookEventName": heard.event, **said}}

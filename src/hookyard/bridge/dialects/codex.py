@@ -26,6 +26,7 @@ class Codex(ClaudeCode):
     title = "Codex"
     proven = "0.169.0"
     recheck = Recheck.RUNS_THEM
+    noise = frozenset(base.Noise)  # the user's own shell, whichever that is
     events = (
         Event("SessionStart", (Point.SESSION_START,)),
         Event("UserPromptSubmit", base.PROMPT),
@@ -34,6 +35,7 @@ class Codex(ClaudeCode):
         Event("Stop", base.TURN_END),
         Event("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
     )
+<<<<<<< HEAD
     tools: tuple[str, ...] = (
         "Bash",
         "apply_patch",
@@ -41,8 +43,12 @@ class Codex(ClaudeCode):
         "view_image",
         "web_search",
     )
+=======
+
+>>>>>>> eabb414 (Bridge: refusals survive a shell that prints and a broken install)
     _with_modified: Mapping[str, Any] = {"permissionDecision": "allow"}
     _changes_results = False
+    _read_by_others = False
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """Hooks have a file of their own."""

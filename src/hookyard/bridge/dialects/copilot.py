@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from hookyard.bridge.dialects import base
 from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
 from hookyard.hooks.points import Point
+
+_TOOL_CALL = "preToolUse"
 
 
 class Copilot:
@@ -18,6 +21,8 @@ class Copilot:
     title = "GitHub Copilot CLI"
     proven = "1.0.102"
     recheck = Recheck.RUNS_THEM
+    noise = frozenset({base.Noise.BASH_ENV, base.Noise.ENV})  # bash
+    closed_tail = base.closed_by_exit({"permissionDecision": "deny", "permissionDecisionReason": base.NOT_ASKED})
     blocks_prompts = False
     plugin: Path | None = None
     events: tuple[Event, ...] = (
@@ -57,6 +62,7 @@ class Copilot:
             base.text_of(native, "cwd") or None,
             base.needed(native, "toolName") if about_tool else None,
             base.arguments(native, "toolArgs") if about_tool else None,
+            fixed_args=base.fixed(native, "toolArgs") if about_tool else "",
         )
 
     def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
@@ -81,13 +87,17 @@ class Copilot:
         return ()
 
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
-        """A tool call is refused in words, a prompt by the exit code; there is no way to show a warning but stderr."""
+        """A refusal by the exit code, changed arguments in words; a warning can be shown on stderr only."""
         if ruling.denied is not None:
-            if heard.tool_name is None:
-                return Answer(base.BLOCKED, err=ruling.denied)
-            return Answer.of({"permissionDecision": "deny", "permissionDecisionReason": ruling.denied})
+            return self.refuse(heard.event, ruling.denied)
         said = {} if ruling.args is None else {"modifiedArgs": ruling.args}
         return Answer.of(said, base.warn(ruling.warnings))
+
+    def refuse(self, event: str, reason: str) -> Answer:
+        """Exit code 2; for a tool call the words on stdout too, since the model reads the reason there only."""
+        said = {"permissionDecision": "deny", "permissionDecisionReason": reason}
+        out = json.dumps(said, ensure_ascii=False) if event == _TOOL_CALL else ""
+        return Answer(base.BLOCKED, out, reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """A file of our own in the folder of hook files."""

@@ -6,6 +6,7 @@ away, so that is a deny.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Gemini:
     title = "Gemini CLI"
     proven = "0.61.0"
     recheck = Recheck.RUNS_THEM
+    noise = frozenset({base.Noise.BASH_ENV, base.Noise.ENV})  # bash
+    closed_tail = base.closed_by_exit({"decision": "deny", "reason": base.NOT_ASKED})
     blocks_prompts = True
     plugin: Path | None = None
     events: tuple[Event, ...] = (
@@ -61,6 +64,7 @@ class Gemini:
             base.text_of(native, "cwd") or None,
             base.needed(native, "tool_name") if about_tool else None,
             base.arguments(native, "tool_input") if about_tool else None,
+            fixed_args=base.fixed(native, "tool_input") if about_tool else "",
         )
 
     def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
@@ -87,17 +91,22 @@ class Gemini:
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
         """Its own words for a deny, a modification and a message to the user."""
         if ruling.denied is not None:
-            return Answer.of({"decision": "deny" if heard.tool_name else "block", "reason": ruling.denied})
+            return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
         if ruling.args is not None:
             gone = sorted(set(heard.tool_args or {}) - set(ruling.args))
             if gone:
                 reason = f"Not run: a webhook took away {gone[0]!r}, which {self.title} cannot do."
-                return Answer.of({"decision": "deny", "reason": reason})
+                return self.refuse(heard.event, reason)
             said["hookSpecificOutput"] = {"hookEventName": heard.event, "tool_input": ruling.args}
         if ruling.warnings:
             said["systemMessage"] = base.warn(ruling.warnings)
         return Answer.of(said, base.warn(ruling.warnings))
+
+    def refuse(self, event: str, reason: str) -> Answer:
+        """Exit code 2, and the words on stdout too: where that is not empty, Gemini CLI reads the reason there."""
+        said = {"decision": "deny", "reason": reason}
+        return Answer(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """Hooks are a part of the settings."""

@@ -45,7 +45,8 @@ const FITS = { args: isObject, text: (value) => typeof value === "string" }
 
 /** Read an answer: an object with `deny` or with what the hook takes, and nothing else. */
 function read(said, takes) {
-  const answer = said.trim() ? JSON.parse(said) : {}
+  const line = said.trim().split("\n").at(-1) // the shell may have printed before it
+  const answer = line ? JSON.parse(line) : {}
   if (!isObject(answer)) throw new Error("the answer is no object")
   const strange = Object.keys(answer).find((key) => key !== "deny" && key !== takes)
   if (strange !== undefined) throw new Error(`the answer says ${strange}, which is unknown here`)

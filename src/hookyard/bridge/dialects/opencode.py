@@ -27,6 +27,8 @@ class OpenCode:
     title = "OpenCode"
     proven = "1.18.33"
     recheck = Recheck.ASKS_AGAIN
+    noise = frozenset({base.Noise.ENV})  # the plugin runs /bin/sh
+    closed_tail = base.closed_by_exit()
     blocks_prompts = True
     plugin: Path | None = Path(__file__).with_suffix(".js")
     events: tuple[Event, ...] = (
@@ -66,7 +68,7 @@ class OpenCode:
     def read(self, event: str, native: Mapping[str, Any]) -> Heard:
         """Understand an event; it tells no permission mode."""
         given, made = base.part_of(native, "input"), base.part_of(native, "output")
-        tool, args = _call(event, given, made)
+        tool, holder, key = _call(event, given, made)
         return Heard(
             event,
             self.name,
@@ -74,16 +76,17 @@ class OpenCode:
             base.text_of(given, "sessionID") or None,
             base.text_of(native, "cwd") or None,
             tool,
-            args,
+            None if tool is None else base.arguments(holder, key),
             base.text_of(base.part_of(given, "part") or given, "callID"),
             response=made.get("output") if event == "tool.execute.after" else None,
             takes_text=True,
+            fixed_args="" if tool is None else base.fixed(holder, key),
         )
 
     def answer(self, heard: Heard, ruling: Ruling) -> Answer:
         """As the plugin reads it."""
         if ruling.denied is not None:
-            return Answer.of({"deny": ruling.denied})
+            return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
         if ruling.args is not None:
             said["args"] = ruling.args
@@ -91,6 +94,10 @@ class OpenCode:
         if text is not None:
             said["text"] = text
         return Answer.of(said, base.warn(ruling.warnings))
+
+    def refuse(self, event: str, reason: str) -> Answer:
+        """As the plugin reads it: exit code 2 with the reason on stderr."""
+        return Answer(base.BLOCKED, err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """The plugin, in the folder from which OpenCode loads every one."""
@@ -112,26 +119,21 @@ class OpenCode:
             settings[line.event.name] = {
                 "command": line.command,
                 "timeoutSeconds": line.timeout_seconds,
-                "closed": base.is_closed(line.command),
+                "closed": base.is_closed(self, line.command),
             }
 
 
-def _call(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
-    """The tool call that an event is about and its arguments, nothing where it is about none."""
+def _call(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any], str]:
+    """The tool that an event is about, None where it is about none, and what holds its arguments under which key."""
     match event:
         case "tool.execute.before":
-            return base.needed(given, "tool"), _arguments(made, "args")
+            return base.needed(given, "tool"), made, "args"
         case "tool.execute.after":
-            return base.needed(given, "tool"), _arguments(given, "args")
+            return base.needed(given, "tool"), given, "args"
         case "message.part.updated":
             part = base.part_of(given, "part")
-            return base.needed(part, "tool"), _arguments(base.part_of(part, "state"), "input")
-    return None, None
-
-
-def _arguments(holder: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A call's arguments, which are never left out."""
-    return base.arguments({key: holder.get(key)}, key)
+            return base.needed(part, "tool"), base.part_of(part, "state"), "input"
+    return None, {}, ""
 
 
 def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[Firing, ...]:
