@@ -215,15 +215,16 @@ def test_a_blocked_prompt() -> None:
         answer = dialect.answer(heard, Ruling("no"))
         assert answer == dialect.refuse(heard.event, "no")
         assert (answer.code, answer.err) == (0 if agent == "atomcode" else BLOCKED, "no")
-        assert bool(answer.out) is (agent in {"atomcode", "gemini"})
+        assert bool(answer.out) is (agent in {"atomcode", "copilot", "gemini"})
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_tool_call_without_a_tool_is_said_so(agent: str) -> None:
     event, native = BEFORE_TOOL[agent]
-    for value in (None, 7, "", [1], {}):
+    values: tuple[Any, ...] = (None, 7, "", [1], {})
+    for value in values:
         changed: dict[str, Any] = {"input": {"tool": value}} if agent == "opencode" else {}
-        changed |= {key: value for key in native if key in {"tool_name", "toolName"}}
+        changed |= dict.fromkeys(native.keys() & {"tool_name", "toolName"}, value)
         with pytest.raises(UnreadableError):
             dialect_of(agent).read(event, {**native, **changed})
 

@@ -94,10 +94,15 @@ class Copilot:
         return Answer.of(said, base.warn(ruling.warnings))
 
     def refuse(self, event: str, reason: str) -> Answer:
-        """Exit code 2; for a tool call the words on stdout too, since the model reads the reason there only."""
-        said = {"permissionDecision": "deny", "permissionDecisionReason": reason}
-        out = json.dumps(said, ensure_ascii=False) if event == _TOOL_CALL else ""
-        return Answer(base.BLOCKED, out, reason)
+        """Exit code 2, and the words on stdout: the model reads the reason of a tool call there only.
+
+        A message is refused by the words alone, so it is not where the shell prints (`blocks_prompts` is off).
+        """
+        if event == _TOOL_CALL:
+            said = {"permissionDecision": "deny", "permissionDecisionReason": reason}
+        else:
+            said = {"decision": "block", "reason": reason}
+        return Answer(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """A file of our own in the folder of hook files."""
