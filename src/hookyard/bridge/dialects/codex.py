@@ -35,7 +35,6 @@ class Codex(ClaudeCode):
         Event("Stop", base.TURN_END),
         Event("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
     )
-<<<<<<< HEAD
     tools: tuple[str, ...] = (
         "Bash",
         "apply_patch",
@@ -43,9 +42,6 @@ class Codex(ClaudeCode):
         "view_image",
         "web_search",
     )
-=======
-
->>>>>>> eabb414 (Bridge: refusals survive a shell that prints and a broken install)
     _with_modified: Mapping[str, Any] = {"permissionDecision": "allow"}
     _changes_results = False
     _read_by_others = False
