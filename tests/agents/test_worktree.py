@@ -75,7 +75,7 @@ async def test_hooks_of_the_repository_do_not_run(repository: Path, tmp_path: Pa
 
 
 async def test_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(AgentError, match="git rev-parse failed"):
+    with pytest.raises(AgentError, match="in no git repository"):
         async with fresh_worktree(tmp_path, tmp_path / "at", "run_1", lambda _: None):
             raise AssertionError
 

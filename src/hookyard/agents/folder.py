@@ -36,7 +36,9 @@ _HOOK_FILES = re.compile(
       | \.atomcode/hooks (/.*)?
       | \.claude/settings[^/]*\.json
       | \.codex/(hooks\.json|config\.toml)
-      | \.gemini/settings\.json
+      | \.gemini/(settings\.json|\.env|extensions(/.*)?|agents(/.*)?|policies(/.*)?)
+      | \.mcp\.json
+      | \.cursor/(hooks|mcp)\.json
       | \.copilot/(hooks(/.*)?|config\.json)
       | \.github/hooks (/.*)?
       | \.(config/)?opencode/plugins? (/.*)?
@@ -50,6 +52,15 @@ _HOOK_FILES_NAMED = re.compile(
     r"|\.copilot/(?:hooks|config)|\.github/hooks|\.(?:config/)?opencode/plugin",
     re.IGNORECASE,
 )
+
+
+_GIT_FILES = re.compile(r"(^|/)(\.git|git~1)[. ]*(:[^/]*)?(/|$)", re.IGNORECASE)
+"""What git reads to know what to run; some file systems take other spellings for the same name."""
+
+
+def is_git_file(relative: str) -> bool:
+    """Return whether a path inside the folder is a `.git` or lies in one."""
+    return _GIT_FILES.search(relative) is not None
 
 
 def is_hook_file(relative: str) -> bool:
@@ -152,6 +163,8 @@ class Folder:
             return place.relative
 
     def _may_write(self, path: str, relative: str) -> None:
+        if is_git_file(relative):
+            raise ToolError(f"{path} belongs to git, which runs what is written there; use git commands with bash.")
         if self._guard and is_hook_file(relative):
             raise ToolError(f"{path} configures hooks, and a governed agent may not write that.")
 

@@ -1,31 +1,51 @@
 """A fresh git worktree for one run, so that an agent works on a copy and what it made stays on a branch.
 
-Entered by `runs.workplaces` for profiles with `worktree`. Nothing of the repository is run: its hooks and its file
-system monitor are switched off, since an agent that worked there before could have set them.
+Entered by `runs.workplaces` for profiles with `worktree`. The agent can write to the worktree, and with a shell to the
+repository too, so nothing of either decides what git does here: see `agents.repository`. What belongs to a worktree is
+remembered in a file beside it before the agent starts, and not read from its `.git` afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hookyard.agents.base import AgentError
-from hookyard.agents.processes import Finished, child_environment, run
+from hookyard.agents.repository import Repository, common_dir, locate, opened, read_line
+from hookyard.agents.snapshot import take
 
 BRANCH_PREFIX = "hookyard/"
-GIT_SECONDS = 120.0
-"""For one git command; a large checkout takes its time."""
 
-_QUIET = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgSign=false"),
-    *("-c", "user.name=hookyard", "-c", "user.email=hookyard@localhost"),
-)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What has to be known of a worktree to put it away.
+
+    Attributes:
+        at: Its folder.
+        common: The repository's directory.
+        admin: The repository's directory for this worktree.
+        branch: The branch made for it.
+        start: The commit it began with; `""` = not known, so that its branch stays.
+        shown: The folder that notes name.
+    """
+
+    at: str
+    common: str
+    admin: str
+    branch: str
+    start: str
+    shown: str
 
 
 @asynccontextmanager
@@ -48,14 +68,12 @@ async def fresh_worktree(folder: Path, at: Path, name: str, note: Callable[[str]
         AgentError: The folder is in no git repository, or git failed.
     """
     branch = BRANCH_PREFIX + _UNSAFE.sub("-", name)
-    inside = (await _git(folder, "rev-parse", "--show-prefix")).strip()
-    start = (await _git(folder, "rev-parse", "HEAD")).strip()
-    await _git(folder, "worktree", "add", "--quiet", "-b", branch, str(at), start)
+    made, inside = await asyncio.to_thread(_make, folder, at, branch)
     try:
         yield at / inside
     finally:
         # Whatever becomes of the run, its work is not lost; a second cancel waits for that too.
-        await asyncio.shield(_put_away(folder, at, branch, start, note))
+        await asyncio.shield(asyncio.to_thread(_put_away, made, note))
 
 
 async def put_away_left(at: Path, note: Callable[[str], None]) -> None:
@@ -67,50 +85,155 @@ async def put_away_left(at: Path, note: Callable[[str], None]) -> None:
         at: The worktree.
         note: Is told where the work is.
     """
-    try:
-        repository = Path((await _git(at, "rev-parse", "--path-format=absolute", "--git-common-dir")).strip())
-        branch = (await _git(at, "symbolic-ref", "--short", "HEAD")).strip()
-        holding = await _git(at, "for-each-ref", "--format=%(refname:short)", "--contains", "HEAD", "refs/heads")
-        head = (await _git(at, "rev-parse", "HEAD")).strip()
-    except AgentError as error:
-        note(f"the worktree {at} was left where it is: {error}")
-        return
-    if not branch.startswith(BRANCH_PREFIX):
-        note(f"the worktree {at} was left where it is: it is on the branch {branch}, which is none of ours")
-        return
-    elsewhere = set(holding.split()) - {branch}
-    await _put_away(repository, at, branch, head if elsewhere else "", note)
+
+    def work() -> None:
+        try:
+            made = _remembered(at) or _derived(at)
+        except AgentError as error:
+            note(f"the worktree {at} was left where it is: {error}")
+            return
+        _put_away(made, note)
+
+    await asyncio.to_thread(work)
 
 
-async def _put_away(folder: Path, at: Path, branch: str, start: str, note: Callable[[str], None]) -> None:
-    """Commit, take the worktree away, and its branch too when that is still where it started."""
+def is_worktree(at: Path) -> bool:
+    """Whether a folder was made as a worktree."""
+    return _record(at).is_file() or (at / ".git").is_file()
+
+
+def _record(at: Path) -> Path:
+    return at.with_name(f"{at.name}.worktree.json")
+
+
+def _make(folder: Path, at: Path, branch: str) -> tuple[_Made, Path]:
+    found = locate(folder)
+    with opened(found.common) as repository:
+        start, _ = repository.head_of(found.git_dir)
+        if start is None:
+            raise AgentError(
+                f"the repository of {folder} has no commit", mend="make one, or take 'worktree' from the agent profile"
+            )
+        admin = found.common / "worktrees" / at.name
+        made = _Made(str(at), str(found.common), str(admin), branch, start, str(folder))
+        repository.git("update-ref", f"refs/heads/{branch}", start, "0" * len(start))
+        _record(at).write_text(json.dumps(asdict(made)), encoding="utf-8")
+        try:
+            _check_out(repository, made)
+        except (AgentError, OSError) as error:
+            _remove(made)
+            repository.git("update-ref", "-d", f"refs/heads/{branch}", start, codes=(0, 1, 128))
+            if isinstance(error, OSError):
+                raise AgentError(f"the worktree {at} could not be made: {error}") from error
+            raise
+    return made, found.inside
+
+
+def _check_out(repository: Repository, made: _Made) -> None:
+    """Make the worktree's files, and tie it to the repository for the git of the agent."""
+    at, admin = Path(made.at), Path(made.admin)
+    admin.mkdir(parents=True)
+    at.mkdir(mode=0o700)
+    (admin / "HEAD").write_text(f"ref: refs/heads/{made.branch}\n")
+    (admin / "commondir").write_text("../..\n")
+    (admin / "gitdir").write_text(f"{at}/.git\n")
+    (at / ".git").write_text(f"gitdir: {admin}\n")
+    repository.git("read-tree", made.start)
+    repository.git("checkout-index", "--all", "--force", "--index", at=at)
+    shutil.copyfile(repository.own / "index", admin / "index")
+
+
+def _remembered(at: Path) -> _Made | None:
     try:
-        await _git(at, "add", "--all")
-        if await _git(at, "status", "--porcelain"):
-            await _git(at, "commit", "--quiet", "--no-verify", "--message", f"Work of {branch}")
-        changed = (await _git(at, "rev-parse", "HEAD")).strip() != start
-        await _git(folder, "worktree", "remove", "--force", str(at))
-    except AgentError as error:
-        note(f"the worktree {at} was left where it is: {error}")
+        made = _Made(**json.loads(_record(at).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return made if made.at == str(at) and not Path(made.common).is_relative_to(at) else None
+
+
+def _derived(at: Path) -> _Made:
+    """What an earlier version left without a record, as its `.git` says: nothing there is run, only read.
+
+    Raises:
+        AgentError: It is no worktree of a repository elsewhere, or not on a branch of ours.
+    """
+    line = read_line(at / ".git")
+    admin = Path(line.removeprefix("gitdir: "))
+    common = common_dir(admin) if admin.is_absolute() and admin.is_dir() else at
+    back = read_line(admin / "gitdir")
+    if common.is_relative_to(at) or admin.parent != common / "worktrees" or back != str(at / ".git"):
+        raise AgentError("its repository cannot be found", mend="see to it by hand")
+    with opened(common) as repository:
+        head, branch = repository.head_of(admin)
+        short = branch.removeprefix("refs/heads/")
+        if head is None or not short.startswith(BRANCH_PREFIX):
+            raise AgentError(f"it is on the branch {short or 'of no name'}, which is none of ours")
+        start = head if repository.branches_with(head) - {branch} else ""
+    return _Made(str(at), str(common), str(admin), short, start, str(common))
+
+
+def _put_away(made: _Made, note: Callable[[str], None]) -> None:
+    """Store the work, take the worktree away, and its branch too when nothing was changed."""
+    try:
+        with opened(Path(made.common)) as repository:
+            changed = _keep(repository, made, note)
+            _remove(made)
+            if not changed:
+                repository.git("update-ref", "-d", f"refs/heads/{made.branch}")
+    except (AgentError, OSError) as error:
+        note(f"the worktree {made.at} was left where it is: {error}")
         return
+    if os.path.lexists(made.at):
+        note(f"the worktree {made.at} could not be taken away; remove it by hand")
     if changed:
-        note(f"the work is on branch {branch} of {folder}")
+        note(f"the work is on branch {made.branch} of {made.shown}")
+
+
+def _keep(repository: Repository, made: _Made, note: Callable[[str], None]) -> bool:
+    """Put what the worktree holds on its branch; False when that is what it began with."""
+    own = f"refs/heads/{made.branch}"
+    tip = repository.commit_of(own)
+    head, _ = repository.head_of(Path(made.admin))
+    base = head or tip or made.start
+    if not base:
+        raise AgentError("its commits cannot be found")
+    snapshot = take(repository, Path(made.at), base, Path(made.admin) / "index")
+    commit = base
+    if snapshot.tree != repository.tree_of(base):
+        message = ["-p", base, "-m", f"Work of {made.branch}"]
+        commit = repository.git("commit-tree", snapshot.tree, *message).decode().strip()
+    if tip is not None and tip != commit and not repository.is_ancestor(tip, commit):
+        repository.git("update-ref", f"{own}-earlier", tip)
+        note(f"commits that the agent left behind are on branch {made.branch}-earlier of {made.shown}")
+    repository.git("update-ref", own, commit)
+    for path, kept_as in snapshot.nested:
+        note(f"the nested repository {path} is kept as {kept_as} on branch {made.branch}, with its files beside it")
+    return commit != made.start
+
+
+def _remove(made: _Made) -> None:
+    at, admin = Path(made.at), Path(made.admin)
+    remove_folder(at)
+    if admin.is_symlink():
+        admin.unlink()
     else:
-        await _git(folder, "branch", "--quiet", "-D", branch)
+        remove_folder(admin)
+    with contextlib.suppress(OSError):
+        admin.parent.rmdir()
+    if not os.path.lexists(at):
+        _record(at).unlink(missing_ok=True)
 
 
-async def _git(folder: Path, *args: str) -> str:
-    if shutil.which("git") is None:
-        raise AgentError("git is not installed", mend="install it, or take 'worktree' from the agent profile")
-    finished: Finished = await run(
-        ["git", *_QUIET, *args],
-        working_dir=folder,
-        environment=child_environment((), os.environ) | {"GIT_TERMINAL_PROMPT": "0"},
-        timeout_seconds=GIT_SECONDS,
-    )
-    if finished.code:
-        raise AgentError(
-            f"git {args[0]} failed in {folder}: {finished.stderr.strip()[:500]}",
-            mend="see that the folder of the agent profile is in a git repository with a commit",
-        )
-    return finished.stdout
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with everything in it, read-only directories included, as far as that is possible."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+    for where, folders, _ in os.walk(folder):  # from the top, so that each is open before it is entered
+        for path in (Path(where), *(Path(where, name) for name in folders)):
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

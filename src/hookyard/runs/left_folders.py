@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from hookyard.agents.worktree import put_away_left
+from hookyard.agents.worktree import is_worktree, put_away_left, remove_folder
 from hookyard.clock import Clock
 from hookyard.errors import HookyardError
 from hookyard.ids import RunId
@@ -106,8 +105,11 @@ class LeftFolders:
 
 
 async def _take_away(folder: Path) -> None:
-    if await asyncio.to_thread((folder / ".git").is_file):
+    if await asyncio.to_thread(is_worktree, folder):
         await put_away_left(folder, logger.warning)
         return
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    await asyncio.to_thread(remove_folder, folder)
+    if await asyncio.to_thread(folder.exists):
+        logger.warning("the folder of an attempt cannot be removed", extra={"folder": str(folder)})
+        return
     logger.info("took away the folder of an attempt that its worker had left", extra={"folder": str(folder)})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from hookyard.agents.base import Agent, AgentError, Parts, WorkspaceTools
 from hookyard.agents.processes import child_environment
 from hookyard.agents.profiles import Profile, make_agent
-from hookyard.agents.worktree import fresh_worktree
+from hookyard.agents.worktree import fresh_worktree, remove_folder
 from hookyard.errors import InvalidError
 from hookyard.runs.claim import Claim
 from hookyard.runs.execute import Workplace
@@ -118,7 +117,9 @@ class ProfileWorkplaces:
         try:
             yield own
         finally:
-            await asyncio.to_thread(shutil.rmtree, own, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, own)
+            if await asyncio.to_thread(own.exists):
+                logger.warning("the folder of an attempt cannot be removed", extra={"folder": str(own)})
 
     def _model(self, agent: Agent, profile: Profile) -> str | None:
         return profile.model or (self._parts.default_model if agent.kind == "built-in" else None)
