@@ -26,6 +26,7 @@ from hookyard.agents.cli_agent import MCP_NAME, STDERR_CHARS, mcp_server
 from hookyard.agents.life import Life
 from hookyard.agents.processes import Bounded, started
 from hookyard.agents.profiles import Profile
+from hookyard.agents.repository_files import check_unknown
 from hookyard.hooks.points import Point
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Acp:
                     "an ACP agent cannot be gated, and a webhook for its tools fails closed",
                     mend="use another kind of agent, or change on_failure of that webhook",
                 )
+            await asyncio.to_thread(check_unknown, assignment.working_dir)
             async with started(
                 self._command,
                 working_dir=assignment.working_dir,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hookyard.agents.base import Parts, Usage
@@ -62,6 +63,7 @@ class ClaudeCode:
         args = [
             *("-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence"),
             *("--setting-sources", "", "--settings", str(settings)),
+            "--disable-slash-commands",  # commands and skills of the repository can run programs
             *("--strict-mcp-config", "--mcp-config", str(servers)),
             *("--append-system-prompt-file", str(system)),
             *("--allowedTools", ",".join(allowed)),
@@ -72,6 +74,13 @@ class ClaudeCode:
         if "CLAUDE_CONFIG_DIR" not in start.assignment.environment:
             environment["CLAUDE_CONFIG_DIR"] = str(start.home / "config")
         return Launch(tuple(args), environment)
+
+    def check(self, folder: Path) -> None:
+        """`--setting-sources ""`, `--strict-mcp-config` and `--disable-slash-commands` leave only texts to read."""
+
+    def prompt(self, text: str) -> str:
+        """The prompt as it is."""
+        return text
 
     def reader(self) -> Reader:
         """Of `--output-format stream-json`."""

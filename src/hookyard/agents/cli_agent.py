@@ -8,6 +8,7 @@ it over MCP with the run's token.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -36,6 +37,17 @@ from hookyard.agents.profiles import Profile
 from hookyard.hooks.decision import Decision
 
 STDERR_CHARS = 4_000
+GIT_VARIABLES = {
+    "GIT_CONFIG_COUNT": "3",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "false",
+    "GIT_CONFIG_KEY_1": "log.showSignature",
+    "GIT_CONFIG_VALUE_1": "false",
+    "GIT_CONFIG_KEY_2": "core.pager",
+    "GIT_CONFIG_VALUE_2": "cat",
+}
+"""For the git that the programs run on their own when they start: programs that a repository's configuration names."""
+
 MCP_NAME = "hookyard"
 """Name of the MCP server; the agents put it before the tools' names."""
 
@@ -147,6 +159,18 @@ class Cli(Protocol):
         """Write its configuration and say how it is started."""
         ...
 
+    def check(self, folder: Path) -> None:
+        """Refuse a folder with files that the program would read and that can run a program or change an address.
+
+        Raises:
+            AgentError: There is one; says which.
+        """
+        ...
+
+    def prompt(self, text: str) -> str:
+        """Return the prompt in a form that the program takes as text and never as a command."""
+        ...
+
     def reader(self) -> Callable[[Mapping[str, Any]], Iterable[Said]]:
         """A new reader of its output, an object a line."""
         ...
@@ -201,15 +225,16 @@ class CliAgent:
         return await life.live(work)
 
     async def _governed(self, governor: Governor, life: Life, assignment: Assignment, prompt: str, system: str) -> str:
-        follower = _Follower(life, self._cli, assignment.token_limit)
+        await asyncio.to_thread(self._cli.check, assignment.working_dir)
+        follower = _Follower(life, self._cli, assignment)
         async with governor.governing(self.kind, follower) as native, _private_folder() as home:
             start = Start(assignment, self._profile, home, native, mcp_server(assignment), system)
             launch = self._cli.launch(start)
             finished = await run(
                 [self._cli.program, *launch.args],
                 working_dir=assignment.working_dir,
-                environment={**assignment.environment, **launch.environment},
-                stdin=prompt.encode(),
+                environment={**assignment.environment, **GIT_VARIABLES, **launch.environment},
+                stdin=self._cli.prompt(prompt).encode(),
                 stdout_limit=STDERR_CHARS,
                 on_line=follower.line,
             )
@@ -219,11 +244,13 @@ class CliAgent:
 class _Follower:
     """Follows what a program says and answers what its hooks ask, and tells the run's life of both."""
 
-    def __init__(self, life: Life, cli: Cli, token_limit: int | None) -> None:
+    def __init__(self, life: Life, cli: Cli, assignment: Assignment) -> None:
         self._life = life
         self._cli = cli
         self._read = cli.reader()
-        self._token_limit = token_limit
+        self._token_limit = assignment.token_limit
+        self._folder = assignment.working_dir
+        self._is_checked = False
         self._under_way: dict[str, tuple[Called, float]] = {}
         self._denied: list[tuple[str, str]] = []
         self._allowed: list[tuple[str, str]] = []
@@ -250,7 +277,14 @@ class _Follower:
         return await self._life.after(name, call_id, args, result, success=success, duration_ms=duration_ms)
 
     async def line(self, line: bytes) -> None:
-        """Take one line; one that is no JSON object, or of no known shape, is chatter."""
+        """Take one line; one that is no JSON object, or of no known shape, is chatter.
+
+        Raises:
+            AgentError: A file that the program must not read was put there after the check before its start.
+        """
+        if not self._is_checked:
+            self._is_checked = True  # it has read its configuration, and no tool has run yet
+            await asyncio.to_thread(self._cli.check, self._folder)
         try:
             told = list(self._read(json.loads(line)))
         except (ValueError, TypeError, AttributeError):

@@ -60,6 +60,13 @@ class Codex:
             args += ["--model", start.profile.model]
         return Launch((*args, "-"), environment)
 
+    def check(self, folder: Path) -> None:
+        """A folder that its own home does not trust gives it nothing but AGENTS.md."""
+
+    def prompt(self, text: str) -> str:
+        """The prompt as it is."""
+        return text
+
     def reader(self) -> Reader:
         """Of `--json`."""
         return Reader()

@@ -1,8 +1,10 @@
 """Gemini CLI as an agent, in its headless mode (in its ACP mode it skips hooks).
 
-Its home is this run's own, with this run's hooks. Gemini CLI would run the repository's hooks as well, and lets the
-repository's settings switch hooks off: the former are switched off by name, and where that is not possible, or where
-the latter is tried, it does not start. It needs GEMINI_API_KEY in the profile's environment.
+Its home is this run's own, with this run's hooks. The folder has to be trusted, or Gemini CLI would run no hooks; so it
+would also read the repository's settings, variables and programs. It does not start where the repository has more than
+`agents.repository_files` allows. Hooks of the repository are switched off by name, `.env` files are not read, and the
+variables that name addresses and programs are set for each run, since a file sets only what is not set. It needs
+GEMINI_API_KEY in the profile's environment.
 """
 
 from __future__ import annotations
@@ -29,9 +31,26 @@ from hookyard.agents.cli_agent import (
     write_json,
 )
 from hookyard.agents.profiles import Profile
+from hookyard.agents.repository_files import check_gemini
 
 EDITS = frozenset({"write_file", "replace"})
 """Tools that change a file."""
+
+SET_EMPTY = (
+    *("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL", "CODE_ASSIST_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA", "GEMINI_CLI_CUSTOM_HEADERS", "GEMINI_CLI_USE_COMPUTE_ADC"),
+    *("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy", "NODE_EXTRA_CA_CERTS"),
+    *("NODE_OPTIONS", "BASH_ENV", "ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "PYTHONSTARTUP"),
+    *("SANDBOX", "GEMINI_TELEMETRY_OUTFILE", "GEMINI_TELEMETRY_OTLP_ENDPOINT", "GEMINI_CLI_IDE_SERVER_PORT"),
+    "GEMINI_CLI_IDE_SERVER_STDIO_COMMAND",
+)
+"""Variables that are set to nothing where the profile does not give them."""
+
+
+def pinned(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that no `.env` file may set: empty, or what the profile gives in another case of a name."""
+    either = {name.lower(): value for name, value in given.items()}
+    return {name: either.get(name.lower(), "") for name in SET_EMPTY if name not in given}
 
 
 class Gemini:
@@ -45,26 +64,45 @@ class Gemini:
 
     def launch(self, start: Start) -> Launch:
         """A home with settings; what is added to the system prompt goes into its memory file."""
+        disabled = repository_hooks(check_gemini(start.assignment.working_dir), start.hooks)
         settings: dict[str, Any] = {
+            "advanced": {"ignoreLocalEnv": True},
+            "telemetry": {"enabled": False},
             "security": {"auth": {"selectedType": "gemini-api-key"}},
             "privacy": {"usageStatisticsEnabled": False},
             "general": {"enableAutoUpdate": False},
             "hooks": start.hooks,
-            "hooksConfig": {"enabled": True, "disabled": repository_hooks(start.assignment.working_dir)},
+            "hooksConfig": {"enabled": True, "disabled": disabled},
         }
         if start.mcp is not None:
             settings["mcpServers"] = {MCP_NAME: {**start.mcp, "trust": True}}
+        settings["mcp"] = {"allowed": [MCP_NAME]}
         write_json(start.home / ".gemini" / "settings.json", settings)
         (start.home / ".gemini" / "GEMINI.md").write_text(start.system, encoding="utf-8")
         args = ["--output-format", "stream-json", "--yolo", "--extensions", "none"]
         if start.profile.model:
             args += ["--model", start.profile.model]
         environment = {
+            **pinned(start.assignment.environment),
+            "GEMINI_SYSTEM_MD": "false",
+            "GEMINI_WRITE_SYSTEM_MD": "false",
+            "GEMINI_SANDBOX": "false",
+            "GEMINI_TELEMETRY_ENABLED": "false",
+            "GEMINI_CLI_SYSTEM_SETTINGS_PATH": str(start.home / "none" / "settings.json"),
+            "GEMINI_CLI_SYSTEM_DEFAULTS_PATH": str(start.home / "none" / "defaults.json"),
             "GEMINI_CLI_HOME": str(start.home),
             "GEMINI_CLI_TRUST_WORKSPACE": "true",  # in a folder that it does not trust it runs no hooks, not even ours
             "NO_COLOR": "1",
         }
         return Launch(tuple(args), environment)
+
+    def check(self, folder: Path) -> None:
+        """Refuse a repository whose files could run a program or change an address."""
+        check_gemini(folder)
+
+    def prompt(self, text: str) -> str:
+        """Keep a prompt from being taken for a command of the repository's."""
+        return f" {text}" if text.startswith(("/", "?")) else text
 
     def reader(self) -> Reader:
         """Of `--output-format stream-json`."""
@@ -113,32 +151,38 @@ def _result(said: Mapping[str, Any]) -> Iterator[Said]:
         yield Failed(str((said.get("error") or {}).get("message") or "no reason given"))
 
 
-def repository_hooks(folder: Path) -> list[str]:
-    """Names of the hooks that a repository would have Gemini CLI run.
+def repository_hooks(settings: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Return the names of the hooks that a repository would have Gemini CLI run, in order to switch them off.
+
+    Args:
+        settings: The repository's settings.
+        own: The hooks of this run, which must stay switched on.
 
     Raises:
-        AgentError: There may be some whose names cannot be told, or hooks are to be switched off.
+        AgentError: A hook cannot be switched off by its name, or has the name of one of this run's.
     """
-    path = folder / ".gemini" / "settings.json"
+    mend = "remove the hooks from the repository's .gemini/settings.json"
     try:
-        settings = json.loads(path.read_bytes())
-        names = [
-            str(hook.get("name") or hook.get("command"))
-            for definitions in settings.get("hooks", {}).values()
-            for definition in definitions
-            for hook in definition.get("hooks", ())
-        ]
-        steered = "hooksConfig" in settings or "enableHooks" in settings.get("tools", {})
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, AttributeError, TypeError):
-        names, steered = [], True
-    if steered or any("$" in name for name in names):  # Gemini CLI puts variables in before it compares
-        raise AgentError(
-            "the repository's own settings for Gemini CLI would decide which hooks run",
-            mend=f"remove hooksConfig, tools.enableHooks and the hooks from {path}; it must be plain JSON",
-        )
-    return sorted(set(names))
+        found = list(_hook_names(settings))
+    except (AttributeError, TypeError) as error:
+        raise AgentError("the repository's hooks for Gemini CLI cannot be read", mend=mend) from error
+    ours = {name for pair in _hook_names({"hooks": own}) for name in pair}
+    for name, command in found:
+        # Gemini CLI puts variables in before it compares, and compares texts only.
+        named = name if name is not None else command
+        if not isinstance(named, str) or not named or named != named.strip() or "$" in named or named in ours:
+            raise AgentError(
+                f"the repository's hook {named!r} for Gemini CLI cannot be switched off by its name", mend=mend
+            )
+    return sorted({str(value) for pair in found for value in pair if isinstance(value, str)} - ours)
+
+
+def _hook_names(settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Name and command of each hook."""
+    for definitions in settings.get("hooks", {}).values():
+        for definition in definitions:
+            for hook in definition.get("hooks", ()):
+                yield hook.get("name"), hook.get("command")
 
 
 def unavailable() -> str | None:
