@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from hookyard.errors import LimitError
 from hookyard.ids import WorkspaceId
+from hookyard.run_status import RunStatus
 from hookyard.store import schema
 
 _TRUSTED_SECONDS = 1.0
@@ -66,5 +67,7 @@ class Backlog:
 
 def _count(conn: Connection, workspace_id: WorkspaceId, limit: int) -> int:
     table = schema.runs
-    some = select(table.c.id).where(table.c.workspace_id == workspace_id, table.c.status == "queued").limit(limit)
+    some = (
+        select(table.c.id).where(table.c.workspace_id == workspace_id, table.c.status == RunStatus.QUEUED).limit(limit)
+    )
     return conn.execute(select(func.count()).select_from(some.subquery())).scalar_one()

@@ -16,6 +16,7 @@ from hookyard.events.catalog import EventType
 from hookyard.events.model import Event
 from hookyard.fields import storable
 from hookyard.ids import BatchId, ConversationId, Ids, RunId
+from hookyard.run_status import RunStatus
 from hookyard.store import schema
 from hookyard.store.database import announce
 from hookyard.store.rows import insert_rows
@@ -105,13 +106,14 @@ def queue_runs(
     """
     if not starts:
         return
+    status = RunStatus.SKIPPED if skipped else RunStatus.QUEUED
     rows = []
     for one in starts:
         cause = json.dumps(one.event.cause.as_list()) if one.event.cause.links else None
         rows.append(
             (
                 one.run_id, one.event.workspace_id, one.listener.callback_id, one.listener.version, one.event.id,
-                batch_id, one.conversation_id, "skipped" if skipped else "queued", skipped, one.prompt, one.context,
+                batch_id, one.conversation_id, status.value, skipped, one.prompt, one.context,
                 one.listener.agent, one.listener.spec.timeout_seconds, one.concurrency_key, one.subject, cause, now,
                 now if skipped else None, 0, 0, 0, 0, 0, 0, 0,
             )
