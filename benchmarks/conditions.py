@@ -11,6 +11,7 @@ import quickjs  # type: ignore[import-untyped]
 
 from benchmarks.figure import Figure
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import ConditionSet
 from hookyard.clock import SystemClock
 from hookyard.events.catalog import Catalog
 
@@ -20,9 +21,10 @@ AT_ONCE = 32
 _TASK_UPDATED = Catalog().select(["task.updated"])[0]
 EVENT = dict(_TASK_UPDATED.sample)
 CONDITIONS = tuple((f"cb_{n}:1", f"ctx.taskStatus === 'blocked' && ctx.taskId !== 'task-{n}'") for n in range(100))
+HUNDRED, ONE = ConditionSet.of(CONDITIONS), ConditionSet.of(CONDITIONS[:1])
 
 
-async def _events_a_second(conditions: Conditions, asked: tuple[tuple[str, str], ...], at_once: int) -> float:
+async def _events_a_second(conditions: Conditions, asked: ConditionSet, at_once: int) -> float:
     await conditions.judge("ws", EVENT, asked)
     done = 0
     began = time.perf_counter()
@@ -55,9 +57,9 @@ async def measure() -> list[Figure]:
     conditions = Conditions(SystemClock())
     await conditions.start()
     try:
-        many = await _events_a_second(conditions, CONDITIONS, AT_ONCE) * len(CONDITIONS)
-        single = await _events_a_second(conditions, CONDITIONS[:1], AT_ONCE)
-        alone = await _events_a_second(conditions, CONDITIONS[:1], 1)
+        many = await _events_a_second(conditions, HUNDRED, AT_ONCE) * len(CONDITIONS)
+        single = await _events_a_second(conditions, ONE, AT_ONCE)
+        alone = await _events_a_second(conditions, ONE, 1)
     finally:
         await conditions.close()
     return [

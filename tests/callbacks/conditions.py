@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import ConditionSet
 from hookyard.events.catalog import Value
 
 
@@ -40,9 +41,10 @@ class Judge:
     workspace: str = "ws"
 
     async def all(self, expressions: Sequence[str], **ctx: Value) -> list[Judged]:
-        judgement = await self.conditions.judge(self.workspace, ctx, tuple((text, text) for text in expressions))
-        assert {place for place, letter in enumerate(judgement.letters) if letter == "e"} == judgement.errors.keys()
-        return [Judged(letter == "1", judgement.errors.get(n)) for n, letter in enumerate(judgement.letters)]
+        conditions = ConditionSet.of([(text, text) for text in expressions])
+        judgement = await self.conditions.judge(self.workspace, ctx, conditions)
+        assert judgement.errors.keys().isdisjoint(judgement.held)
+        return [Judged(n in judgement.held, judgement.errors.get(n)) for n in range(len(expressions))]
 
     async def one(self, expression: str, **ctx: Value) -> Judged:
         [judged] = await self.all([expression], **ctx)

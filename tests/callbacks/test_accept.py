@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.errors import ConflictError, LimitError, NotFoundError
 from hookyard.events.model import AuthorTrust, door_source
 from hookyard.ids import EventId, WorkspaceId
 from hookyard.store import schema
 from tests.callbacks.world import START, World, chain, open_world, task_event
+
+QUEUED, CONDITION, AUTHOR = GateVerdict.QUEUED, GateVerdict.CONDITION, GateVerdict.AUTHOR
+LOOP, DUPLICATE = GateVerdict.LOOP, GateVerdict.DUPLICATE
 
 
 @pytest.fixture
@@ -35,24 +39,31 @@ async def test_a_match_becomes_a_queued_run_with_the_rendered_prompt(world: Worl
     assert run["concurrency_key"] == f"{callback.id}:task-1"
     assert run["subject"] == "task-1"
     assert run["queued_at"] == START
-    assert await world.verdicts(accepted) == ("q", {callback.id: {"run": run["id"]}})
+    assert await world.verdicts_of(accepted) == {"A callback": QUEUED}
+    assert await world.details_of(accepted) == {callback.id: {"run": run["id"]}}
 
 
 async def test_the_examples_of_the_seed(world: World) -> None:
-    conditions = (
-        "ctx.taskStatus === 'blocked'",
-        "ctx.taskTitle.includes('紧急')",
-        "ctx.taskStatus === 'blocked' && ctx.retryCount < 3",
-        "['blocked', 'waiting'].includes(ctx.taskStatus)",
-        "JSON.parse(ctx.changes).status === 'blocked'",
-        "",
-    )
-    for condition in conditions:
-        await world.callback(condition=condition)
+    conditions = {
+        "blocked": "ctx.taskStatus === 'blocked'",
+        "urgent": "ctx.taskTitle.includes('紧急')",
+        "retries": "ctx.taskStatus === 'blocked' && ctx.retryCount < 3",
+        "waiting": "['blocked', 'waiting'].includes(ctx.taskStatus)",
+        "changes": "JSON.parse(ctx.changes).status === 'blocked'",
+        "always": "",
+    }
+    for name, condition in conditions.items():
+        await world.callback(name=name, condition=condition)
     (blocked,) = await world.send(task_event(taskStatus="blocked"))
-    assert (await world.verdicts(blocked))[0] == "qccqqq"
+    assert await world.verdicts_of(blocked) == {
+        "blocked": QUEUED, "urgent": CONDITION, "retries": CONDITION, "waiting": QUEUED, "changes": QUEUED,
+        "always": QUEUED,
+    }  # fmt: skip
     (urgent,) = await world.send(task_event(taskTitle="紧急:修复"))
-    assert (await world.verdicts(urgent))[0] == "cqccqq"
+    assert await world.verdicts_of(urgent) == {
+        "blocked": CONDITION, "urgent": QUEUED, "retries": CONDITION, "waiting": CONDITION, "changes": QUEUED,
+        "always": QUEUED,
+    }  # fmt: skip
 
 
 async def test_an_event_that_nobody_wants_is_stored(world: World) -> None:
@@ -66,12 +77,11 @@ async def test_an_event_that_nobody_wants_is_stored(world: World) -> None:
 
 
 async def test_a_condition_that_throws_is_not_matched_and_shown(world: World) -> None:
-    broken = await world.callback(condition="ctx.nothing.at.all")
-    good = await world.callback(condition="true")
+    broken = await world.callback(name="broken", condition="ctx.nothing.at.all")
+    good = await world.callback(name="good", condition="true")
     (accepted,) = await world.send(task_event())
-    verdicts, details = await world.verdicts(accepted)
-    assert verdicts == "eq"
-    assert "error" in details[broken.id]
+    assert await world.verdicts_of(accepted) == {"broken": GateVerdict.CONDITION_ERROR, "good": QUEUED}
+    assert "error" in (await world.details_of(accepted))[broken.id]
     shown = await world.callbacks.get(world.workspace, broken.id)
     assert shown.condition_error is not None
     assert shown.condition_error["eventId"] == accepted.event_id
@@ -98,18 +108,21 @@ async def test_an_unknown_workspace(world: World) -> None:
 async def test_authors_who_are_no_members_start_only_what_serves_anyone(world: World) -> None:
     profile = {"name": "open", "config": '{"kind": "dry-run", "authors": "anyone"}', "created_at": 0, "updated_at": 0}
     await world.db.write(lambda conn: conn.execute(insert(schema.agent_profiles).values(profile)).close())
-    await world.callback()
-    await world.callback(agent="open")
-    await world.callback(agent="open", authors="members")
-    await world.callback(agent={"kind": "dry-run", "authors": "anyone"})
-    await world.callback(authors="anyone")
+    await world.callback(name="default")
+    await world.callback(name="open", agent="open")
+    await world.callback(name="open to members", agent="open", authors="members")
+    await world.callback(name="inline", agent={"kind": "dry-run", "authors": "anyone"})
+    await world.callback(name="anyone", authors="anyone")
+    names = ("default", "open", "open to members", "inline", "anyone")
     for trust, source in ((AuthorTrust.OUTSIDER, "api"), (AuthorTrust.UNKNOWN, door_source("github"))):
         (accepted,) = await world.send(task_event(author_trust=trust, source=source, taskTitle=trust.value))
-        assert (await world.verdicts(accepted))[0] == "aqaqa"
+        assert await world.verdicts_of(accepted) == {
+            "default": AUTHOR, "open": QUEUED, "open to members": AUTHOR, "inline": QUEUED, "anyone": AUTHOR,
+        }  # fmt: skip
     (accepted,) = await world.send(task_event(author_trust=AuthorTrust.UNKNOWN, taskTitle="by a token"))
-    assert (await world.verdicts(accepted))[0] == "qqqqq"
+    assert await world.verdicts_of(accepted) == dict.fromkeys(names, QUEUED)
     (accepted,) = await world.send(task_event())
-    assert (await world.verdicts(accepted))[0] == "qqqqq"
+    assert await world.verdicts_of(accepted) == dict.fromkeys(names, QUEUED)
 
 
 # -- operation dedupe ------------------------------------------------------------------------------------------------
@@ -123,7 +136,8 @@ async def test_two_events_of_one_operation_run_a_callback_once(world: World) -> 
     )
     assert len(first.runs) == 1
     assert second.runs == ()
-    assert await world.verdicts(second) == ("o", {callback.id: {"event": first.event_id}})
+    assert await world.verdicts_of(second) == {"A callback": GateVerdict.OPERATION}
+    assert await world.details_of(second) == {callback.id: {"event": first.event_id}}
     (later,) = await world.send(task_event("task.updated", "op_2"))
     assert len(later.runs) == 1
 
@@ -213,19 +227,19 @@ async def test_dedupe_can_be_switched_off_and_its_window_changed(world: World) -
 
 
 async def test_a_callback_with_a_dedupe_of_its_own(world: World) -> None:
-    every = await world.callback(dedupe={"enabled": False})
-    usual = await world.callback()
-    rare = await world.callback(dedupe={"windowMs": 60_000})
+    every = await world.callback(name="every", dedupe={"enabled": False})
+    usual = await world.callback(name="usual")
+    rare = await world.callback(name="rare", dedupe={"windowMs": 60_000})
     (first,) = await world.send(task_event())
-    assert (await world.verdicts(first))[0] == "qqq"
+    assert await world.verdicts_of(first) == {"every": QUEUED, "usual": QUEUED, "rare": QUEUED}
     (second,) = await world.send(task_event())
     assert second.duplicate_of is None
-    verdicts, details = await world.verdicts(second)
-    assert verdicts == "qdd"
+    assert await world.verdicts_of(second) == {"every": QUEUED, "usual": DUPLICATE, "rare": DUPLICATE}
+    details = await world.details_of(second)
     assert details[usual.id] == details[rare.id] == {"event": first.event_id}
     world.clock.at += 6
     (third,) = await world.send(task_event())
-    assert (await world.verdicts(third))[0] == "qqd"
+    assert await world.verdicts_of(third) == {"every": QUEUED, "usual": QUEUED, "rare": DUPLICATE}
     await world.callbacks.delete(world.workspace, every.id)
     (fourth,) = await world.send(task_event())
     assert fourth.duplicate_of == third.event_id
@@ -252,25 +266,28 @@ async def test_duplicates_within_one_request(world: World) -> None:
 
 
 async def test_a_callback_is_not_started_by_what_it_caused(world: World) -> None:
-    callback = await world.callback()
-    bold = await world.callback(loop={"allowSelf": True})
+    callback = await world.callback(name="usual")
+    bold = await world.callback(name="bold", loop={"allowSelf": True})
     (accepted,) = await world.send(task_event(cause=chain(("run_1", callback.id), ("run_2", bold.id))))
-    verdicts, details = await world.verdicts(accepted)
-    assert verdicts == "lq"
-    assert "caused by a run of this callback" in details[callback.id]["reason"]
+    assert await world.verdicts_of(accepted) == {"usual": LOOP, "bold": QUEUED}
+    assert "caused by a run of this callback" in (await world.details_of(accepted))[callback.id]["reason"]
     (run,) = await world.runs()
     assert callback.id in run["cause"]
 
 
 async def test_no_chain_is_longer_than_three_unless_allowed(world: World) -> None:
-    await world.callback()
-    await world.callback(loop={"maxChain": 4})
+    await world.callback(name="usual")
+    await world.callback(name="longer", loop={"maxChain": 4})
     long = chain(("run_1", "cb_x"), ("run_2", "cb_y"), ("run_3", "cb_z"))
     (two,) = await world.send(task_event(cause=chain(("run_1", "cb_x"), ("run_2", "cb_y"))))
     (three,) = await world.send(task_event(cause=long, taskTitle="3"))
     longer = chain(("run_1", "cb_x"), ("run_2", "cb_y"), ("run_3", "cb_z"), ("run_4", "cb_w"))
     (four,) = await world.send(task_event(cause=longer, taskTitle="4"))
-    assert [(await world.verdicts(one))[0] for one in (two, three, four)] == ["qq", "lq", "ll"]
+    assert [await world.verdicts_of(one) for one in (two, three, four)] == [
+        {"usual": QUEUED, "longer": QUEUED},
+        {"usual": LOOP, "longer": QUEUED},
+        {"usual": LOOP, "longer": LOOP},
+    ]
 
 
 async def test_thirty_runs_an_hour_for_one_task(world: World) -> None:
@@ -279,9 +296,8 @@ async def test_thirty_runs_an_hour_for_one_task(world: World) -> None:
         (accepted,) = await world.send(task_event(taskTitle=str(number)))
         assert len(accepted.runs) == 1
     (stopped,) = await world.send(task_event(taskTitle="30"))
-    verdicts, details = await world.verdicts(stopped)
-    assert verdicts == "l"
-    assert "30 are allowed" in details[callback.id]["reason"]
+    assert await world.verdicts_of(stopped) == {"A callback": LOOP}
+    assert "30 are allowed" in (await world.details_of(stopped))[callback.id]["reason"]
     (other_task,) = await world.send(task_event(taskId="task-2"))
     assert len(other_task.runs) == 1
     world.clock.at += 3601
@@ -378,10 +394,10 @@ async def test_a_change_of_callbacks_between_judging_and_storing_is_noticed(worl
     await world.send(task_event())  # the index is in memory now
     await world.change(callback, condition="false")
     (accepted,) = await world.send(task_event(taskTitle="2"))
-    assert (await world.verdicts(accepted))[0] == "c"
+    assert await world.verdicts_of(accepted) == {"A callback": CONDITION}
     await world.change(await world.callbacks.get(world.workspace, callback.id), enabled=False)
     (accepted,) = await world.send(task_event(taskTitle="3"))
-    assert (await world.verdicts(accepted))[0] == ""
+    assert await world.verdicts_of(accepted) == {}
 
 
 async def test_signals_after_the_commit(world: World) -> None:

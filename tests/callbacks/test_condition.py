@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import ConditionSet
 from hookyard.errors import TemporaryError
 from hookyard.events.catalog import Catalog, Value
 from tests.callbacks.conditions import Clock, Judge
@@ -176,15 +177,15 @@ async def test_without_an_evaluator_judging_is_a_temporary_error(tmp_path: Path)
     with pytest.raises(TemporaryError):
         await conditions.start()
     with pytest.raises(TemporaryError):
-        await conditions.judge("ws", {}, (("a", "true"),))
-    assert (await conditions.judge("ws", {}, (("a", ""),))).matched
+        await conditions.judge("ws", {}, ConditionSet.of((("a", "true"),)))
+    assert (await conditions.judge("ws", {}, ConditionSet.of((("a", ""),)))).matched
     await conditions.close()
 
 
 async def test_closing_gives_up_what_is_under_way() -> None:
     conditions = Conditions(Clock())
     await conditions.start()
-    under_way = asyncio.create_task(conditions.judge("ws", {}, (("a", QUADRATIC),)))
+    under_way = asyncio.create_task(conditions.judge("ws", {}, ConditionSet.of((("a", QUADRATIC),))))
     await asyncio.sleep(0)
     await conditions.close()
     with pytest.raises(TemporaryError):

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import update
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.candidate import Accepted
 from hookyard.callbacks.history import History
+from hookyard.callbacks.letters import WAITS
 from hookyard.callbacks.preview import Preview, Tried
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import NotFoundError
@@ -65,7 +65,7 @@ async def test_a_run_that_a_quota_holds_up_shows_it_for_as_long(world: World, hi
     (accepted,) = await world.send(task_event())
     runs = schema.runs
     for status, gate in (("queued", "quota"), ("running", None)):
-        reason = f"{letters.WAITS}5 runs an hour is the workspace's quota" if gate else None
+        reason = f"{WAITS}5 runs an hour is the workspace's quota" if gate else None
         change = update(runs).values(status=status, reason=reason)
         await world.db.write(lambda conn, change=change: conn.execute(change).close())  # type: ignore[misc]
         (verdict,) = (await history.get(world.workspace, accepted.event_id))[1]

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from hookyard.callbacks.batches import MAX_EVENTS
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.callbacks.merge import LOOK_SECONDS, Merger
 from hookyard.events.catalog import Catalog
 from hookyard.events.model import AuthorTrust
@@ -30,7 +31,8 @@ async def test_events_within_the_window_become_one_run(world: World) -> None:
     second, third = await world.send(task_event(taskTitle="two"), task_event(taskTitle="three"))
     assert first.batch_id == second.batch_id == third.batch_id
     assert first.runs == ()
-    assert await world.verdicts(first) == ("m", {callback.id: {"batch": first.batch_id}})
+    assert await world.verdicts_of(first) == {"A callback": GateVerdict.MERGED}
+    assert await world.details_of(first) == {callback.id: {"batch": first.batch_id}}
     assert await world.merger.step() == pytest.approx(1.0)
     assert await world.runs() == []
     world.clock.at += 1.0  # five seconds after the first: the window has not slid
@@ -68,12 +70,14 @@ async def test_an_event_after_the_window_opens_another(world: World) -> None:
 
 
 async def test_a_batch_is_of_one_callback_and_one_type(world: World) -> None:
-    await world.callback(events=["task.updated", "task.created"])
-    await world.callback()
-    await world.callback(merge={"enabled": False})
+    await world.callback(name="both", events=["task.updated", "task.created"])
+    await world.callback(name="updated")
+    await world.callback(name="alone", merge={"enabled": False})
     updated, created = await world.send(task_event("task.updated"), task_event("task.created"))
     assert updated.batch_id != created.batch_id
-    assert (await world.verdicts(updated))[0] == "mmq"
+    assert await world.verdicts_of(updated) == {
+        "both": GateVerdict.MERGED, "updated": GateVerdict.MERGED, "alone": GateVerdict.QUEUED,
+    }  # fmt: skip
     assert await world.count(schema.batches) == 3
 
 
@@ -100,11 +104,14 @@ async def test_large_events_close_early(world: World) -> None:
 
 
 async def test_conditions_that_read_the_batch_are_judged_on_the_merged_event(world: World) -> None:
-    many = await world.callback(condition="ctx.batchSize >= 2")
-    each = await world.callback(condition="ctx.taskTitle !== 'one'")
-    broken = await world.callback(condition="ctx.batch.no.such")
+    many = await world.callback(name="many", condition="ctx.batchSize >= 2")
+    each = await world.callback(name="each", condition="ctx.taskTitle !== 'one'")
+    broken = await world.callback(name="broken", condition="ctx.batch.no.such")
     first, second = await world.send(task_event(taskTitle="one"), task_event(taskTitle="two"))
-    assert [(await world.verdicts(one))[0] for one in (first, second)] == ["mcm", "mmm"]
+    assert await world.verdicts_of(first) == {
+        "many": GateVerdict.MERGED, "each": GateVerdict.CONDITION, "broken": GateVerdict.MERGED,
+    }  # fmt: skip
+    assert await world.verdicts_of(second) == dict.fromkeys(("many", "each", "broken"), GateVerdict.MERGED)
     world.clock.at += 5
     await world.merger.step()
     assert {run["callback_id"]: run["event_id"] for run in await world.runs()} == {
@@ -177,7 +184,7 @@ async def test_a_looping_event_does_not_join(world: World) -> None:
     callback = await world.callback()
     (accepted,) = await world.send(task_event(cause=chain(("run_1", callback.id))))
     assert accepted.batch_id is None
-    assert (await world.verdicts(accepted))[0] == "l"
+    assert await world.verdicts_of(accepted) == {"A callback": GateVerdict.LOOP}
 
 
 async def test_the_hourly_stop_counts_merged_runs(world: World) -> None:

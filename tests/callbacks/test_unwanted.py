@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from hookyard.callbacks.event_types import EventTypes
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.callbacks.model import Callbacks
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.errors import LimitError
@@ -51,7 +52,8 @@ async def test_it_is_one_statement(world: World) -> None:
     (accepted,) = await world.send(task_event())
     (statement,) = set(seen)  # SQLite names it once more for each statement of the trigger
     assert statement.startswith("INSERT INTO intake")
-    assert await world.verdicts(accepted) == ("c", {})
+    assert list((await world.verdicts_of(accepted)).values()) == [GateVerdict.CONDITION]
+    assert await world.details_of(accepted) == {}
 
 
 async def test_the_row_is_the_same_as_that_of_a_transaction(world: World) -> None:
@@ -129,17 +131,19 @@ async def test_callbacks_that_another_server_has_changed_are_asked_anew(world: W
     (accepted,) = await world.send(task_event())
     (run,) = await world.runs()
     assert run["callback_id"] == made.id
-    assert (await world.verdicts(accepted))[0] in ("cq", "qc")
+    assert (await world.verdicts_of(accepted))["New"] is GateVerdict.QUEUED
+    assert sorted((await world.verdicts_of(accepted)).values()) == [GateVerdict.CONDITION, GateVerdict.QUEUED]
 
 
 async def test_a_condition_that_cannot_be_judged_is_shown(world: World) -> None:
-    broken = await world.callback(condition="ctx.nothing.at.all")
+    broken = await world.callback(name="broken", condition="ctx.nothing.at.all")
     await world.send(task_event(taskTitle="seen first"))
     seen = await statements(world)
     (accepted,) = await world.send(task_event())
-    verdicts, details = await world.verdicts(accepted)
-    assert sorted(verdicts) == ["c", "e"]
-    assert "error" in details[broken.id]
+    verdicts = await world.verdicts_of(accepted)
+    assert verdicts.pop("broken") is GateVerdict.CONDITION_ERROR
+    assert list(verdicts.values()) == [GateVerdict.CONDITION]
+    assert "error" in (await world.details_of(accepted))[broken.id]
     assert transactions(seen) == 0
 
 

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select
 
 from hookyard.callbacks.accept import Accept
 from hookyard.callbacks.candidate import Accepted
 from hookyard.callbacks.condition import Conditions
 from hookyard.callbacks.event_types import EventTypes
+from hookyard.callbacks.letters import GateVerdict, unpack
 from hookyard.callbacks.merge import Merger
 from hookyard.callbacks.model import Callback, Callbacks, ConditionErrors
 from hookyard.callbacks.spec import CallbackSpec
@@ -110,10 +111,26 @@ class World:
         table = schema.events
         return await self.db.read(lambda c: c.execute(select(table).where(table.c.id == event_id)).mappings().one())
 
-    async def verdicts(self, accepted: Accepted) -> tuple[str, dict[str, Any]]:
-        """The letters of an event, and the details by callback."""
+    async def verdicts_of(self, accepted: Accepted) -> dict[str, GateVerdict]:
+        """The stored verdicts on an event, by the name of the callback's version that listened to it."""
         row = await self.event(accepted.event_id)
-        return row["verdicts"] or "", json.loads(row["details"] or "{}")
+        sets, versions = schema.listener_sets.c, schema.callback_versions.c
+
+        def read(conn: Connection) -> list[str]:
+            stored = conn.execute(select(sets.listeners).where(sets.id == row["listener_set"])).scalar()
+            query = select(versions.callback_id, versions.version, versions.spec)
+            specs = {(callback_id, version): spec for callback_id, version, spec in conn.execute(query)}
+            return [
+                json.loads(specs[callback_id, version])["name"] for callback_id, version in json.loads(stored or "[]")
+            ]
+
+        names = await self.db.read(read)
+        assert len(set(names)) == len(names), f"give these callbacks names of their own: {names}"
+        return dict(zip(names, unpack(row["verdicts"]), strict=True))
+
+    async def details_of(self, accepted: Accepted) -> dict[str, Any]:
+        """What the verdicts on an event cannot say, by callback id."""
+        return json.loads((await self.event(accepted.event_id))["details"] or "{}")  # type: ignore[no-any-return]
 
     async def count(self, table: Any) -> int:
         """Rows of a table."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.callbacks.candidate import event_claim
+from hookyard.callbacks.dedup_gates import event_claim
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import BUILT_IN, Catalog, EventType, Value, VariableType
 from hookyard.events.envelope import MAX_PROBLEMS, parse

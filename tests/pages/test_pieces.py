@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.callbacks import letters
+from hookyard.callbacks.letters import GATES, GateVerdict
 from hookyard.callbacks.spec import CallbackSpec
+from hookyard.callbacks.trace import CallbackVerdict
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import Value
-from hookyard.ids import earliest
+from hookyard.ids import BatchId, CallbackId, earliest
 from hookyard.web.pages.automations import as_yaml, read_yaml
 from hookyard.web.pages.differences import WORK, differences, work_of
 from hookyard.web.pages.events import summary
@@ -25,7 +26,6 @@ from hookyard.web.pages.plots import Tick, columns, nice_top, ticks
 from hookyard.web.pages.preview import pieces
 from hookyard.web.pages.prose import prose
 from hookyard.web.pages.queries.cursor import number_and_id, with_number
-from hookyard.web.pages.queries.events import Verdict
 from hookyard.web.pages.queries.runs import Entry
 from hookyard.web.pages.sign_in import inside
 from hookyard.web.pages.spec_form import fields_of, spec_of
@@ -170,28 +170,35 @@ def test_a_message_that_comes_in_pieces_is_one() -> None:
     assert [item.text for item in assembly.items.values()] == ["one\n\ntwo"]
 
 
+def verdict_of(verdict: GateVerdict, **other: Any) -> CallbackVerdict:
+    detail = {"reason": "why"} if verdict.gate is not None else {}
+    return CallbackVerdict(CallbackId("cb"), 1, "Name", ("a.b",), verdict, detail, **other)
+
+
 @pytest.mark.parametrize(
-    ("letter", "stopped_at", "shape"),
+    ("verdict", "stopped_at", "shape"),
     [
-        ("", 0, "stop"), (letters.AUTHOR, 1, "stop"), (letters.CONDITION, 2, "stop"),
-        (letters.CONDITION_ERROR, 2, "bad"), (letters.DUPLICATE, 3, "stop"), (letters.OPERATION, 4, "stop"),
-        (letters.LOOP, 6, "loop"),
-        (letters.QUOTA, 7, "stop"),
+        (GateVerdict.NOT_LISTENING, 0, "stop"), (GateVerdict.DISABLED, 0, "stop"), (GateVerdict.CHANGED, 0, "stop"),
+        (GateVerdict.AUTHOR, 1, "stop"), (GateVerdict.CONDITION, 2, "stop"), (GateVerdict.CONDITION_ERROR, 2, "bad"),
+        (GateVerdict.DUPLICATE, 3, "stop"), (GateVerdict.OPERATION, 4, "stop"), (GateVerdict.LOOP, 6, "loop"),
+        (GateVerdict.QUOTA, 7, "stop"), (GateVerdict.SKIPPED, 8, "stop"),
     ],
 )  # fmt: skip
-def test_a_line_of_gates_ends_where_it_was_stopped(letter: str, stopped_at: int, shape: str) -> None:
-    line = line_of(Verdict("cb", "Name", 1, letter, {"reason": "why", "error": "oops"}, True, ("a.b",)), language("en"))
+def test_a_line_of_gates_ends_where_it_was_stopped(verdict: GateVerdict, stopped_at: int, shape: str) -> None:
+    line = line_of(verdict_of(verdict), language("en"))
     assert line.states[:stopped_at] == ("pass",) * stopped_at
     assert line.states[stopped_at] == shape
     assert set(line.states[stopped_at + 1 :]) <= {"rest"}
+    assert len(line.states) == len(GATES)
 
 
-def test_a_merged_and_a_started_line_go_through() -> None:
+@pytest.mark.parametrize("verdict", [GateVerdict.MERGED, GateVerdict.QUEUED])
+def test_a_merged_and_a_started_line_go_through(verdict: GateVerdict) -> None:
     words = language("zh-CN")
-    merged = line_of(Verdict("cb", "N", 1, letters.MERGED, {}, True, (), batch_size=4), words)
+    merged = line_of(verdict_of(verdict, batch_id=BatchId("bat"), batch_size=4), words)
     assert merged.states[5] == "joined"
     assert "4" in merged.reason
-    assert set(line_of(Verdict("cb", "N", 1, letters.QUEUED, {}, True, ()), words).states) == {"pass"}
+    assert set(line_of(verdict_of(GateVerdict.QUEUED), words).states) == {"pass"}
 
 
 def test_a_strip_says_what_it_shows() -> None:

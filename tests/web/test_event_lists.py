@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, update
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.history import History
+from hookyard.callbacks.letters import WAITS, GateVerdict
 from hookyard.ids import EventId
 from hookyard.store import schema
 from hookyard.web.api.events import _list, show
 from hookyard.web.pages.queries import events as pages
 from tests.callbacks.world import World, open_world, task_event
 
-WAITING = f"{letters.WAITS}5 runs an hour is the workspace's quota"
+WAITING = f"{WAITS}5 runs an hour is the workspace's quota"
 MOST = 6
 """Statements of a page: the events, their listener sets, runs, batches, versions by time, versions by number."""
 
@@ -115,6 +115,6 @@ async def test_the_pages_and_the_api_agree_on_what_a_quota_holds_up(world: World
         ((one,), _) = await asked(world, 1)
         shown = await world.db.read(lambda conn, name=one["id"]: pages.one(conn, world.workspace, name))  # type: ignore[misc]
         assert shown is not None
-        held = [verdict.letter == letters.QUOTA for verdict in shown.verdicts]
+        held = [verdict.verdict is GateVerdict.QUOTA for verdict in shown.verdicts]
         assert held == [verdict["gate"] == "quota" for verdict in one["callbacks"]]
         assert held == [(status, reason) == ("queued", WAITING)] * 2

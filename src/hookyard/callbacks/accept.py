@@ -14,10 +14,11 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-from hookyard.callbacks import letters
-from hookyard.callbacks.candidate import Accepted, Candidate, Match, Plan, event_claim, own_claim
+from hookyard.callbacks.candidate import Accepted, Candidate, Match, Plan
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.dedup_gates import event_claim, own_claim
 from hookyard.callbacks.gates import Gates, MovedError
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.callbacks.match import Index, Indexes, Listeners, Question, is_vouched_for, merges
 from hookyard.callbacks.start import prepare
 from hookyard.clock import Clock
@@ -35,8 +36,6 @@ _ERRORS_KEPT = 50
 
 _SORTED = json.JSONEncoder(sort_keys=True)
 """The same variables always give the same text: it is stored, compared by event dedupe, and read by the conditions."""
-
-_VERDICTS = str.maketrans({"0": letters.CONDITION, "1": letters.MATCHED, "e": letters.CONDITION_ERROR})
 
 
 class Accept:
@@ -159,40 +158,28 @@ class Accept:
         variables = _SORTED.encode(event.variables)
         claim = None if replay_of is not None else event_claim(event, variables, live)
         if listeners is None:
-            return Candidate(event, event_type, variables, None, "", {}, (), claim, replay_of)
+            return Candidate(event, event_type, variables, None, (), {}, (), claim, replay_of)
         merging = live.flag("eventCallback.mergeEnabled")
         question = listeners.questions[is_vouched_for(event), merging]
-        simple = question.simple
-        held = simple.matched(event.ctx if simple.common else event.variables)
-        verdicts = _with(question.letters, held, letters.MATCHED)
-        errors: Mapping[CallbackId, str] = {}
-        if question.conditions:
-            verdicts, errors = await self._judged(event, variables, listeners, question, verdicts)
+        matched, errors = await self._judge(event, variables, question)
         matches = []
-        place = verdicts.find(letters.MATCHED)
-        while place >= 0:
+        for place in sorted(matched):
             listener = listeners.all[place]
             start = None if merges(listener, merging=merging) else prepare(listener, event, event_type, self._ids)
             matches.append(Match(place, listener, start, *own_claim(listener, event, variables, live)))
-            place = verdicts.find(letters.MATCHED, place + 1)
-        return Candidate(event, event_type, variables, listeners, verdicts, errors, matches, claim, replay_of)
+        verdicts = _with_judgement(question.verdicts, matched, errors)
+        kept = {listeners.all[n].callback_id: errors[n] for n in sorted(errors)[:_ERRORS_KEPT]}
+        return Candidate(event, event_type, variables, listeners, verdicts, kept, matches, claim, replay_of)
 
-    async def _judged(
-        self, event: Event, variables: str, listeners: Listeners, question: Question, known: str
-    ) -> tuple[str, Mapping[CallbackId, str]]:
-        """One letter a listener with what the engine says added to what is known, and the errors by callback."""
+    async def _judge(self, event: Event, variables: str, question: Question) -> tuple[Sequence[int], Mapping[int, str]]:
+        """Return the indexes of the listeners that want an event, and by index why a condition could not be judged."""
+        simple = question.simple
+        matched = [*question.unconditional, *simple.matched(event.ctx if simple.common else event.variables)]
+        if not question.judged:
+            return matched, {}
         judgement = await self._conditions.judge(event.workspace_id, _ctx(event, variables), question.conditions)
-        verdicts = judgement.letters.translate(_VERDICTS)
-        errors = {
-            listeners.all[question.judged[n]].callback_id: judgement.errors[n]
-            for n in sorted(judgement.errors)[:_ERRORS_KEPT]
-        }
-        if question.whole:
-            return verdicts, errors
-        whole = list(known)
-        for place, letter in zip(question.judged, verdicts, strict=True):
-            whole[place] = letter
-        return "".join(whole), errors
+        matched += [question.judged[index] for index in judgement.held]
+        return matched, {question.judged[index]: error for index, error in judgement.errors.items()}
 
     async def _tell_errors(self, candidates: Sequence[Candidate]) -> None:
         if self._on_condition_error is None:
@@ -210,8 +197,15 @@ def _ctx(event: Event, variables: str) -> str:
     return f"{common}}}" if variables == "{}" else f"{common},{variables[1:]}"
 
 
-def _with(verdicts: str, places: Sequence[int], letter: str) -> str:
-    """The verdicts with one letter at some places."""
-    for place in places:
-        verdicts = verdicts[:place] + letter + verdicts[place + 1 :]
+def _with_judgement(
+    before: Sequence[GateVerdict], matched: Sequence[int], errors: Mapping[int, str]
+) -> Sequence[GateVerdict]:
+    """Return the verdicts with what the conditions said added to what was known before."""
+    if not matched and not errors:
+        return before
+    verdicts = list(before)
+    for index in matched:
+        verdicts[index] = GateVerdict.PENDING
+    for index in errors:
+        verdicts[index] = GateVerdict.CONDITION_ERROR
     return verdicts

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from hookyard.callbacks import letters
-from hookyard.callbacks.claims import KEPT_SECONDS, Claim, key
+from hookyard.callbacks.claims import Claim
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.callbacks.match import Index, Listener, Listeners
 from hookyard.callbacks.start import Start
 from hookyard.events.catalog import EventType
@@ -28,14 +28,14 @@ class Accepted(NamedTuple):
         runs: Runs that were queued.
         batch_id: The batch that it waits in, or None; the first, when several callbacks merge.
         duplicate_of: The event that it repeats, or None; then nothing was stored.
-        verdicts: Letters, one a listener, see `letters`.
+        verdicts: One per listener.
     """
 
     event_id: EventId
     runs: tuple[RunId, ...] = ()
     batch_id: BatchId | None = None
     duplicate_of: EventId | None = None
-    verdicts: str = ""
+    verdicts: Sequence[GateVerdict] = ()
 
 
 class Match(NamedTuple):
@@ -64,7 +64,7 @@ class Candidate(NamedTuple):
         event_type: Its type.
         variables: JSON of its variables.
         listeners: Who listens, or None.
-        letters: The verdicts so far, in the order of the listeners.
+        verdicts: What is decided so far, in the order of the listeners; `PENDING` for those in `matches`.
         errors: By callback id: why a condition could not be judged.
         matches: Whom the gates have yet to decide about.
         claim: What event dedupe claims, or None.
@@ -75,7 +75,7 @@ class Candidate(NamedTuple):
     event_type: EventType | None
     variables: str
     listeners: Listeners | None
-    letters: str
+    verdicts: Sequence[GateVerdict]
     errors: Mapping[CallbackId, str]
     matches: Sequence[Match] = ()
     claim: Claim | None = None
@@ -100,46 +100,8 @@ class Plan(NamedTuple):
     live: LiveSettings
 
 
-def event_claim(event: Event, variables: str, live: LiveSettings) -> Claim | None:
-    """What event dedupe claims for an event: its id in the source, or its content (`variables`: sorted JSON)."""
-    if event.source_id is not None:
-        name = key("id", event.workspace_id, event.source, event.source_id)
-        return Claim(name, event.id, event.received_at, KEPT_SECONDS)
-    window = live.number("eventCallback.dedupWindowMs") / 1000
-    if not live.flag("eventCallback.dedupEnabled") or window <= 0:
-        return None
-    return Claim(_content(event, variables), event.id, event.received_at, window)
-
-
-def _content(event: Event, variables: str, *by: str) -> bytes:
-    """What two events share that are taken for one. Operations are kept apart: two of them are two facts."""
-    operation = () if event.operation_id is None else (event.source, event.operation_id)
-    return key("content", event.workspace_id, event.name, variables, *operation, *by)
-
-
-def own_claim(listener: Listener, event: Event, variables: str, live: LiveSettings) -> tuple[bool, Claim | None]:
-    """Whether a callback has an event dedupe of its own, and what that claims; None when it is switched off."""
-    own = listener.spec.dedupe
-    if event.source_id is not None or (own.enabled is None and own.window_ms is None):
-        return False, None
-    enabled = live.flag("eventCallback.dedupEnabled") if own.enabled is None else own.enabled
-    window = (live.number("eventCallback.dedupWindowMs") if own.window_ms is None else own.window_ms) / 1000
-    if not enabled or window <= 0:
-        return True, None
-    name = _content(event, variables, "by", listener.callback_id)
-    return True, Claim(name, event.id, event.received_at, window)
-
-
-def operation_claim(listener: Listener, event: Event) -> Claim | None:
-    """What operation dedupe claims for a callback; None for an event without operation."""
-    if event.operation_id is None:
-        return None
-    name = key("operation", listener.callback_id, event.source, event.operation_id)
-    return Claim(name, event.id, event.received_at, KEPT_SECONDS)
-
-
 def details_of(candidate: Candidate) -> dict[str, dict[str, str]]:
-    """By callback id: what the candidate's letters cannot say."""
+    """By callback id: what the candidate's verdicts cannot say."""
     return {callback_id: {"error": error} for callback_id, error in candidate.errors.items()}
 
 
@@ -149,25 +111,25 @@ class Decision:
     Attributes:
         plan: Its plan.
         candidate: The candidate.
-        letters: The verdicts, in the order of the listeners.
-        details: By callback id: what the letters cannot say.
+        verdicts: In the order of the listeners.
+        details: By callback id: what the verdicts cannot say.
         accepted: The answer, in the end.
     """
 
-    __slots__ = ("accepted", "candidate", "details", "letters", "plan")
+    __slots__ = ("accepted", "candidate", "details", "plan", "verdicts")
 
     def __init__(self, plan: Plan, candidate: Candidate) -> None:
         self.plan = plan
         self.candidate = candidate
-        self.letters = candidate.letters
+        self.verdicts = list(candidate.verdicts)
         self.details = details_of(candidate)
         self.accepted: Accepted | None = None
 
-    def settle(self, match: Match, letter: str, **detail: str) -> None:
-        """Write down the verdict on one listener."""
-        self.letters = self.letters[: match.place] + letter + self.letters[match.place + 1 :]
+    def settle(self, match: Match, verdict: GateVerdict, **detail: str) -> None:
+        """Record the verdict on one listener."""
+        self.verdicts[match.place] = verdict
         self.details[match.listener.callback_id] = detail
 
     def open(self) -> Iterator[Match]:
         """Those about whom no gate has decided yet."""
-        return (match for match in self.candidate.matches if self.letters[match.place] == letters.MATCHED)
+        return (match for match in self.candidate.matches if self.verdicts[match.place] is GateVerdict.PENDING)

@@ -18,7 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from hookyard.callbacks.evaluator import ANSWER, CHECK, DEFINE, FORGET, JUDGE, PROGRESS, READY, REQUEST, SPAN
+from hookyard.callbacks.evaluator import (
+    ANSWER,
+    CHECK,
+    DEFINE,
+    FORGET,
+    JUDGE,
+    OVER_LIMIT,
+    PROGRESS,
+    READY,
+    REQUEST,
+    SPAN,
+)
 from hookyard.errors import TemporaryError
 
 START_SECONDS = 10.0
@@ -50,9 +61,10 @@ class Ask:
         kind: `JUDGE` or `CHECK`.
         workspace: The workspace of the conditions.
         texts: The conditions, or the one text to check.
+        digest: Names the conditions to an evaluator that has been given them before.
         event: The event as JSON in ASCII.
         answer: Becomes the letters, one for each condition, or the complaint of a check.
-        errors: `[message, stack]` for each letter `e` and `x`, in their order.
+        errors: `[message, stack]` for each condition that threw or broke a limit, in their order.
         hung: Indexes of conditions that hung twice, alone.
         suspect: Index of the condition that hung last; -1 for none.
         singly: Whether they are judged one at a time. If not, the answer may be `deferred`.
@@ -66,6 +78,7 @@ class Ask:
         "answer",
         "deadline",
         "deferred",
+        "digest",
         "errors",
         "event",
         "hung",
@@ -80,12 +93,20 @@ class Ask:
     )
 
     def __init__(
-        self, kind: int, workspace: str, texts: tuple[str, ...], event: bytes = b"", *, singly: bool = False
+        self,
+        kind: int,
+        workspace: str,
+        texts: tuple[str, ...],
+        event: bytes = b"",
+        *,
+        digest: bytes = b"",
+        singly: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.kind = kind
         self.workspace = workspace
         self.texts = texts
+        self.digest = digest
         self.event = event
         self.letters = ""
         self.errors: list[list[str]] = []
@@ -116,7 +137,7 @@ class Ask:
         if bracket:
             self.errors += json.loads(bracket + errors)
         while len(self.letters) in self.hung:
-            self.letters += "x"
+            self.letters += OVER_LIMIT
             self.errors.append(["took too long and had to be killed", ""])
         return len(self.letters) >= len(self.texts)
 
@@ -147,7 +168,7 @@ class _Known:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.sets: dict[int, tuple[int, tuple[str, ...]]] = {}  # by identity of the texts, which are held for that
+        self.sets: dict[bytes, int] = {}  # number of each set of conditions, by its digest
 
 
 class Child(asyncio.Protocol):
@@ -236,8 +257,9 @@ class Child(asyncio.Protocol):
             self._out.append(REQUEST.pack(len(text) + REQUEST.size - 4, number, CHECK, 0, 0) + text)
             return
         known = self._known.get(ask.workspace) or self._introduce(ask.workspace)
-        held = known.sets.get(id(ask.texts))
-        known, chosen = self._define(known, ask, number) if held is None else (known, held[0])
+        chosen = known.sets.get(ask.digest)
+        if chosen is None:
+            known, chosen = self._define(known, ask, number)
         first, last = ask.span
         length = REQUEST.size - 4 + SPAN.size + len(ask.event)
         self._out.append(REQUEST.pack(length, number, JUDGE, known.number, chosen) + SPAN.pack(first, last, ask.singly))
@@ -273,7 +295,7 @@ class Child(asyncio.Protocol):
             self._forget(ask.workspace)
             known = self._introduce(ask.workspace)
         chosen = len(known.sets)
-        known.sets[id(ask.texts)] = chosen, ask.texts
+        known.sets[ask.digest] = chosen
         texts = json.dumps(ask.texts).encode()
         # It carries the request's number: should the evaluator die of it, this request is the suspect.
         self._out.append(REQUEST.pack(len(texts) + REQUEST.size - 4, number, DEFINE, known.number, chosen) + texts)

@@ -60,11 +60,11 @@ def take(conn: Connection, claims: Sequence[Claim]) -> list[EventId | None]:
     Returns:
         For each claim None when it was taken, else the event that holds it.
     """
-    first: dict[bytes, Claim] = {}
-    for claim in claims:
-        first.setdefault(claim.key, claim)
+    first: dict[bytes, int] = {}  # index of the first claim of each key
+    for index, claim in enumerate(claims):
+        first.setdefault(claim.key, index)
     # Sorted, so that two servers that claim the same things wait for each other in one order.
-    wanted = [first[name] for name in sorted(first)]
+    wanted = [claims[first[name]] for name in sorted(first)]
     if _insert(conn, wanted) == len(wanted):
         if len(wanted) == len(claims):  # what nearly always happens
             return [None] * len(claims)
@@ -72,8 +72,8 @@ def take(conn: Connection, claims: Sequence[Claim]) -> list[EventId | None]:
     else:
         holders = _holders(conn, [claim.key for claim in wanted])
     return [
-        None if first[claim.key] is claim and holders[claim.key] == claim.event_id else holders[claim.key]
-        for claim in claims
+        None if first[claim.key] == index and holders[claim.key] == claim.event_id else holders[claim.key]
+        for index, claim in enumerate(claims)
     ]
 
 

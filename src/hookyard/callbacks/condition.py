@@ -8,16 +8,15 @@ with the reason; when judging is impossible a `TemporaryError` says so, and nobo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from hookyard.callbacks.children import Ask, Nursery
-from hookyard.callbacks.evaluator import CHECK, JUDGE
+from hookyard.callbacks.condition_set import ConditionSet, on_trial, unusable
+from hookyard.callbacks.evaluator import CHECK, HOLDS, JUDGE, OVER_LIMIT, THREW
 from hookyard.callbacks.expression import normal, read, reads_batch
 from hookyard.callbacks.lane import Lane
 from hookyard.callbacks.turns import Turns
@@ -25,10 +24,7 @@ from hookyard.clock import Clock, iso
 from hookyard.errors import Problem
 from hookyard.events.catalog import BATCH, EventType, Value
 
-__all__ = ["Conditions", "Judgement", "reads_batch"]
-
-MAX_EXPRESSION = 10_000
-"""Characters of a condition: two hundred lines."""
+__all__ = ["ConditionSet", "Conditions", "Judgement", "on_trial", "reads_batch"]
 
 PATIENCE_SECONDS = 0.25
 """One call into an evaluator; conditions stop after 50 ms of CPU by themselves, and what does not stop is killed."""
@@ -51,8 +47,8 @@ MAX_OFFENCES = 3
 OFF_FOR_SECONDS = 600.0
 """That while, and how long an offence is remembered."""
 
-MAX_PLANS = 4096
-"""Combinations of conditions whose plan is remembered."""
+MAX_REDUCED = 4096
+"""Sets of conditions that are remembered without those that are switched off."""
 
 _PLACE = re.compile(r"\(?<input>:(\d+):(\d+)\)?")
 _OUR_FRAME = "    at one (<input>"
@@ -63,49 +59,23 @@ class Judgement:
     """What became of several conditions.
 
     Attributes:
-        letters: One for each, in their order: `1` holds, `0` does not, `e` could not be judged and so counts as not.
-        errors: Why, by place, with line and column where known.
+        held: Indexes of those that hold. A condition that could not be judged does not.
+        errors: By index, why one could not be judged, with line and column where known.
     """
 
-    letters: str
+    held: Sequence[int]
     errors: Mapping[int, str]
 
     @property
     def matched(self) -> bool:
         """Whether the only condition holds."""
-        return self.letters == "1"
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What can be said of a combination of conditions before it meets an event.
-
-    Attributes:
-        settled: Letters where there is nothing to run, a space elsewhere; in the order of the conditions.
-        errors: Why, for each `e` among them.
-        keys: Keys of those that are to be run.
-        texts: Their texts. Always the same object for the same conditions: evaluators know it by that.
-    """
-
-    settled: str
-    errors: Mapping[int, str]
-    keys: tuple[str, ...]
-    texts: tuple[str, ...]
-
-
-_NO_ERRORS: Mapping[int, str] = MappingProxyType({})
+        return bool(self.held)
 
 
 @dataclass(slots=True)
 class _Offence:
     count: int
     last: float
-
-
-def on_trial(condition: str) -> tuple[tuple[str, str], ...]:
-    """A condition that is only tried, for `Conditions.judge`. Its text is its key, so that one that breaks its limits
-    while it is being written switches off neither the next one nor a saved one."""
-    return ((f"trial:{hashlib.blake2b(condition.encode(errors='replace'), digest_size=16).hexdigest()}", condition),)
 
 
 class Conditions:
@@ -122,9 +92,7 @@ class Conditions:
         self._fast = Lane(self._nursery, PATIENCE_SECONDS, clock.monotonic, self._turn_out)
         self._slow = Lane(self._nursery, SECOND_PATIENCE_SECONDS, clock.monotonic)
         self._turns = Turns()
-        self._plans: dict[int, tuple[tuple[tuple[str, str], ...], _Plan]] = {}
-        self._plans_by_value: dict[tuple[tuple[str, str], ...], _Plan] = {}
-        self._reduced: dict[tuple[int, frozenset[tuple[str, float]]], tuple[_Plan, _Plan]] = {}
+        self._reduced: dict[tuple[bytes, frozenset[tuple[str, float]]], ConditionSet] = {}
         self._slow_until: dict[str, float] = {}
         self._offences: dict[str, dict[str, _Offence]] = {}
 
@@ -142,55 +110,48 @@ class Conditions:
         await self._slow.close()
         await self._nursery.close()
 
-    async def judge(
-        self, workspace_id: str, ctx: dict[str, Value] | str, conditions: tuple[tuple[str, str], ...]
-    ) -> Judgement:
-        """Which conditions hold for an event.
+    async def judge(self, workspace_id: str, ctx: dict[str, Value] | str, conditions: ConditionSet) -> Judgement:
+        """Judge which conditions hold for an event.
 
         Args:
             workspace_id: The workspace; nothing is shared between two of them.
             ctx: Everything that the event carries (`Event.ctx`), or its JSON in ASCII where that is there already.
-            conditions: Key and expression of each; the key names the callback and its version. Give the same tuple
-                for the same callbacks, it is what the evaluator's compiled conditions are found by.
+            conditions: The conditions; the key of each names the callback and its version.
 
         Raises:
             LimitError: The workspace has too many events waiting.
             TemporaryError: They cannot be judged now. Never to be taken for "not matched".
         """
-        plan = self._without_offenders(workspace_id, self._plan(conditions))
-        if not plan.texts:
-            return Judgement(plan.settled, plan.errors)
+        active = self._without_offenders(workspace_id, conditions)
+        if not active.texts:
+            return Judgement(active.held, active.errors)
         event = (ctx if isinstance(ctx, str) else json.dumps(ctx, allow_nan=False)).encode("ascii")
         if workspace_id not in self._slow_until or not self._is_slow(workspace_id):
-            ask = Ask(JUDGE, workspace_id, plan.texts, event)
+            ask = Ask(JUDGE, workspace_id, active.texts, event, digest=active.digest)
             self._fast.submit(ask)
-            letters = await ask.answer
+            await ask.answer
             if not ask.deferred:
                 if ask.taken > SLOW_SECONDS:
                     self._turn_out(workspace_id, killed=False)
-                if not ask.errors and len(letters) == len(plan.settled):
-                    return Judgement(letters, _NO_ERRORS)
-                return _judgement(plan, ask)
+                return _judgement(active, ask)
         async with self._turns.turn(workspace_id):
             return await self._judge_slowly(workspace_id, event, conditions)
 
-    async def _judge_slowly(
-        self, workspace_id: str, event: bytes, conditions: tuple[tuple[str, str], ...]
-    ) -> Judgement:
-        plan = self._without_offenders(workspace_id, self._plan(conditions))  # the events before may have switched off
-        if not plan.texts:
-            return Judgement(plan.settled, plan.errors)
-        ask = Ask(JUDGE, workspace_id, plan.texts, event, singly=True)
+    async def _judge_slowly(self, workspace_id: str, event: bytes, conditions: ConditionSet) -> Judgement:
+        active = self._without_offenders(workspace_id, conditions)  # the events before may have switched off
+        if not active.texts:
+            return Judgement(active.held, active.errors)
+        ask = Ask(JUDGE, workspace_id, active.texts, event, digest=active.digest, singly=True)
         self._slow.submit(ask)
         try:
             await ask.answer
         finally:
             for index, letter in enumerate(ask.letters):
-                if letter == "x":
-                    self._offend(workspace_id, plan.keys[index], 2 if index in ask.hung else 1)
-            if ask.taken > SLOW_SECONDS or "x" in ask.letters:
+                if letter == OVER_LIMIT:
+                    self._offend(workspace_id, active.keys[index], 2 if index in ask.hung else 1)
+            if ask.taken > SLOW_SECONDS or OVER_LIMIT in ask.letters:
                 self._turn_out(workspace_id, killed=False)
-        return _judgement(plan, ask)
+        return _judgement(active, ask)
 
     async def check(self, expression: str, events: Sequence[EventType] = (), field: str = "condition") -> list[Problem]:
         """What is wrong with a condition, without running it; then what is odd about it.
@@ -206,7 +167,7 @@ class Conditions:
         text = normal(expression)
         if not text:
             return []
-        if (refused := _unusable(text)) is not None:
+        if (refused := unusable(text)) is not None:
             return [Problem(field, refused)]
         ask = Ask(CHECK, "", (text,))
         self._fast.submit(ask)
@@ -231,37 +192,26 @@ class Conditions:
         until = self._clock.monotonic() + (SUSPECT_FOR_SECONDS if killed else SLOW_FOR_SECONDS)
         self._slow_until[workspace_id] = max(until, self._slow_until.get(workspace_id, 0.0))
 
-    def _plan(self, conditions: tuple[tuple[str, str], ...]) -> _Plan:
-        by_identity = self._plans.get(id(conditions))
-        if by_identity is not None:
-            return by_identity[1]
-        plan = self._plans_by_value.get(conditions) or _made(conditions)
-        if len(self._plans) >= MAX_PLANS:
-            self._plans.clear()
-            self._plans_by_value.clear()
-        self._plans[id(conditions)] = conditions, plan  # held, so that no other object takes its identity
-        self._plans_by_value[conditions] = plan
-        return plan
-
-    def _without_offenders(self, workspace_id: str, plan: _Plan) -> _Plan:
+    def _without_offenders(self, workspace_id: str, conditions: ConditionSet) -> ConditionSet:
+        """Return the conditions without those that are switched off in the workspace."""
         offences = self._offences.get(workspace_id)
         if offences is None:
-            return plan
+            return conditions
         now = self._clock.now()
         for key in [key for key, offence in offences.items() if now > offence.last + OFF_FOR_SECONDS]:
             del offences[key]
         if not offences:
             del self._offences[workspace_id]
         off = {key: offence.last for key, offence in offences.items() if offence.count >= MAX_OFFENCES}
-        if off.keys().isdisjoint(plan.keys):
-            return plan
-        remembered = (id(plan), frozenset(off.items()))
-        held = self._reduced.get(remembered)
-        if held is None:
-            if len(self._reduced) >= MAX_PLANS:
+        if off.keys().isdisjoint(conditions.keys):
+            return conditions
+        name = (conditions.digest, frozenset(off.items()))
+        reduced = self._reduced.get(name)
+        if reduced is None:
+            if len(self._reduced) >= MAX_REDUCED:
                 self._reduced.clear()
-            held = self._reduced[remembered] = plan, _reduced(plan, off)
-        return held[1]
+            reduced = self._reduced[name] = conditions.without({key: _switched_off(last) for key, last in off.items()})
+        return reduced
 
     def _offend(self, workspace_id: str, key: str, weight: int) -> None:
         offence = self._offences.setdefault(workspace_id, {}).setdefault(key, _Offence(0, 0.0))
@@ -269,62 +219,23 @@ class Conditions:
         offence.last = self._clock.now()
 
 
-def _judgement(plan: _Plan, ask: Ask) -> Judgement:
-    """The answer put where the plan left room."""
-    settled, errors = list(plan.settled), dict(plan.errors)
-    places = (place for place, letter in enumerate(plan.settled) if letter == " ")
-    said = iter(ask.errors)
-    for index, (place, letter) in enumerate(zip(places, ask.letters, strict=True)):
-        settled[place] = letter
-        if letter in "ex":
-            settled[place] = "e"
-            message, stack = next(said)
-            errors[place] = _runtime_error(message, stack, plan.texts[index])
-    return Judgement("".join(settled), errors)
+def _judgement(conditions: ConditionSet, ask: Ask) -> Judgement:
+    """Read an answer, which has one letter for each condition that was run."""
+    held = [conditions.indexes[n] for n, letter in enumerate(ask.letters) if letter == HOLDS]
+    held += conditions.held
+    if not ask.errors:
+        return Judgement(held, conditions.errors)
+    errors = dict(conditions.errors)
+    failures = iter(ask.errors)
+    for n, letter in enumerate(ask.letters):
+        if letter in (THREW, OVER_LIMIT):
+            message, stack = next(failures)
+            errors[conditions.indexes[n]] = _runtime_error(message, stack, conditions.texts[n])
+    return Judgement(held, errors)
 
 
-def _made(conditions: tuple[tuple[str, str], ...]) -> _Plan:
-    settled, errors = [], {}
-    keys, texts = [], []
-    for place, (key, expression) in enumerate(conditions):
-        text = normal(expression)
-        refused = _unusable(text)
-        if refused is not None:
-            errors[place] = refused
-        settled.append("e" if refused else " " if text else "1")
-        if settled[-1] == " ":
-            keys.append(key)
-            texts.append(text)
-    return _Plan("".join(settled), errors, tuple(keys), tuple(texts))
-
-
-def _reduced(plan: _Plan, off: Mapping[str, float]) -> _Plan:
-    """The plan without the conditions that are switched off, given with the time of their last offence."""
-    settled, errors = list(plan.settled), dict(plan.errors)
-    keys, texts = [], []
-    places = [place for place, letter in enumerate(settled) if letter == " "]
-    for place, key, text in zip(places, plan.keys, plan.texts, strict=True):
-        if key in off:
-            settled[place] = "e"
-            until = iso(off[key] + OFF_FOR_SECONDS)
-            errors[place] = f"switched off until {until}: it broke its limits repeatedly"
-        else:
-            keys.append(key)
-            texts.append(text)
-    return _Plan("".join(settled), errors, tuple(keys), tuple(texts))
-
-
-def _unusable(text: str) -> str | None:
-    """Why a text cannot even be handed to the engine."""
-    if len(text) > MAX_EXPRESSION:
-        return f"the condition has {len(text)} characters; at most {MAX_EXPRESSION} are allowed"
-    if "\0" in text:
-        return "the condition has a NUL character; leave it out"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "the condition has half a character (a lone surrogate); write it as an escape such as \\ud83d"
-    return None
+def _switched_off(last_offence: float) -> str:
+    return f"switched off until {iso(last_offence + OFF_FOR_SECONDS)}: it broke its limits repeatedly"
 
 
 def _syntax_error(complaint: str, text: str) -> tuple[str, int]:

@@ -40,6 +40,7 @@ SPAN = struct.Struct("<IIB")  # first condition, first condition not wanted, one
 ANSWER = struct.Struct("<III")  # length, number of the request, microseconds of CPU that its conditions took
 PROGRESS = struct.Struct("<dII")  # when it began (monotonic; 0 = idle), number of the request, index of the condition
 DEFINE, JUDGE, CHECK, FORGET = range(4)
+HOLDS, FAILS, THREW, OVER_LIMIT = "10ex"  # what the answer says of each condition, in their order
 
 MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the process."""
@@ -323,7 +324,7 @@ class Evaluator:
                     errors += json.loads(verdict[1:])
             except _quickjs.JSException as error:
                 workspace.close()
-                letters.append("x")
+                letters.append(OVER_LIMIT)
                 errors.append([_limit(str(error)), ""])
             self._cpu = time.process_time() - began
         return "".join(letters) + (json.dumps(errors) if errors else "")

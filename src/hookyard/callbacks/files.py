@@ -24,9 +24,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.checks import check_spec
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import ConditionSet
+from hookyard.callbacks.letters import Gate
 from hookyard.callbacks.match import Listener, compile_listener, is_vouched_for
 from hookyard.callbacks.merge import merged
 from hookyard.callbacks.spec import CallbackSpec
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 RUN = "run"
 """The verdict of a callback that an event starts; the others are the names of gates."""
 
-VERDICTS = (RUN, "listening", "author", "condition")
+VERDICTS = (RUN, Gate.LISTENING, Gate.AUTHOR, Gate.CONDITION)
 
 _WORKSPACE = WorkspaceId("ws_test")
 
@@ -331,12 +332,12 @@ async def _rehearse(
     open_profiles = frozenset({spec.agent}) if isinstance(spec.agent, str) and spec.authors == "anyone" else frozenset()
     listener = compile_listener(callback_id, 1, spec, open_profiles)
     if not spec.enabled or events[0].name not in spec.events:
-        return letters.GATES[0], None, ""
+        return Gate.LISTENING, None, ""
     if not listener.serves_anyone and not all(map(is_vouched_for, events)):
-        return "author", None, ""
+        return Gate.AUTHOR, None, ""
     held, error = await _held(listener, [merged(events)] if listener.reads_batch else events, conditions)
     if not held:
-        return "condition", error, ""
+        return Gate.CONDITION, error, ""
     event = merged(held)
     return RUN, None, prepare(listener, event, catalog.get(event.name), Ids()).prompt
 
@@ -347,9 +348,10 @@ async def _held(
     """Those that the condition holds for, and why one could not be judged."""
     if not listener.spec.condition:
         return events, None
+    question = ConditionSet.of(((listener.key, listener.spec.condition),))
     held, error = [], None
     for event in events:
-        judged = await conditions.judge(event.workspace_id, event.ctx, ((listener.key, listener.spec.condition),))
+        judged = await conditions.judge(event.workspace_id, event.ctx, question)
         if judged.matched:
             held.append(event)
         error = error or judged.errors.get(0)

@@ -11,10 +11,11 @@ from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, select
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.accept import Accept
 from hookyard.callbacks.candidate import Accepted
-from hookyard.callbacks.condition import Conditions, on_trial
+from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import on_trial
+from hookyard.callbacks.event_repository import StoredEvent, get_event_row, read_event, recent_events
 from hookyard.callbacks.match import (
     Listener,
     Listeners,
@@ -24,8 +25,7 @@ from hookyard.callbacks.match import (
     profiles_for_anyone,
 )
 from hookyard.callbacks.spec import CallbackSpec
-from hookyard.callbacks.stored import get_event_row, read_event, recent_events
-from hookyard.callbacks.trace import Verdict, read_trace
+from hookyard.callbacks.trace import CallbackVerdict, read_trace
 from hookyard.errors import NotFoundError
 from hookyard.events.model import Event
 from hookyard.ids import CallbackId, EventId, WorkspaceId
@@ -34,31 +34,6 @@ from hookyard.store.database import Database
 
 MAX_JUDGED = 1000
 """Events that the time machine looks at, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event with what has become of it.
-
-    Attributes:
-        event: The event.
-        duplicates: How often it was repeated.
-        last_duplicate_at: When last, or None.
-        replay_of: The event that it replays, or None.
-        verdicts: Letters, one a listener, see `letters`; for lists, where a whole trace would be too much.
-    """
-
-    event: Event
-    duplicates: int
-    last_duplicate_at: float | None
-    replay_of: EventId | None
-    verdicts: str
-
-    @classmethod
-    def of(cls, row: RowMapping) -> StoredEvent:
-        """From a row of `events`."""
-        replay_of = None if row["replay_of"] is None else EventId(row["replay_of"])
-        return cls(read_event(row), row["duplicates"], row["last_duplicate_at"], replay_of, row["verdicts"] or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +100,14 @@ class History:
         query = query.order_by(table.c.id if after is not None else table.c.id.desc()).limit(limit)
         return await self._database.read(lambda conn: [StoredEvent.of(row) for row in conn.execute(query).mappings()])
 
-    async def get(self, workspace_id: WorkspaceId, event_id: EventId) -> tuple[StoredEvent, Sequence[Verdict]]:
+    async def get(self, workspace_id: WorkspaceId, event_id: EventId) -> tuple[StoredEvent, Sequence[CallbackVerdict]]:
         """An event with the verdict of the gates for every callback.
 
         Raises:
             NotFoundError: No such event in the workspace.
         """
 
-        def read(conn: Connection) -> tuple[StoredEvent, Sequence[Verdict]]:
+        def read(conn: Connection) -> tuple[StoredEvent, Sequence[CallbackVerdict]]:
             row = get_event_row(conn, workspace_id, event_id)
             return StoredEvent.of(row), read_trace(conn, row)
 
@@ -237,7 +212,7 @@ def _listeners_of_then(conn: Connection, event: RowMapping) -> list[Listener]:
     workspace_id = WorkspaceId(event["workspace_id"])
     listeners = []
     for verdict in read_trace(conn, event):
-        if verdict.gate == letters.GATES[0] or verdict.callback_id not in alive:
+        if not verdict.listened or verdict.callback_id not in alive:
             continue
         spec = load_version(conn, workspace_id, verdict.callback_id, verdict.version)
         if spec is not None:

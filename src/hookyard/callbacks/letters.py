@@ -106,8 +106,8 @@ def unpack(packed: str | None) -> tuple[GateVerdict, ...]:
     try:
         return tuple([_BY_CODE[code] for code in packed or ""])
     except KeyError as error:
-        mend = "use the newest hookyard"
-        raise PermanentError(f"the database holds an unknown verdict {error.args[0]!r}", mend=mend) from None
+        letter = error.args[0]
+        raise PermanentError(f"an unknown verdict {letter!r}", mend="use the newest hookyard") from None
 
 
 def packed_has(packed: str | None, wanted: Iterable[GateVerdict]) -> bool:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.condition import reads_batch
+from hookyard.callbacks.condition_set import ConditionSet
 from hookyard.callbacks.event_types import load_catalog
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.callbacks.simple import Alternatives, SimpleConditions, read_simple
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.callbacks.template import Template, parse
@@ -66,20 +67,19 @@ class Question:
     """What has to be judged for one event type and one kind of author.
 
     Attributes:
-        conditions: Key and expression of each condition that needs the engine, in the order of the listeners; one
-            object as long as the index lives, so that the evaluator knows it again.
-        judged: Place of each of their listeners.
+        conditions: The conditions that need the engine, in the order of the listeners.
+        judged: Index of the listener of each.
         simple: The conditions that need none.
-        letters: One letter a listener, before anything is judged: `AUTHOR` where that gate stops it, `CONDITION` where
-            there is one, `MATCHED` elsewhere.
-        whole: Every listener has a condition that needs the engine.
+        unconditional: Indexes of the listeners that want every event: they are `PENDING` from the start.
+        verdicts: One per listener, before anything is judged: `AUTHOR` where that gate stops it, `CONDITION` where
+            there is one, `PENDING` elsewhere.
     """
 
-    conditions: tuple[tuple[str, str], ...]
+    conditions: ConditionSet
     judged: tuple[int, ...]
     simple: SimpleConditions
-    letters: str
-    whole: bool
+    unconditional: tuple[int, ...]
+    verdicts: tuple[GateVerdict, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +120,23 @@ def _question(listeners: Sequence[Listener], *, vouched: bool, merging: bool) ->
     conditions: list[tuple[str, str]] = []
     judged: list[int] = []
     simple: list[tuple[int, Alternatives]] = []
-    verdicts: list[str] = []
-    for place, one in enumerate(listeners):
+    verdicts: list[GateVerdict] = []
+    for index, one in enumerate(listeners):
         if not vouched and not one.serves_anyone:
-            verdicts.append(letters.AUTHOR)
+            verdicts.append(GateVerdict.AUTHOR)
         elif not one.spec.condition or (one.reads_batch and merges(one, merging=merging)):
-            verdicts.append(letters.MATCHED)
+            verdicts.append(GateVerdict.PENDING)
         else:
-            verdicts.append(letters.CONDITION)
+            verdicts.append(GateVerdict.CONDITION)
             if one.simple is not None:
-                simple.append((place, one.simple))
+                simple.append((index, one.simple))
             else:
                 conditions.append((one.key, one.spec.condition))
-                judged.append(place)
-    whole = len(judged) == len(listeners)
-    return Question(tuple(conditions), tuple(judged), SimpleConditions.of(simple), "".join(verdicts), whole)
+                judged.append(index)
+    unconditional = tuple(index for index, verdict in enumerate(verdicts) if verdict is GateVerdict.PENDING)
+    return Question(
+        ConditionSet.of(conditions), tuple(judged), SimpleConditions.of(simple), unconditional, tuple(verdicts)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.batches import TOPIC, is_over, lock_callbacks
 from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import ConditionSet
+from hookyard.callbacks.event_repository import read_event
+from hookyard.callbacks.letters import GateVerdict, pack
 from hookyard.callbacks.loop import HourlyStop
 from hookyard.callbacks.match import Listener, compile_listener, load_version, profiles_for_anyone
 from hookyard.callbacks.start import Start, prepare, queue_runs
-from hookyard.callbacks.stored import read_event
 from hookyard.clock import Clock
 from hookyard.errors import HookyardError
 from hookyard.events.catalog import Catalog, Value
@@ -120,16 +121,16 @@ class Merger:
     async def _settle(self, batch: ClosedBatch) -> None:
         """Decide about one batch, as the gates do about an event."""
         if batch.listener is None or not batch.events:
-            await self._database.write(lambda conn: _mark(conn, batch, self._clock.now(), letters.SKIPPED, _GONE))
+            await self._database.write(lambda conn: _mark(conn, batch, self._clock.now(), GateVerdict.SKIPPED, _GONE))
             return
         listener, event = batch.listener, merged(batch.events)
         if listener.reads_batch and listener.spec.condition:
-            question = ((listener.key, listener.spec.condition),)
+            question = ConditionSet.of(((listener.key, listener.spec.condition),))
             judgement = await self._conditions.judge(batch.workspace_id, event.ctx, question)
             if not judgement.matched:
                 error = judgement.errors.get(0)
-                letter = letters.CONDITION if error is None else letters.CONDITION_ERROR
-                await self._database.write(lambda conn: _mark(conn, batch, self._clock.now(), letter, error))
+                verdict = GateVerdict.CONDITION if error is None else GateVerdict.CONDITION_ERROR
+                await self._database.write(lambda conn: _mark(conn, batch, self._clock.now(), verdict, error))
                 return
         start = prepare(listener, event, self._catalog().get(event.name), self._ids)
         live = self._live()
@@ -222,14 +223,19 @@ def _batch(conn: Connection, row: RowMapping, open_profiles: frozenset[str]) -> 
 
 
 def _mark(
-    conn: Connection, batch: ClosedBatch, now: float, letter: str, reason: str | None = None, run_id: str | None = None
+    conn: Connection,
+    batch: ClosedBatch,
+    now: float,
+    verdict: GateVerdict,
+    reason: str | None = None,
+    run_id: str | None = None,
 ) -> bool:
     """Settle a batch; False when another server already has."""
     table = schema.batches
     settled = conn.execute(
         update(table)
         .where(table.c.id == batch.id, table.c.settled_at.is_(None))
-        .values(settled_at=now, outcome=letter, reason=reason, run_id=run_id)
+        .values(settled_at=now, outcome=pack((verdict,)), reason=reason, run_id=run_id)
     )
     announce(conn, f"events:{batch.workspace_id}")
     return settled.rowcount == 1
@@ -239,11 +245,11 @@ def _queue(conn: Connection, batch: ClosedBatch, start: Start, now: float, live:
     lock_callbacks(conn, (batch.callback_id,))
     batch_id = batch.id if len(batch.events) > 1 else None
     if batch.stopped is not None:
-        if _mark(conn, batch, now, letters.SKIPPED, batch.stopped, start.run_id):
+        if _mark(conn, batch, now, GateVerdict.SKIPPED, batch.stopped, start.run_id):
             queue_runs(conn, (start,), now, batch_id=batch_id, skipped=batch.stopped)
         return
     reason = HourlyStop(conn, (start,), now, live).reason(start)
     if reason is not None:
-        _mark(conn, batch, now, letters.LOOP, reason)
-    elif _mark(conn, batch, now, letters.QUEUED, None, start.run_id):
+        _mark(conn, batch, now, GateVerdict.LOOP, reason)
+    elif _mark(conn, batch, now, GateVerdict.QUEUED, None, start.run_id):
         queue_runs(conn, (start,), now, batch_id=batch_id)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hookyard.callbacks.condition import Conditions, on_trial
+from hookyard.callbacks.condition import Conditions
+from hookyard.callbacks.condition_set import on_trial
 from hookyard.callbacks.template import Fence, parse
 from hookyard.errors import InvalidError
 from hookyard.events.catalog import Catalog

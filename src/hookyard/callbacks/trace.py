@@ -1,7 +1,8 @@
 """Why did it run, and why did it not: the verdict of the gates on an event, for every callback of its workspace.
 
-Read by the API and the pages from what `gates` and `merge` stored as letters. "Not listening" is not stored: it is
-every callback that existed when the event came and is not in its listener set.
+The one reader of verdicts, for the API and the pages, from what `gates` and `merge` stored. It answers with the
+callbacks of the time of the event: what was edited, renamed or deleted since changes nothing. "Not listening" is not
+stored: it is every callback that existed when the event came and is not in its listener set.
 """
 
 from __future__ import annotations
@@ -13,37 +14,101 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, or_, select
 
-from hookyard.callbacks import letters
+from hookyard.callbacks.letters import Gate, GateVerdict, Outcome, held_up, unpack
 from hookyard.ids import BatchId, CallbackId, RunId
 from hookyard.store import schema
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        status: Its status.
+        started_at: Seconds since the epoch, None before.
+        finished_at: Seconds since the epoch, None before.
+        reason: Why it waits, failed or was skipped.
+    """
+
+    status: str
+    started_at: float | None
+    finished_at: float | None
+    reason: str | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None for one that has not ended or never started."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackVerdict:
     """What became of an event for one callback.
 
     Attributes:
         callback_id: The callback.
         version: Its version when the event came.
         name: Its name in that version.
-        outcome: `run`, `merged` (its batch is still open or being settled) or `stopped`.
-        gate: The gate that stopped it, one of `letters.GATES`, or `quota` while that holds up the run; else None.
-        reason: Why, one sentence; None when no gate stopped it.
+        events: What that version listened to.
+        verdict: What the gates said, as it stands now: of a settled batch what became of that.
+        detail: What the verdict cannot say: `reason`, `error`, or the `event` that had come before.
         run_id: The run that it started, alone or with its batch.
+        run: Where that run stands; None without one, when it was pruned, or when the reader was not asked for it.
         batch_id: The batch that it joined.
+        batch_size: Events of that batch, 0 without one.
     """
 
     callback_id: CallbackId
     version: int
     name: str
-    outcome: str
-    gate: str | None = None
-    reason: str | None = None
+    events: Sequence[str]
+    verdict: GateVerdict
+    detail: Mapping[str, str] = field(default_factory=dict)
     run_id: RunId | None = None
+    run: RunState | None = None
     batch_id: BatchId | None = None
+    batch_size: int = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+        return self.verdict.outcome
+
+    @property
+    def gate(self) -> Gate | None:
+        """The gate that stopped it, or `quota` while that holds up the run; else None."""
+        return self.verdict.gate
+
+    @property
+    def listened(self) -> bool:
+        """Whether the callback listened to the event."""
+        return self.gate is not Gate.LISTENING
+
+    @property
+    def reason(self) -> str | None:
+        """Why, one sentence; None when no gate stopped it."""
+        return self.detail.get("reason") or self.detail.get("error") or self._usual_reason()
+
+    def _usual_reason(self) -> str | None:
+        other = self.detail.get("event", "another event")
+        match self.verdict:
+            case GateVerdict.AUTHOR:
+                return "its author is no member, and the agent serves members only"
+            case GateVerdict.CONDITION:
+                return "the condition does not hold"
+            case GateVerdict.CONDITION_ERROR:
+                return "the condition could not be judged"
+            case GateVerdict.DUPLICATE:
+                return f"it repeats {other}"
+            case GateVerdict.OPERATION:
+                return f"{other} of the same operation has started it"
+            case _:
+                return None
 
     def as_dict(self) -> dict[str, Any]:
-        """As the API shows it."""
+        """Return it as the API shows it."""
         shown: dict[str, Any] = {
             "callbackId": self.callback_id,
             "version": self.version,
@@ -59,50 +124,49 @@ class Verdict:
         return shown
 
 
-def read_trace(conn: Connection, event: RowMapping) -> list[Verdict]:
-    """The verdicts on an event, oldest callback first.
+def read_trace(conn: Connection, event: RowMapping, *, runs: bool = False) -> list[CallbackVerdict]:
+    """Return the verdicts on an event, oldest callback first.
 
     Args:
         conn: In a read.
         event: A row of `events`.
+        runs: Also read where the runs stand.
     """
-    return read_traces(conn, [event])[0]
+    return read_traces(conn, [event], runs=runs)[0]
 
 
-def read_traces(conn: Connection, events: Sequence[RowMapping]) -> list[list[Verdict]]:
-    """The verdicts on each of some events, oldest callback first, in five statements at most, however many events.
+def read_traces(conn: Connection, events: Sequence[RowMapping], *, runs: bool = False) -> list[list[CallbackVerdict]]:
+    """Return the verdicts on each of some events, oldest callback first; takes five statements at most.
 
     Args:
         conn: In a read.
         events: Rows of `events`, all of one workspace; about a page of them, as each is a parameter.
+        runs: Also read where the runs stand: one event may have started a hundred.
     """
     if not events:
         return []
     heard = _heard(conn, events)
     details: list[_Details] = [json.loads(event["details"] or "{}") for event in events]
-    came = _what_came(conn, events, details)
-    verdicts: list[list[Verdict]] = []
-    for event, letter_of, detail_of, then in zip(events, heard, details, _versions(conn, events, heard), strict=True):
+    came = _what_came(conn, events, details, every_run=runs)
+    verdicts: list[list[CallbackVerdict]] = []
+    for event, listeners, detail_of, then in zip(events, heard, details, _versions(conn, events, heard), strict=True):
         verdicts.append([])
         for callback_id in sorted(then):
             version = then[callback_id]
-            if callback_id in letter_of:
-                letter = letter_of[callback_id][1]
-                verdict = _verdict(callback_id, version, letter, detail_of.get(callback_id, {}), came)
+            if callback_id in listeners:
+                verdict = listeners[callback_id][1]
+                read = _verdict(callback_id, version, verdict, detail_of.get(callback_id, {}), came)
             else:
-                reason = _not_listening(version.spec, event["name"])
-                verdict = Verdict(
-                    callback_id, version.number, version.spec["name"], "stopped", letters.GATES[0], reason
-                )
-            verdicts[-1].append(verdict)
+                read = _not_listening(callback_id, version, event["name"])
+            verdicts[-1].append(read)
     return verdicts
 
 
-_Heard = Mapping[CallbackId, tuple[int, str]]
-"""Version and letter of each callback that heard an event."""
+_Heard = Mapping[CallbackId, tuple[int, GateVerdict]]
+"""Version of each callback that listened to an event, and the stored verdict."""
 
 _Details = Mapping[CallbackId, Mapping[str, str]]
-"""What an event's letters cannot say."""
+"""By callback: what an event's verdicts cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +181,17 @@ class _Version:
 
 @dataclass(frozen=True, slots=True)
 class _Came:
-    """What has come of events since: their batches, and for runs that a quota holds up, why."""
+    """What has come of events since: their batches and their runs, as far as they were asked for."""
 
     batches: dict[BatchId, RowMapping] = field(default_factory=dict)
-    held_up: dict[RunId, str] = field(default_factory=dict)
+    runs: dict[RunId, RunState] = field(default_factory=dict)
 
-    def note(self, run_id: str | None, status: str | None, reason: str | None) -> None:
-        """Look at a run."""
-        if run_id is not None and (why := letters.held_up(status, reason)) is not None:
-            self.held_up[RunId(run_id)] = why
+    def note(self, row: RowMapping) -> None:
+        """Note the run of a row."""
+        if row["run_id"] is not None and row["run_status"] is not None:
+            self.runs[RunId(row["run_id"])] = RunState(
+                row["run_status"], row["started_at"], row["finished_at"], row["run_reason"]
+            )
 
 
 def _heard(conn: Connection, events: Sequence[RowMapping]) -> list[_Heard]:
@@ -138,40 +204,43 @@ def _heard(conn: Connection, events: Sequence[RowMapping]) -> list[_Heard]:
         sets = {row.id: json.loads(row.listeners) for row in rows}
     return [
         {
-            CallbackId(name): (version, letter)
-            for (name, version), letter in zip(
-                sets.get(event["listener_set"], ()), event["verdicts"] or "", strict=False
+            CallbackId(name): (version, verdict)
+            for (name, version), verdict in zip(
+                sets.get(event["listener_set"], ()), unpack(event["verdicts"]), strict=False
             )
         }
         for event in events
     ]
 
 
-def _what_came(conn: Connection, events: Sequence[RowMapping], details: Sequence[_Details]) -> _Came:
-    """The batches and the runs of the events. Found by the events' ids: those are no more than a page, while each of
-    them may have started a hundred runs."""
+def _what_came(
+    conn: Connection, events: Sequence[RowMapping], details: Sequence[_Details], *, every_run: bool
+) -> _Came:
+    """Read the batches and the runs of the events. Found by the events' ids: those are no more than a page, while each
+    of them may have started a hundred runs."""
     came = _Came()
     runs, batches, members = schema.runs.c, schema.batches.c, schema.batch_events.c
+    state = (runs.status.label("run_status"), runs.reason.label("run_reason"), runs.started_at, runs.finished_at)
     alone = [event["id"] for event, detail in zip(events, details, strict=True) if _any_has(detail, "run")]
     if alone:
-        # Most runs have no reason for anything, and need not be looked at.
-        query = select(runs.id, runs.status, runs.reason).where(runs.event_id.in_(alone), runs.reason.is_not(None))
-        for row in conn.execute(query):
-            came.note(row.id, row.status, row.reason)
+        query = select(runs.id.label("run_id"), *state).where(runs.event_id.in_(alone))
+        if not every_run:  # a quota that holds up a run says so in its reason, and most runs have none
+            query = query.where(runs.reason.is_not(None))
+        for row in conn.execute(query).mappings():
+            came.note(row)
     merged = [event["id"] for event, detail in zip(events, details, strict=True) if _any_has(detail, "batch")]
     if merged:
         query = (
             select(
-                batches.id, batches.settled_at, batches.outcome, batches.reason, batches.run_id,
-                runs.status.label("run_status"), runs.reason.label("run_reason"),
+                batches.id, batches.settled_at, batches.outcome, batches.reason, batches.size, batches.run_id, *state
             )
             .join(schema.batch_events, members.batch_id == batches.id)
             .join(schema.runs, runs.id == batches.run_id, isouter=True)
             .where(members.event_id.in_(merged))
-        )  # fmt: skip
+        )
         for batch in conn.execute(query).mappings():
             came.batches[BatchId(batch["id"])] = batch
-            came.note(batch["run_id"], batch["run_status"], batch["run_reason"])
+            came.note(batch)
     return came
 
 
@@ -265,42 +334,32 @@ def _versions_of(
     }
 
 
-def _not_listening(spec: Mapping[str, Any], event_name: str) -> str:
+def _not_listening(callback_id: CallbackId, version: _Version, event_name: str) -> CallbackVerdict:
+    spec = version.spec
     if event_name not in spec["events"]:
-        return f"it does not listen to {event_name}"
-    return "it was disabled" if not spec["enabled"] else "it was changed in the same moment"
+        verdict, reason = GateVerdict.NOT_LISTENING, f"it does not listen to {event_name}"
+    elif not spec["enabled"]:
+        verdict, reason = GateVerdict.DISABLED, "it was disabled"
+    else:
+        verdict, reason = GateVerdict.CHANGED, "it was changed in the same moment"
+    return CallbackVerdict(callback_id, version.number, spec["name"], spec["events"], verdict, {"reason": reason})
 
 
 def _verdict(
-    callback_id: CallbackId, version: _Version, letter: str, detail: Mapping[str, str], came: _Came
-) -> Verdict:
-    """The verdict for a callback that heard the event."""
-    name = version.spec["name"]
+    callback_id: CallbackId, version: _Version, verdict: GateVerdict, detail: Mapping[str, str], came: _Came
+) -> CallbackVerdict:
+    """Return the verdict for a callback that listened to the event."""
     run_id = RunId(detail["run"]) if "run" in detail else None
     batch_id = BatchId(detail["batch"]) if "batch" in detail else None
-    reason = _reason(letter, detail)
-    if batch_id is not None:
-        batch = came.batches.get(batch_id)
-        if batch is None or batch["settled_at"] is None:
-            return Verdict(callback_id, version.number, name, "merged", batch_id=batch_id)
-        letter, run_id = batch["outcome"], None if batch["run_id"] is None else RunId(batch["run_id"])
-        reason = _reason(letter, {} if batch["reason"] is None else {"reason": batch["reason"]})
-    gate = letters.gate(letter)
-    outcome = "run" if gate is None else "stopped"
-    if run_id is not None and run_id in came.held_up:
-        gate, reason = letters.gate(letters.QUOTA), came.held_up[run_id]
-    return Verdict(callback_id, version.number, name, outcome, gate, reason, run_id, batch_id)
-
-
-def _reason(letter: str, detail: Mapping[str, str]) -> str | None:
-    given = detail.get("reason") or detail.get("error")
-    if given is not None:
-        return given
-    other = detail.get("event", "another event")
-    return {
-        letters.AUTHOR: "its author is no member, and the agent serves members only",
-        letters.CONDITION: "the condition does not hold",
-        letters.CONDITION_ERROR: "the condition could not be judged",
-        letters.DUPLICATE: f"it repeats {other}",
-        letters.OPERATION: f"{other} of the same operation has started it",
-    }.get(letter)
+    batch = None if batch_id is None else came.batches.get(batch_id)
+    if batch is not None and batch["settled_at"] is not None:
+        (verdict,) = unpack(batch["outcome"])
+        run_id = None if batch["run_id"] is None else RunId(batch["run_id"])
+        detail = {} if batch["reason"] is None else {"reason": batch["reason"]}
+    run = None if run_id is None else came.runs.get(run_id)
+    if run is not None and (waits := held_up(run.status, run.reason)) is not None:
+        verdict, detail = GateVerdict.QUOTA, {"reason": waits}
+    return CallbackVerdict(
+        callback_id, version.number, version.spec["name"], version.spec["events"], verdict, detail, run_id, run,
+        batch_id, 0 if batch is None else batch["size"],
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hookyard.callbacks.candidate import Candidate, details_of
 from hookyard.callbacks.claims import UNLESS_HELD
-from hookyard.callbacks.event_row import COLUMNS, event_row
+from hookyard.callbacks.event_repository import COLUMNS, event_row
 from hookyard.store.rows import AT_ONCE, execute, values
 
 _READY = "hookyard.unwanted"
@@ -61,7 +61,7 @@ def store(conn: Connection, judged: Sequence[tuple[int, Candidate]]) -> bool:
         conn.info[_READY] = True
     parameters: list[object] = []
     for revision, candidate in judged:
-        parameters += event_row(candidate, candidate.letters, details_of(candidate))
+        parameters += event_row(candidate, candidate.verdicts, details_of(candidate))
         claim = candidate.claim
         parameters.append(revision)
         parameters += (None, None) if claim is None else (claim.key, claim.at + claim.seconds)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
-from hookyard.callbacks import letters
 from hookyard.callbacks.candidate import Accepted
+from hookyard.callbacks.letters import GateVerdict
 from hookyard.clock import Clock
 from hookyard.errors import HookyardError
 from hookyard.events.model import Event
@@ -138,8 +138,8 @@ class Traces:
             "hookyard.event.name": event.name,
             "hookyard.event.runs": len(accepted.runs),
         }
-        for letter, count in Counter(accepted.verdicts).items():
-            attributes[f"hookyard.verdicts.{_verdict(letter)}"] = count
+        for name, count in Counter(map(_verdict_name, accepted.verdicts)).items():
+            attributes[f"hookyard.verdicts.{name}"] = count
         if event.cause.links:
             attributes["hookyard.caused_by.run.id"] = event.cause.links[-1].run_id
         place, times = event_place(event.id, event.traceparent), (event.received_at, self._clock.now())
@@ -280,6 +280,6 @@ def _context(place: Place) -> Any:
     return SpanContext(place.trace, place.span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
-def _verdict(letter: str) -> str:
-    """`queued`, `merged`, or the gate that stopped it."""
-    return {letters.QUEUED: "queued", letters.MERGED: "merged"}.get(letter) or letters.gate(letter) or letter
+def _verdict_name(verdict: GateVerdict) -> str:
+    """Return `queued`, `merged`, or the gate that stopped it."""
+    return verdict.name.lower() if verdict.gate is None else verdict.gate.value

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from hookyard.callbacks.event_repository import get_event_row, read_event
 from hookyard.callbacks.history import MAX_JUDGED, Change
 from hookyard.callbacks.model import Callback
 from hookyard.callbacks.spec import MAX_CONDITION, AgentChoice, CallbackSpec
-from hookyard.callbacks.stored import get_event_row, read_event
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
 from hookyard.clock import iso
 from hookyard.errors import InvalidError

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection, select
 
-from hookyard.callbacks.history import StoredEvent
-from hookyard.callbacks.trace import Verdict, read_traces
+from hookyard.callbacks.event_repository import StoredEvent
+from hookyard.callbacks.trace import CallbackVerdict, read_traces
 from hookyard.clock import iso
 from hookyard.ids import EventId, WorkspaceId
 from hookyard.store import schema
@@ -80,7 +80,7 @@ def _list(
     return [show(StoredEvent.of(row), verdicts) for row, verdicts in zip(rows, traces, strict=True)]
 
 
-def show(stored: StoredEvent, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def show(stored: StoredEvent, verdicts: Sequence[CallbackVerdict]) -> dict[str, Any]:
     """An event as the API shows it: its facts, its variables in `variables`, and what came of it."""
     event = stored.event
     return {

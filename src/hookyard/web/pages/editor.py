@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from hookyard.agents import profiles
 from hookyard.callbacks import match
+from hookyard.callbacks.event_repository import get_event_row, read_event
 from hookyard.callbacks.model import Callback
-from hookyard.callbacks.stored import get_event_row, read_event
 from hookyard.callbacks.template import Fence
 from hookyard.errors import ConflictError, InvalidError, NotAllowedError, Problem
 from hookyard.events.catalog import BATCH, COMMON, EventType

@@ -66,7 +66,7 @@ async def event_page(visit: Visit) -> Response:
         "event.html",
         page=found,
         event=found.event,
-        lines=[line for line in lines if line.verdict.letter] if only else lines,
+        lines=[line for line in lines if line.verdict.listened] if only else lines,
         only=only,
         ran=sum(line.states[-1] == "pass" for line in lines),
         broken=sum("bad" in line.states for line in lines),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from hookyard.callbacks import letters
+from hookyard.callbacks.letters import GATES, Gate, GateVerdict
+from hookyard.callbacks.trace import CallbackVerdict
 from hookyard.web.pages.language import Language
-from hookyard.web.pages.queries.events import Verdict
 
-_SHAPES = {letters.CONDITION_ERROR: "bad", letters.LOOP: "loop"}
+_SHAPES = {GateVerdict.CONDITION_ERROR: "bad", GateVerdict.LOOP: "loop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Line:
         label: All of it for those who do not see the line.
     """
 
-    verdict: Verdict
+    verdict: CallbackVerdict
     states: tuple[str, ...]
     outcome: Markup
     look: str
@@ -34,48 +34,54 @@ class Line:
     label: str
 
 
-def line_of(verdict: Verdict, words: Language) -> Line:
-    """What the page says of one callback."""
-    letter = verdict.letter
-    stopped = "listening" if not letter else letters.gate(letter)
+def line_of(verdict: CallbackVerdict, words: Language) -> Line:
+    """Return what the page says of one callback."""
+    shape = _SHAPES.get(verdict.verdict, "stop")
     states = []
-    for gate in letters.GATES:
-        if stopped is None:
-            states.append("joined" if gate == "merge" and letter == letters.MERGED else "pass")
-        elif gate == stopped:
-            states.append(_SHAPES.get(letter, "stop"))
-            stopped = "past"
-        else:
-            states.append("rest" if stopped == "past" else "pass")
-    outcome, reason = _said(verdict, words)
-    look = {"bad": "err", "loop": "late"}.get(_SHAPES.get(letter, ""), "")
+    for gate in GATES:
+        if verdict.gate is not None and gate is verdict.gate:
+            states.append(shape)
+            break
+        states.append("joined" if gate is Gate.MERGE and verdict.batch_id is not None else "pass")
+    states += ["rest"] * (len(GATES) - len(states))
+    outcome, reason = _explain(verdict, words)
+    look = {"bad": "err", "loop": "late"}.get(shape, "")
     return Line(verdict, tuple(states), outcome, look, reason, f"{verdict.name}: {outcome}. {reason.striptags()}")
 
 
-def _said(verdict: Verdict, words: Language) -> tuple[Markup, Markup]:
-    t, detail = words.t, verdict.detail
-    match verdict.letter:
-        case "":
-            if not verdict.enabled:
-                return t("gate.off"), Markup("")
-            return t("gate.not_listening"), t("gate.listens_to", events=words.comma.join(verdict.events))
-        case letters.AUTHOR:
-            return t("gate.author"), t("gate.author_why")
-        case letters.CONDITION:
-            return t("gate.condition"), Markup("")
-        case letters.CONDITION_ERROR:
-            return t("gate.condition_error"), words.message(detail.get("error", ""))
-        case letters.DUPLICATE:
-            return t("gate.duplicate"), t("gate.duplicate_why", id=detail.get("event", "")[-6:])
-        case letters.OPERATION:
-            return t("gate.operation"), t("gate.operation_why", id=detail.get("event", "")[-6:])
-        case letters.LOOP:
-            return t("gate.loop"), words.message(detail.get("reason", ""))
-        case letters.QUOTA:
-            return t("gate.quota"), words.message(detail.get("reason", "") or verdict.run_reason or "")
-        case letters.SKIPPED:
-            return t("gate.skipped"), words.message(detail.get("reason", "") or verdict.run_reason or "")
-        case letters.MERGED:
-            return t("gate.merged"), t("gate.merged_why", n=max(1, verdict.batch_size))
-        case _:
+_OUTCOMES = {
+    GateVerdict.DISABLED: "gate.off",
+    GateVerdict.NOT_LISTENING: "gate.not_listening",
+    GateVerdict.CHANGED: "gate.not_listening",
+    GateVerdict.AUTHOR: "gate.author",
+    GateVerdict.CONDITION: "gate.condition",
+    GateVerdict.CONDITION_ERROR: "gate.condition_error",
+    GateVerdict.DUPLICATE: "gate.duplicate",
+    GateVerdict.OPERATION: "gate.operation",
+    GateVerdict.LOOP: "gate.loop",
+    GateVerdict.QUOTA: "gate.quota",
+    GateVerdict.SKIPPED: "gate.skipped",
+}
+
+
+def _explain(verdict: CallbackVerdict, words: Language) -> tuple[Markup, Markup]:
+    """Return the outcome in a word, and the reason."""
+    t = words.t
+    if verdict.gate is None:
+        if verdict.batch_id is None:
             return t("gate.started"), Markup("")
+        return t("gate.merged"), t("gate.merged_why", n=max(1, verdict.batch_size))
+    outcome = t(_OUTCOMES[verdict.verdict])
+    match verdict.verdict:
+        case GateVerdict.DISABLED | GateVerdict.CONDITION:
+            return outcome, Markup("")
+        case GateVerdict.NOT_LISTENING:
+            return outcome, t("gate.listens_to", events=words.comma.join(verdict.events))
+        case GateVerdict.AUTHOR:
+            return outcome, t("gate.author_why")
+        case GateVerdict.DUPLICATE:
+            return outcome, t("gate.duplicate_why", id=verdict.detail.get("event", "")[-6:])
+        case GateVerdict.OPERATION:
+            return outcome, t("gate.operation_why", id=verdict.detail.get("event", "")[-6:])
+        case _:
+            return outcome, words.message(verdict.reason or "")

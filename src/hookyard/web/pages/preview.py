@@ -13,7 +13,8 @@ from typing import Any
 
 from hookyard.callbacks import template
 from hookyard.callbacks.condition import reads_batch
-from hookyard.callbacks.stored import read_event
+from hookyard.callbacks.condition_set import ConditionSet
+from hookyard.callbacks.event_repository import read_event
 from hookyard.callbacks.template import Fence, Placeholder
 from hookyard.errors import HookyardError, InvalidError, Problem
 from hookyard.events.catalog import EventType, Value
@@ -110,13 +111,13 @@ async def preview(
     rows = await services.db.read(lambda conn: queries.past_events(conn, workspace, names, EVENTS))
     shown.events = [read_event(row) for row in rows]
     broken = any(p.field == "condition" and p.severity == "error" for p in shown.problems)
-    verdicts = [("0", "")] * len(shown.events) if broken else await _judge(services, workspace, condition, shown.events)
-    shown.hits = [letter == "1" for letter, _ in verdicts]
+    judged = [(False, "")] * len(shown.events) if broken else await _judge(services, workspace, condition, shown.events)
+    shown.hits = [matched for matched, _ in judged]
     if saved is not None:
-        shown.before = sum(letter == "1" for letter, _ in await _judge(services, workspace, saved, shown.events))
+        shown.before = sum(matched for matched, _ in await _judge(services, workspace, saved, shown.events))
     shown.chosen = _choose(shown, event_id)
     if shown.event is not None:
-        _, shown.error = verdicts[shown.chosen]
+        _, shown.error = judged[shown.chosen]
         shown.matched = shown.hits[shown.chosen]
         if condition.strip() and not broken:
             begun = time.perf_counter()
@@ -137,21 +138,24 @@ def _choose(shown: Preview, event_id: str) -> int:
     return matching[-1] if matching else len(shown.events) - 1
 
 
-async def _judge(services: Services, workspace: str, condition: str, events: Sequence[Event]) -> list[tuple[str, str]]:
-    """A letter and an error for each event; without a condition, or with one for merged events only, all hold."""
+async def _judge(services: Services, workspace: str, condition: str, events: Sequence[Event]) -> list[tuple[bool, str]]:
+    """Return for each event whether the condition holds, and an error.
+
+    Without a condition, or with one for merged events only, all hold.
+    """
     if not condition.strip() or reads_batch(condition):
-        return [("1", "")] * len(events)
+        return [(True, "")] * len(events)
     key = "preview:" + hashlib.blake2b(condition.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    conditions = ((key, condition),)
+    conditions = ConditionSet.of(((key, condition),))
     found = []
     for event in events:
         try:
             judged = await services.conditions.judge(workspace, event.ctx, conditions)
-            found.append((judged.letters, judged.errors.get(0, "")))
+            found.append((judged.matched, judged.errors.get(0, "")))
         except HookyardError as error:
-            found.append(("e", error.what))
+            found.append((False, error.what))
             break
-    return found + [("0", "")] * (len(events) - len(found))
+    return found + [(False, "")] * (len(events) - len(found))
 
 
 def partly_empty(prompt: str, chosen: Sequence[EventType]) -> list[Problem]:

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
-from hookyard.callbacks import letters
+from hookyard.callbacks.letters import STARTED, GateVerdict, Outcome, packed_has, unpack
+from hookyard.callbacks.trace import CallbackVerdict, read_trace
 from hookyard.store import schema
 from hookyard.web.pages.queries.runs import Step, chain_of
 
 PAGE = 50
 _SCAN = 2000
-"""Events looked through for a page of a list that a letter narrows."""
+"""Events looked through for a page of a list that an outcome narrows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,18 @@ class EventRow:
     author_trust: str
     caused: bool
     replay_of: str | None
-    verdicts: str
+    verdicts: tuple[GateVerdict, ...]
     duplicates: int
 
     @property
     def ran(self) -> int:
         """Callbacks that it started, merged ones included."""
-        return sum(letter in (letters.QUEUED, letters.MERGED) for letter in self.verdicts)
+        return sum(verdict in STARTED for verdict in self.verdicts)
 
     @property
     def broken(self) -> int:
         """Callbacks whose condition could not be judged."""
-        return self.verdicts.count(letters.CONDITION_ERROR)
+        return self.verdicts.count(GateVerdict.CONDITION_ERROR)
 
 
 _FIELDS = [
@@ -68,10 +69,10 @@ _FIELDS = [
 ]  # fmt: skip
 
 
-def _event(row: Any) -> EventRow:
+def _event(row: RowMapping) -> EventRow:
     return EventRow(
-        row.id, row.name, row.source, row.received_at, json.loads(row.variables), row.author_trust, bool(row.cause),
-        row.replay_of, row.verdicts or "", row.duplicates,
+        row["id"], row["name"], row["source"], row["received_at"], json.loads(row["variables"]), row["author_trust"],
+        bool(row["cause"]), row["replay_of"], unpack(row["verdicts"]), row["duplicates"],
     )  # fmt: skip
 
 
@@ -87,16 +88,16 @@ def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> t
         query = query.where(events.subject == filters.subject)
     query = query.order_by(events.id.desc())
     if not filters.outcome:
-        rows = [_event(row) for row in conn.execute(query.limit(PAGE + 1))]
+        rows = [_event(row) for row in conn.execute(query.limit(PAGE + 1)).mappings()]
         return rows[:PAGE], rows[PAGE - 1].id if len(rows) > PAGE else ""
-    # Letters cannot be indexed: a bounded stretch is looked through, and the next page goes on behind it.
-    wanted = {"ran": (letters.QUEUED, letters.MERGED), "broken": (letters.CONDITION_ERROR,)}[filters.outcome]
+    # Packed verdicts cannot be indexed: a bounded stretch is scanned, and the next page begins behind it.
+    wanted = {"ran": STARTED, "broken": {GateVerdict.CONDITION_ERROR}}[filters.outcome]
     found: list[EventRow] = []
     last = ""
     looked = 0
-    for row in conn.execute(query.limit(_SCAN)):
-        looked, last = looked + 1, row.id
-        if any(letter in (row.verdicts or "") for letter in wanted):
+    for row in conn.execute(query.limit(_SCAN)).mappings():
+        looked, last = looked + 1, row["id"]
+        if packed_has(row["verdicts"], wanted):
             found.append(_event(row))
             if len(found) == PAGE:
                 break
@@ -113,39 +114,6 @@ def names(conn: Connection, workspace_id: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gates said for one callback.
-
-    Attributes:
-        callback_id: The callback.
-        name: Its name now.
-        version: The version that was asked, None for one that was not.
-        letter: See `callbacks.letters`; `""` when it does not listen.
-        detail: What the letter cannot say.
-        enabled: Whether it is switched on now.
-        events: What it listens to now.
-        run_id: The run that it started.
-        run_status: Where that run stands.
-        run_lasted: Seconds that it took, None when it has not ended.
-        run_reason: Why it was skipped or failed.
-        batch_size: Events of the batch that it joined, 0 without one.
-    """
-
-    callback_id: str
-    name: str
-    version: int | None
-    letter: str
-    detail: Mapping[str, str]
-    enabled: bool
-    events: tuple[str, ...]
-    run_id: str | None = None
-    run_status: str | None = None
-    run_lasted: float | None = None
-    run_reason: str | None = None
-    batch_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class EventPage:
     """Everything that an event's page shows."""
 
@@ -154,7 +122,7 @@ class EventPage:
     source_id: str | None
     occurred_at: float
     subject_title: str | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[CallbackVerdict, ...]
     chain: tuple[Step, ...]
     siblings: tuple[tuple[str, str], ...]
     replays: tuple[str, ...]
@@ -164,20 +132,21 @@ class EventPage:
 def one(conn: Connection, workspace_id: str, event_id: str) -> EventPage | None:
     """An event's page; None when the workspace has no such event."""
     events, tasks = schema.events.c, schema.tasks.c
-    row = conn.execute(select(schema.events).where(events.workspace_id == workspace_id, events.id == event_id)).first()
+    query = select(schema.events).where(events.workspace_id == workspace_id, events.id == event_id)
+    row = conn.execute(query).mappings().first()
     if row is None:
         return None
     title = conn.execute(
-        select(tasks.title).where(tasks.workspace_id == workspace_id, tasks.task_id == (row.subject or ""))
+        select(tasks.title).where(tasks.workspace_id == workspace_id, tasks.task_id == (row["subject"] or ""))
     ).scalar()
     siblings: list[tuple[str, str]] = []
-    if row.operation_id:
+    if row["operation_id"]:
         around = conn.execute(
             select(events.id, events.name).where(
                 events.workspace_id == workspace_id,
-                events.operation_id == row.operation_id,
-                events.source == row.source,
-                events.subject == row.subject,
+                events.operation_id == row["operation_id"],
+                events.source == row["source"],
+                events.subject == row["subject"],
                 events.id != event_id,
             )
             .order_by(events.id)
@@ -190,85 +159,17 @@ def one(conn: Connection, workspace_id: str, event_id: str) -> EventPage | None:
         .limit(10)
     ).scalars()  # fmt: skip
     return EventPage(
-        _event(row), row.operation_id, row.source_id, row.occurred_at, title, _verdicts(conn, workspace_id, row),
-        chain_of(conn, workspace_id, row.cause), tuple(siblings), tuple(replays),
-        row.last_duplicate_at,
+        _event(row), row["operation_id"], row["source_id"], row["occurred_at"], title, _verdicts(conn, row),
+        chain_of(conn, workspace_id, row["cause"]), tuple(siblings), tuple(replays),
+        row["last_duplicate_at"],
     )  # fmt: skip
 
 
-def _verdicts(conn: Connection, workspace_id: str, row: Any) -> tuple[Verdict, ...]:
-    callbacks, sets = schema.callbacks.c, schema.listener_sets.c
-    known = {
-        c.id: c
-        for c in conn.execute(
-            select(
-                callbacks.id,
-                callbacks.name,
-                callbacks.enabled,
-                callbacks.spec,
-                callbacks.deleted_at,
-                callbacks.created_at,
-            )
-            .where(callbacks.workspace_id == workspace_id)
-            .order_by(callbacks.id)
-            .limit(500)
-        )
-    }
-    listed = conn.execute(
-        select(sets.listeners).where(sets.id == (row.listener_set or ""), sets.workspace_id == workspace_id)
-    ).scalar()
-    listeners = json.loads(listed) if listed else []
-    details = json.loads(row.details) if row.details else {}
-    ran = _runs(conn, workspace_id, row.id)
-    joined = _batches(conn, workspace_id, row.id)
-    found = []
-    for (callback_id, version), letter in zip(listeners, row.verdicts or "", strict=False):
-        callback = known.get(callback_id)
-        events = tuple(json.loads(callback.spec).get("events", ())) if callback else ()
-        run = ran.get(callback_id) or joined.get(callback_id, (None, None, None, None, 0))
-        found.append(
-            Verdict(
-                callback_id, callback.name if callback else callback_id, version,
-                letters.as_it_stands(letter, run[1], run[3]), details.get(callback_id, {}),
-                bool(callback and callback.enabled and callback.deleted_at is None), events, *run,
-            )
-        )  # fmt: skip
-    asked = {callback_id for callback_id, _ in listeners}
-    for callback in known.values():
-        if callback.id not in asked and callback.deleted_at is None and callback.created_at <= row.received_at:
-            events = tuple(json.loads(callback.spec).get("events", ()))
-            found.append(Verdict(callback.id, callback.name, None, "", {}, callback.enabled, events))
-    return tuple(sorted(found, key=lambda v: (not v.letter, v.letter not in "qmu", not v.enabled)))
+def _verdicts(conn: Connection, row: RowMapping) -> tuple[CallbackVerdict, ...]:
+    """Return the verdicts on an event: the callbacks that it started first, those that did not listen last."""
+    return tuple(sorted(read_trace(conn, row, runs=True), key=_rank))
 
 
-def _lasted(started: float | None, finished: float | None) -> float | None:
-    return None if started is None or finished is None else max(0.0, finished - started)
-
-
-def _runs(
-    conn: Connection, workspace_id: str, event_id: str
-) -> dict[str, tuple[str, str, float | None, str | None, int]]:
-    runs = schema.runs.c
-    query = select(runs.callback_id, runs.id, runs.status, runs.started_at, runs.finished_at, runs.reason).where(
-        runs.workspace_id == workspace_id, runs.event_id == event_id, runs.retry_of.is_(None), runs.batch_id.is_(None)
-    )
-    return {
-        r.callback_id: (r.id, r.status, _lasted(r.started_at, r.finished_at), r.reason, 0) for r in conn.execute(query)
-    }
-
-
-def _batches(
-    conn: Connection, workspace_id: str, event_id: str
-) -> dict[str, tuple[str | None, str | None, float | None, str | None, int]]:
-    batches, members, runs = schema.batches.c, schema.batch_events.c, schema.runs.c
-    query = (
-        select(batches.callback_id, batches.size, runs.id, runs.status, runs.started_at, runs.finished_at, runs.reason)
-        .select_from(schema.batch_events)
-        .join(schema.batches, batches.id == members.batch_id)
-        .join(schema.runs, runs.id == batches.run_id, isouter=True)
-        .where(members.event_id == event_id, batches.workspace_id == workspace_id)
-    )
-    return {
-        r.callback_id: (r.id, r.status, _lasted(r.started_at, r.finished_at), r.reason, r.size)
-        for r in conn.execute(query)
-    }
+def _rank(verdict: CallbackVerdict) -> tuple[bool, bool, bool]:
+    stopped = verdict.outcome is Outcome.STOPPED
+    return not verdict.listened, stopped, verdict.verdict is GateVerdict.DISABLED
