@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, update
+from sqlalchemy import Connection, event, insert, select, update
 
 from hookyard.callbacks.history import History
 from hookyard.callbacks.letters import WAITS, GateVerdict
 from hookyard.ids import EventId
 from hookyard.store import schema
 from hookyard.web.api.events import _list, show
+from hookyard.web.pages.gates import line_of
+from hookyard.web.pages.language import language
 from hookyard.web.pages.queries import events as pages
 from tests.callbacks.world import World, open_world, task_event
 
@@ -118,3 +120,85 @@ async def test_the_pages_and_the_api_agree_on_what_a_quota_holds_up(world: World
         held = [verdict.verdict is GateVerdict.QUOTA for verdict in shown.verdicts]
         assert held == [verdict["gate"] == "quota" for verdict in one["callbacks"]]
         assert held == [(status, reason) == ("queued", WAITING)] * 2
+
+
+async def both(world: World, event_id: EventId) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What the API and the event's page say of an event, by callback id."""
+    listed = await world.db.read(lambda conn: _list(conn, world.workspace, None, None, None, 100))
+    (api,) = [item["callbacks"] for item in listed if item["id"] == event_id]
+    page = await world.db.read(lambda conn: pages.one(conn, world.workspace, event_id))
+    assert page is not None
+    return {one["callbackId"]: one for one in api}, {one.callback_id: one for one in page.verdicts}
+
+
+async def test_page_and_api_answer_with_the_callbacks_of_then(world: World) -> None:
+    """Whatever was renamed, edited, disabled, enabled, deleted or created since the event."""
+    renamed = await world.callback(name="old name")
+    edited = await world.callback(name="was deaf", events=["task.deleted"])
+    deleted = await world.callback(name="deleted later")
+    deleted_deaf = await world.callback(name="deaf, deleted later", events=["task.created"])
+    off = await world.callback(name="off", enabled=False)
+    on = await world.callback(name="on")
+    (accepted,) = await world.send(task_event())
+    world.clock.at += 1
+    await world.change(renamed, name="new name")
+    await world.change(edited, name="listens now", events=["task.updated"])
+    await world.callbacks.delete(world.workspace, deleted.id)
+    await world.callbacks.delete(world.workspace, deleted_deaf.id)
+    await world.change(off, enabled=True)
+    await world.change(on, enabled=False)
+    await world.callback(name="created later")
+    api, page = await both(world, accepted.event_id)
+    expected = {
+        renamed.id: "old name", edited.id: "was deaf", deleted.id: "deleted later",
+        deleted_deaf.id: "deaf, deleted later", off.id: "off", on.id: "on",
+    }  # fmt: skip
+    assert {key: one["name"] for key, one in api.items()} == expected
+    assert {key: one.name for key, one in page.items()} == expected
+    assert api == {key: one.as_dict() for key, one in page.items()}
+    lines = {key: line_of(one, language("en")) for key, one in page.items()}
+    assert lines[edited.id].reason == language("en").t("gate.listens_to", events="task.deleted")
+    assert lines[off.id].outcome == language("en").t("gate.off")
+    assert [lines[one.id].states[-1] for one in (renamed, deleted, on)] == ["pass"] * 3
+
+
+async def test_page_and_api_know_every_callback_of_a_large_workspace(world: World) -> None:
+    first = await world.callback(name="first")
+    row = await world.db.read(lambda conn: dict(conn.execute(select(schema.callbacks)).mappings().one()))
+    version = await world.db.read(lambda conn: dict(conn.execute(select(schema.callback_versions)).mappings().one()))
+    spec = first.spec.model_copy(update={"events": ("task.created",)}).dump()
+    deaf = [f"cb_deaf{number:04}" for number in range(600)]
+
+    def add(conn: Connection) -> None:
+        conn.execute(insert(schema.callbacks), [{**row, "id": name, "spec": spec} for name in deaf])
+        conn.execute(
+            insert(schema.callback_versions), [{**version, "callback_id": name, "spec": spec} for name in deaf]
+        )
+
+    await world.db.write(add)
+    last = await world.callback(name="last")
+    (accepted,) = await world.send(task_event())
+    api, page = await both(world, accepted.event_id)
+    assert api.keys() == page.keys() == {first.id, last.id, *deaf}
+    assert {key for key, one in page.items() if one.listened} == {first.id, last.id}
+    assert api == {key: one.as_dict() for key, one in page.items()}
+
+
+async def test_page_and_api_agree_on_what_became_of_a_batch(world: World) -> None:
+    """Also where the merged event was stopped, which the page took for merged."""
+    merge = {"enabled": True, "windowMs": 1000}
+    runs = await world.callback(name="runs", merge=merge)
+    stopped = await world.callback(name="stopped", merge=merge, condition="ctx.batchSize > 5")
+    (accepted,) = await world.send(task_event())
+    for outcomes in ({"merged"}, {"run", "stopped"}):
+        api, page = await both(world, accepted.event_id)
+        assert {one["outcome"] for one in api.values()} == outcomes
+        assert api == {key: one.as_dict() for key, one in page.items()}
+        assert [page[one.id].batch_size for one in (runs, stopped)] == [1, 1]
+        world.clock.at += 5
+        await world.merger.step()
+    (run,) = await world.runs()
+    assert (page[runs.id].run_id, page[stopped.id].run) == (run["id"], None)
+    assert page[runs.id].run is not None
+    assert page[runs.id].run.status == "queued"
+    assert line_of(page[stopped.id], language("en")).states[2] == "stop"

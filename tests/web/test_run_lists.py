@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from hookyard.ids import WorkspaceId
+from hookyard.callbacks import trace
+from hookyard.ids import CallbackId, WorkspaceId
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
 from hookyard.web.api.run_rows import RunFilter, list_runs
-from hookyard.web.pages.queries import events, runs, tasks
+from hookyard.web.pages.queries import runs, tasks
 from tests.callbacks.world import START
 
 BY_SUBJECT = "ix_runs_workspace_id_subject_id"
@@ -134,13 +135,16 @@ def test_the_runs_of_an_event_are_found_by_an_index(db: Database) -> None:
     only = RunFilter(event="evt_w0050")
     listed = db.read_sync(lambda conn: list_runs(conn, WorkspaceId("w"), only, None, 50))
     assert [one["id"] for one in listed] == wanted
+    one_event: list[Any] = [{"id": "evt_w0050"}]
     if db.sqlite:
         for ask in (
             lambda conn: runs.page(conn, "w", of_event, ""),
             lambda conn: runs.page(conn, "w", of_event, "run_w0101"),
             lambda conn: runs.count(conn, "w", of_event),
             lambda conn: list_runs(conn, WorkspaceId("w"), only, None, 50),
-            lambda conn: events._runs(conn, "w", "evt_w0050"),
+            lambda conn: trace._what_came(
+                conn, one_event, [{CallbackId("cb_w"): {"run": "run_w0100"}}], every_run=True
+            ),
         ):
             assert ["event_id=?" in step for step in plans(db, ask)] == [True]
         retries = plans(db, lambda conn: runs.one(conn, "w", "run_w0100"))[-1]

@@ -110,7 +110,7 @@ async def test_an_event_is_told_of_once_it_is_stored_and_a_duplicate_is_not(
     for status in (202, 200):
         assert (await server.ingest.post("/api/v1/workspaces/w/events", sent)).status == status
     ((event_id, what),) = told
-    assert (what.event_id, what.verdicts) == (event_id, ())
+    assert (what.event_id, list(what.verdicts)) == (event_id, [])
 
 
 def test_an_exporter_that_is_not_installed_is_said(caplog: pytest.LogCaptureFixture) -> None:
