@@ -114,7 +114,7 @@ async def test_workspaces_share_nothing(judge: Judge) -> None:
 async def test_a_killed_evaluator_is_replaced_and_nothing_is_lost(judge: Judge) -> None:
     await judge.one("true")
     for _ in range(5):
-        child = judge.conditions._fast._child
+        child = judge.conditions._fast._state.child
         assert child is not None
         os.kill(child.process.pid, signal.SIGKILL)
         judged = await asyncio.gather(*(judge.all(["ctx.n === 3", "ctx.n < 10"], n=n) for n in range(40)))
@@ -122,7 +122,7 @@ async def test_a_killed_evaluator_is_replaced_and_nothing_is_lost(judge: Judge) 
 
 
 async def test_a_stopped_evaluator_is_replaced(judge: Judge) -> None:
-    child = judge.conditions._fast._child
+    child = judge.conditions._fast._state.child
     assert child is not None
     os.kill(child.process.pid, signal.SIGSTOP)
     assert (await judge.one("ctx.n === 3", n=3)).matched
@@ -206,7 +206,7 @@ def test_the_servers_own_loop_works_too() -> None:
 
 
 async def test_an_evaluator_ends_with_its_server(judge: Judge) -> None:
-    child = judge.conditions._fast._child
+    child = judge.conditions._fast._state.child
     assert child is not None
     assert child._transport is not None
     child._transport.abort()

@@ -48,14 +48,14 @@ async def test_twenty_events_with_five_endless_conditions_each(judge: Judge) -> 
 async def test_what_has_to_be_killed_is_killed_once_in_the_fast_lane(judge: Judge) -> None:
     await judged_meanwhile(judge)
     fast = judge.conditions._fast
-    seen = {fast._child}
+    seen = {fast._state.child}
     attack = [asyncio.create_task(judge.all([QUADRATIC], n=n)) for n in range(20)]
     await asyncio.sleep(0)
     await judged_meanwhile(judge)
-    seen.add(fast._child)
+    seen.add(fast._state.child)
     assert len(seen) == 2
     await judged_meanwhile(judge)
-    assert fast._child in seen
+    assert fast._state.child in seen
     assert not any(each[0].matched for each in await asyncio.gather(*attack))
     assert not fast._lines
     assert not judge.conditions._slow._lines

@@ -1,9 +1,16 @@
 """Where every event enters: from the workspace, the API, the doors, the agents.
 
-`Accept.accept` is called by `workspace` and `web`. It judges the conditions first, outside the transaction, then hands
-the events over to `gates`, which stores them and everything that follows from them in one transaction, shared by all
-the events that wait at that moment. It returns after the commit: there is no moment at which an accepted event exists
-without its runs.
+The path of an event, each step calling the next:
+
+1. `web.ingest` reads a request, `events.envelope` checks it: a `Draft` for each event. The workspace and the services'
+   webhooks make drafts themselves.
+2. `Accept.accept` gives each draft its id and time: an `Event`.
+3. `match` names the callbacks that listen; the author gate and the conditions (`simple`, `condition`) are judged
+   outside of any transaction: a `Candidate` with its `Match`es and the verdicts so far.
+4. `gates` decides the rest in one transaction, shared by all events that wait at that moment: `dedup_gates`, `batches`,
+   `loop`, `backlog`. A `Decision` holds the final verdicts.
+5. In the same transaction `event_repository` stores the event with its verdicts, and `start` queues the runs.
+6. After the commit the answer is an `Accepted`: there is no moment at which an accepted event exists without its runs.
 """
 
 from __future__ import annotations

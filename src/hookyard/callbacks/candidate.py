@@ -6,6 +6,7 @@ Named tuples, as several are made for every event: a frozen dataclass takes thre
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -105,6 +106,7 @@ def details_of(candidate: Candidate) -> dict[str, dict[str, str]]:
     return {callback_id: {"error": error} for callback_id, error in candidate.errors.items()}
 
 
+@dataclass(slots=True, eq=False)
 class Decision:
     """What the gates decide about a candidate, in one try of the transaction.
 
@@ -116,14 +118,16 @@ class Decision:
         accepted: The answer, in the end.
     """
 
-    __slots__ = ("accepted", "candidate", "details", "plan", "verdicts")
+    plan: Plan
+    candidate: Candidate
+    verdicts: list[GateVerdict] = field(init=False)
+    details: dict[str, dict[str, str]] = field(init=False)
+    accepted: Accepted | None = None
 
-    def __init__(self, plan: Plan, candidate: Candidate) -> None:
-        self.plan = plan
-        self.candidate = candidate
-        self.verdicts = list(candidate.verdicts)
-        self.details = details_of(candidate)
-        self.accepted: Accepted | None = None
+    def __post_init__(self) -> None:
+        """Begin with what was decided before the transaction."""
+        self.verdicts = list(self.candidate.verdicts)
+        self.details = details_of(self.candidate)
 
     def settle(self, match: Match, verdict: GateVerdict, **detail: str) -> None:
         """Record the verdict on one listener."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -54,6 +55,7 @@ _BOOT = (
 )
 
 
+@dataclass(slots=True, eq=False)
 class Ask:
     """One request and what has been answered of it.
 
@@ -63,6 +65,7 @@ class Ask:
         texts: The conditions, or the one text to check.
         digest: Names the conditions to an evaluator that has been given them before.
         event: The event as JSON in ASCII.
+        letters: What has been answered so far, one letter for each condition; see `evaluator`.
         answer: Becomes the letters, one for each condition, or the complaint of a check.
         errors: `[message, stack]` for each condition that threw or broke a limit, in their order.
         hung: Indexes of conditions that hung twice, alone.
@@ -74,51 +77,25 @@ class Ask:
         moves: Evaluators that were lost while it waited, through nobody's conditions.
     """
 
-    __slots__ = (
-        "answer",
-        "deadline",
-        "deferred",
-        "digest",
-        "errors",
-        "event",
-        "hung",
-        "kind",
-        "letters",
-        "moves",
-        "singly",
-        "suspect",
-        "taken",
-        "texts",
-        "workspace",
-    )
+    kind: int
+    workspace: str
+    texts: tuple[str, ...]
+    event: bytes = b""
+    digest: bytes = b""
+    singly: bool = False
+    answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    letters: str = ""
+    errors: list[list[str]] = field(default_factory=list)
+    hung: set[int] = field(default_factory=set)
+    suspect: int = -1
+    deferred: bool = False
+    taken: float = 0.0
+    moves: int = 0
+    deadline: float = 0.0
 
-    def __init__(
-        self,
-        kind: int,
-        workspace: str,
-        texts: tuple[str, ...],
-        event: bytes = b"",
-        *,
-        digest: bytes = b"",
-        singly: bool = False,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.kind = kind
-        self.workspace = workspace
-        self.texts = texts
-        self.digest = digest
-        self.event = event
-        self.letters = ""
-        self.errors: list[list[str]] = []
-        self.hung: set[int] = set()
-        self.suspect = -1
-        self.singly = singly
-        self.deferred = False
-        self.taken = 0.0
-        self.moves = 0
-        self.deadline = 0.0
+    def __post_init__(self) -> None:
+        """Let its time count from now."""
         self.begin()
-        self.answer: asyncio.Future[str] = loop.create_future()
 
     def begin(self) -> None:
         """From now on its time counts."""
@@ -161,14 +138,17 @@ class Ask:
             self.answer.set_exception(error)
 
 
+@dataclass(slots=True)
 class _Known:
-    """What an evaluator has been told of one workspace."""
+    """What an evaluator has been told of one workspace.
 
-    __slots__ = ("number", "sets")
+    Attributes:
+        number: Names the workspace to the evaluator.
+        sets: By digest, the number of each set of conditions that it has.
+    """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.sets: dict[bytes, int] = {}  # number of each set of conditions, by its digest
+    number: int
+    sets: dict[bytes, int] = field(default_factory=dict)
 
 
 class Child(asyncio.Protocol):

@@ -29,7 +29,7 @@ UNLESS_HELD = (
 
 
 class Claim(NamedTuple):
-    """One wish to be the first.
+    """One wish to be the first. A named tuple, as one is made for every event: see `candidate`.
 
     Attributes:
         key: What is claimed.

@@ -2,7 +2,7 @@
 
 A `Lane` is a queue with one evaluator behind it. It sends at once what fits into each workspace's window, takes the
 answers as they come, kills an evaluator that hangs, and asks again what was lost with it. Used by
-`condition.Conditions`, which knows what the letters mean and what becomes of a workspace that was turned out. Knows
+`condition.Conditions`, which reads the answers and knows what becomes of a workspace that was turned out. Knows
 nothing of callbacks, and never decides that something did not match: what cannot be judged ends as a `TemporaryError`.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from hookyard.callbacks.children import Ask, Child, Nursery
 from hookyard.callbacks.evaluator import CHECK
@@ -32,15 +33,45 @@ WINDOW = 256
 """Requests of one workspace that the evaluator may have before it has answered any: nobody waits behind more."""
 
 
+@dataclass(slots=True)
 class _Line:
-    """One workspace's requests in a lane: how many are with the evaluator, and those that still wait."""
+    """One workspace's requests in a lane.
 
-    __slots__ = ("bytes", "sent", "waiting")
+    Attributes:
+        sent: How many are with the evaluator.
+        bytes: JSON of all their events.
+        waiting: Those that are not sent yet.
+    """
 
-    def __init__(self) -> None:
-        self.sent = 0
-        self.bytes = 0
-        self.waiting: deque[Ask] = deque()
+    sent: int = 0
+    bytes: int = 0
+    waiting: deque[Ask] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class _EvaluatorState:
+    """What a lane knows of its evaluator.
+
+    Attributes:
+        child: The process that requests are sent to; None until one has started, and while a lost one is replaced.
+        unassigned: Requests that wait for a process.
+        lost_at: When the last process was lost, or the first request began to wait for one; time of the loop.
+        starting: Replaces a lost process; at most one at a time.
+        watch: The next look at the progress, while there are requests.
+        idle_since: When it was first seen idle although it has requests (monotonic); None while it is getting on.
+    """
+
+    child: Child | None = None
+    unassigned: list[Ask] = field(default_factory=list)
+    lost_at: float = 0.0
+    starting: asyncio.Task[None] | None = None
+    watch: asyncio.TimerHandle | None = None
+    idle_since: float | None = None
+
+    def take_unassigned(self) -> list[Ask]:
+        """Return the requests that wait for a process, and forget them."""
+        requests, self.unassigned = self.unassigned, []
+        return requests
 
 
 class Lane:
@@ -65,14 +96,9 @@ class Lane:
         self._patience = patience_seconds
         self._clock = clock
         self._turn_out = turn_out
-        self._child: Child | None = None
+        self._state = _EvaluatorState()
         self._lines: dict[str, _Line] = {}
         self._count = 0
-        self._homeless: list[Ask] = []  # while there is no evaluator
-        self._since = 0.0  # when the last evaluator was lost
-        self._starting: asyncio.Task[None] | None = None
-        self._watch: asyncio.TimerHandle | None = None
-        self._idle_since: float | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -81,21 +107,21 @@ class Lane:
         Raises:
             TemporaryError: None can be started.
         """
-        if self._child is None:
+        if self._state.child is None:
             self._adopt(await self._nursery.take(warm=self._turn_out is not None))
 
     async def close(self) -> None:
         """End the evaluator and give up what is under way."""
         self._closed = True
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
-        if self._child is not None:
-            self._child.kill()
+        if self._state.watch is not None:
+            self._state.watch.cancel()
+        if self._state.starting is not None:
+            self._state.starting.cancel()
+            await asyncio.gather(self._state.starting, return_exceptions=True)
+        if self._state.child is not None:
+            self._state.child.kill()
         for line in self._lines.values():
-            self._homeless += line.waiting
+            self._state.unassigned += line.waiting
             line.waiting.clear()
         self._give_up("the server is stopping")
 
@@ -122,16 +148,16 @@ class Lane:
             line.waiting.append(ask)
 
     def _send(self, ask: Ask) -> None:
-        child = self._child
+        child = self._state.child
         if child is None or not child.alive:
-            if not self._homeless:
-                self._since = asyncio.get_running_loop().time()
-            self._homeless.append(ask)
+            if not self._state.unassigned:
+                self._state.lost_at = asyncio.get_running_loop().time()
+            self._state.unassigned.append(ask)
             self._renew()
             return
         child.send(ask)
-        if self._watch is None:
-            self._watch = asyncio.get_running_loop().call_later(self._patience, self._look)
+        if self._state.watch is None:
+            self._state.watch = asyncio.get_running_loop().call_later(self._patience, self._look)
 
     def _leave(self, ask: Ask) -> None:
         """A request is done with: the next of its workspace moves up."""
@@ -150,16 +176,16 @@ class Lane:
     def _adopt(self, child: Child) -> None:
         child.answered = self._answered
         child.ended = self._ended
-        self._child = child
-        homeless, self._homeless = self._homeless, []
-        lost = asyncio.get_running_loop().time() - self._since
-        for ask in homeless:
+        self._state.child = child
+        unassigned = self._state.take_unassigned()
+        lost = asyncio.get_running_loop().time() - self._state.lost_at
+        for ask in unassigned:
             ask.deadline += lost  # it could not be judged meanwhile
             self._send(ask)
 
     def _renew(self) -> None:
-        if self._starting is None and not self._closed:
-            self._starting = asyncio.create_task(self._restart())
+        if self._state.starting is None and not self._closed:
+            self._state.starting = asyncio.create_task(self._restart())
 
     async def _restart(self) -> None:
         try:
@@ -173,13 +199,13 @@ class Lane:
                     self._adopt(child)
                     return
         finally:
-            self._starting = None
-            if self._homeless:  # moved up behind those that were given up
+            self._state.starting = None
+            if self._state.unassigned:  # moved up behind those that were given up
                 self._renew()
 
     def _give_up(self, why: str) -> None:
-        homeless, self._homeless = self._homeless, []
-        for ask in homeless:
+        unassigned = self._state.take_unassigned()
+        for ask in unassigned:
             ask.give_up(why)
             if not self._closed:
                 self._leave(ask)
@@ -203,8 +229,8 @@ class Lane:
         """Turn a workspace out: what waits here for its turn must not hold up others."""
         assert self._turn_out is not None
         self._turn_out(workspace, killed)
-        if self._child is not None:
-            self._child.forget(workspace)  # after all of it that the evaluator still has
+        if self._state.child is not None:
+            self._state.child.forget(workspace)  # after all of it that the evaluator still has
         waiting = self._lines[workspace].waiting
         for ask in waiting:
             ask.defer()
@@ -217,39 +243,39 @@ class Lane:
 
     def _look(self) -> None:
         """While there are requests: is the evaluator getting on?"""
-        self._watch = None
-        child = self._child
+        self._state.watch = None
+        child = self._state.child
         if child is None or not child.asks:
-            self._idle_since = None
+            self._state.idle_since = None
             return
         loop = asyncio.get_running_loop()
         now = self._clock()
         began = child.progress[0]
         if began:
-            self._idle_since = None
-        elif self._idle_since is None:
-            self._idle_since = now
+            self._state.idle_since = None
+        elif self._state.idle_since is None:
+            self._state.idle_since = now
         # Idle with requests waiting: stopped from outside, or the machine stands still; it takes longer to be sure.
-        rest = began + self._patience - now if began else (self._idle_since or now) + 8 * self._patience - now
+        rest = began + self._patience - now if began else (self._state.idle_since or now) + 8 * self._patience - now
         if rest <= 0:
-            self._idle_since = None
+            self._state.idle_since = None
             child.kill()
             return
         for ask in [ask for ask in child.asks.values() if ask.deadline < loop.time()]:
             ask.give_up("it takes too long")
-        self._watch = loop.call_later(min(rest, self._patience), self._look)
+        self._state.watch = loop.call_later(min(rest, self._patience), self._look)
 
     def _ended(self, child: Child) -> None:
-        if self._child is child:
-            self._child = None
-            self._since = asyncio.get_running_loop().time()
+        if self._state.child is child:
+            self._state.child = None
+            self._state.lost_at = asyncio.get_running_loop().time()
         began, number, index = child.progress
         self._nursery.bury(child)
         suspect = child.asks.pop(number, None) if began else None
         lost = list(child.asks.values())
         child.asks.clear()
         if self._closed:
-            self._homeless += [*lost, *([suspect] if suspect else [])]
+            self._state.unassigned += [*lost, *([suspect] if suspect else [])]
             self._give_up("the server is stopping")
             return
         if suspect is not None:
@@ -264,7 +290,7 @@ class Lane:
                 self._leave(ask)
             else:
                 self._send(ask)
-        if self._child is None:
+        if self._state.child is None:
             self._renew()
 
     def _accuse(self, ask: Ask, index: int, lost: list[Ask]) -> list[Ask]:
@@ -272,8 +298,8 @@ class Lane:
         if ask.kind == CHECK:
             ask.finish("SyntaxError: cannot be read in time")
         elif self._turn_out is not None:
-            mine = [each for each in (*lost, *self._homeless) if each.workspace == ask.workspace]
-            self._homeless = [each for each in self._homeless if each.workspace != ask.workspace]
+            mine = [each for each in (*lost, *self._state.unassigned) if each.workspace == ask.workspace]
+            self._state.unassigned = [each for each in self._state.unassigned if each.workspace != ask.workspace]
             self._defer(ask.workspace, [ask, *mine], killed=True)
             return [each for each in lost if each.workspace != ask.workspace]
         elif asyncio.get_running_loop().time() > ask.deadline:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from hookyard.errors import LimitError
 
@@ -19,12 +20,17 @@ WAIT_SECONDS = 30.0
 """After this a request is told to come again."""
 
 
+@dataclass(slots=True)
 class _Line:
-    __slots__ = ("length", "lock")
+    """The requests of one workspace.
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.length = 0
+    Attributes:
+        length: How many hold or await the lock.
+        lock: Held by the one that is with the evaluator.
+    """
+
+    length: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Turns:
