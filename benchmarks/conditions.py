@@ -67,7 +67,13 @@ async def measure() -> list[Figure]:
             "conditions judged on one core, 100 an event", many, None, "/s", 20_000, True, f"{AT_ONCE} events at once"
         ),
         Figure(
-            "the same beside the bare engine", many, floor, "/s", None, True, "floor: quickjs in process, a call each"
+            "the same compared with the bare engine",
+            many,
+            floor,
+            "/s",
+            None,
+            True,
+            "floor: quickjs in process, a call each",
         ),
         Figure("conditions judged on one core, 1 an event", single, None, "/s", 20_000, True, f"{AT_ONCE} at once"),
         Figure("one condition, nothing else to do", 1e6 / alone, None, "µs"),

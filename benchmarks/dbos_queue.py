@@ -1,4 +1,4 @@
-"""DBOS behind the port `RunQueue`: what `docs/decisions/0501-engine.md` measured, and why it was not taken.
+"""DBOS behind the port `RunQueue`: what decision 0501 measured, and why it was not taken.
 
 Used by the contract suite of the port, which it passes, and nowhere in hookyard. One execution is one DBOS workflow,
 started directly, noted before its body begins and again when it has ended. On SQLite DBOS has a file of its own beside

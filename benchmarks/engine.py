@@ -1,4 +1,4 @@
-"""What executes runs: DBOS in its ways of use, beside a supervised task. The table of `docs/decisions/0501-engine.md`.
+"""What executes runs: DBOS in its ways of use, beside a supervised task. The table of decision 0501.
 
 `uv run python -m benchmarks.engine [--postgresql URL]`; each row in a process of its own, since DBOS is one to a
 process. Every way does a run of no work with the two durable writes that an execution needs: begun and ended.

@@ -107,7 +107,11 @@ async def measured(folder: Path, url: str) -> list[Figure]:
         Figure("Outbox: deliveries in", into, None, "deliveries/s", 3000, higher_is_better=True),
         Figure("Outbox: deliveries out to one receiver", out, None, "deliveries/s", 1500, higher_is_better=True),
         Figure(
-            "Outbox: the same beside a bare loop of POSTs", out, floor, "deliveries/s", note="aiohttp, one at a time"
+            "Outbox: the same compared with a bare loop of POSTs",
+            out,
+            floor,
+            "deliveries/s",
+            note="aiohttp, one at a time",
         ),
     ]
 

@@ -185,7 +185,7 @@ async def beside_ingest(http: aiohttp.ClientSession, url: str, token: str) -> Fi
         beside.append(await ingest(http, url, token))
         pages.cancel()
         await asyncio.gather(pages, return_exceptions=True)
-    name = f"ingest beside {PAGES} open event streams"
+    name = f"ingest with {PAGES} open event streams"
     return Figure(
         name,
         statistics.mean(beside),

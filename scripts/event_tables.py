@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from hookyard.events.catalog import BATCH, BUILT_IN, COMMON, Variable
 from scripts.marked import between
+from scripts.pages import both
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = {"en": DOCS / "events.md", "zh-CN": DOCS / "zh-CN" / "events.md"}
+PAGES = both("reference/events")
 BEGIN = "<!-- events: written by scripts/event_tables.py -->"
 END = "<!-- end of events -->"
 HEADS = {
     "en": ("Event", "Happens when", "Variables", "Variable", "Type", "Meaning", "Example"),
     "zh-CN": ("事件", "触发时机", "上下文变量", "变量名", "类型", "说明", "示例值"),
 }
-NAMES = {"en": ("Every event", "By event", "A merged batch, besides"), "zh-CN": ("通用变量", "各事件变量", "批量变量")}
+NAMES = {
+    "en": ("Every event", "By event", "A merged batch, in addition"),
+    "zh-CN": ("通用变量", "各事件变量", "批量变量"),
+}
 
 
 def tables(language: str) -> str:

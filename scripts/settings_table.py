@@ -6,16 +6,15 @@ Between the two marks of a page stands what `table` says; a test compares them.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from hookyard.settings import LIVE, Setting
 from scripts.marked import between
+from scripts.pages import both
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = {"en": DOCS / "operations.md", "zh-CN": DOCS / "zh-CN" / "operations.md"}
+PAGES = both("reference/settings")
 BEGIN = "<!-- settings: written by scripts/settings_table.py -->"
 END = "<!-- end of settings -->"
-HEADS = {"en": "| setting | default | variable | |", "zh-CN": "| 设置 | 默认值 | 环境变量 | 说明 |"}
+HEADS = {"en": "| Setting | Default | Variable | Meaning |", "zh-CN": "| 设置 | 默认值 | 环境变量 | 说明 |"}
 
 
 def table(language: str) -> str:

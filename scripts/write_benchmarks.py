@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.__main__ import table
 from benchmarks.figure import Figure
+from scripts.pages import both
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = (DOCS / "benchmarks.md", DOCS / "zh-CN" / "benchmarks.md")
+PAGES = tuple(both("explanation/benchmarks").values())
 _TABLE = re.compile(r"^\| figure \|.*?(?=\n\n)", re.DOTALL | re.MULTILINE)
 
 

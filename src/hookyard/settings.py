@@ -217,7 +217,7 @@ LIVE: dict[str, Setting] = {
         Setting(
             "retention.eventDays",
             90,
-            "Days that events are kept; 0 = for ever",
+            "Days that events are kept; 0 = keep permanently",
             "事件保留天数；0 表示永久",
             0,
             36_500,
@@ -226,7 +226,7 @@ LIVE: dict[str, Setting] = {
         Setting(
             "retention.runDays",
             90,
-            "Days that finished runs are kept; 0 = for ever",
+            "Days that finished runs are kept; 0 = keep permanently",
             "已结束运行的保留天数；0 表示永久",
             0,
             36_500,
@@ -235,7 +235,7 @@ LIVE: dict[str, Setting] = {
         Setting(
             "retention.deliveryDays",
             30,
-            "Days that deliveries are kept; 0 = for ever",
+            "Days that deliveries are kept; 0 = keep permanently",
             "投递记录保留天数；0 表示永久",
             0,
             36_500,

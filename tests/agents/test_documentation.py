@@ -13,9 +13,9 @@ from hookyard.agents.conversation import find_model
 from hookyard.agents.profiles import Profile, read_profile
 from hookyard.agents.tool_names import TOOL_NAMES
 from hookyard.hooks.points import Point
+from scripts.pages import both
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = [DOCS / "agents.md", DOCS / "zh-CN" / "agents.md"]
+PAGES = list(both("reference/agents").values())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=["en", "zh-CN"])

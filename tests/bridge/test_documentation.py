@@ -17,14 +17,14 @@ from hookyard.bridge.dialects import all_dialects
 from hookyard.bridge.dialects.base import Dialect
 from hookyard.cli.bridge import bridge
 from hookyard.hooks.points import POINTS, Point
+from scripts.pages import both
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 MATRIX: dict[str, Any] = json.loads(Path(__file__).with_name("matrix.json").read_text())
 WORDS = {
     "en": ("point", "seen", "deny", "modify", "its tool calls are denied", "translated", "unproven"),
     "zh-CN": ("触发点", "可见", "可拒绝", "可修改", "改为拒绝本轮工具调用", "已翻译", "未经验证"),
 }
-PAGES = {"en": DOCS / "bridge.md", "zh-CN": DOCS / "zh-CN" / "bridge.md"}
+PAGES = both("reference/bridge")
 TABLE = re.compile(r"(<!-- matrix -->\n).*?(\n<!-- end of matrix -->)", re.DOTALL)
 TOOL = {Point.TOOL_CALL_START, Point.PRE_TOOL}
 TEXT = {Point.MESSAGE, Point.SYSTEM_PROMPT, Point.MODEL_RESPONSE}
@@ -46,12 +46,13 @@ def cell(dialect: Dialect, point: Point, language: str) -> str:
         found.append(deny if row["block_prompt"] else instead)
     if point in TEXT:
         found += [modify] * row.get("modify_text", False)
-    return ", ".join(found)
+    return (", " if language == "en" else "、").join(found)
 
 
 def table(language: str) -> str:
     dialects = list(all_dialects().values())
-    versions = [f"{dialect.title} {dialect.proven or '(' + WORDS[language][6] + ')'}" for dialect in dialects]
+    unproven = f" ({WORDS[language][6]})" if language == "en" else f"（{WORDS[language][6]}）"
+    versions = [dialect.title + (f" {dialect.proven}" if dialect.proven else unproven) for dialect in dialects]
     rows = [[WORDS[language][0], *versions], ["---"] * (len(dialects) + 1)]
     rows += [[f"`{point}`", *(cell(dialect, point, language) for dialect in dialects)] for point in POINTS]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -10,9 +10,11 @@ from hookyard.callbacks.files import read_file, run_case
 from hookyard.callbacks.letters import GATES
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.clock import SystemClock
+from scripts.pages import both
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {"en": ROOT / "docs" / "callbacks.md", "zh-CN": ROOT / "docs" / "zh-CN" / "callbacks.md"}
+PAGES = both("reference/callbacks")
+FILES = both("how-to/test-callbacks")
 PAGE = pytest.mark.parametrize("page", list(PAGES.values()), ids=list(PAGES))
 
 
@@ -34,7 +36,7 @@ async def test_the_tests_of_the_files_pass(name: str) -> None:
     if name == "example":
         text = (ROOT / "examples" / "callbacks.yaml").read_text(encoding="utf-8")
     else:
-        (text,) = re.findall(r"```yaml\n(.*?)```", PAGES[name].read_text(encoding="utf-8"), re.DOTALL)
+        (text,) = re.findall(r"```yaml\n(.*?)```", FILES[name].read_text(encoding="utf-8"), re.DOTALL)
     file = read_file(text)
     assert file.tests
     conditions = Conditions(SystemClock())

@@ -1,7 +1,7 @@
 """Killed with SIGKILL at random moments under load: nothing accepted is lost, no operation runs twice, no batch is
 split or doubled, no child is left.
 
-The long form, whose result stands in docs/faults.md:
+The long form, whose result stands in docs/explanation/faults.md:
 `HOOKYARD_TEST_KILLS=50 uv run pytest -n 0 -s tests/e2e/test_kill.py`.
 """
 
@@ -118,7 +118,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
 def test_events_that_nobody_wants_are_stored_whole_or_not_at_all(
     make_server: Callable[..., ServerProcess], port: int
 ) -> None:
-    """At full speed, many in one statement (see docs/decisions/0405-one-statement.md): each with its claim, once."""
+    """At full speed, many in one statement (see decision 0405): each with its claim, once."""
     server = make_server(None, "--no-worker")
     server.start(port)
     server.api("POST", "/workspaces", {"id": "w", "name": "W"})

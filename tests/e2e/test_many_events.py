@@ -1,6 +1,7 @@
 """A server with a long history: it starts, lists and prunes as one without, and events are taken while it prunes.
 
-The short form is about what was kept and lost; the long form measures as well, and its result stands in docs/faults.md:
+The short form is about what was kept and lost; the long form measures as well. Its
+result stands in docs/explanation/faults.md:
 `HOOKYARD_TEST_EVENTS=1000000 uv run pytest -n 0 -s tests/e2e/test_many_events.py`.
 """
 

@@ -27,8 +27,9 @@ def test_types_and_examples_are_those_of_the_seed(shared: Path) -> None:
     for name, variable in variables.items():
         kind, rest = table[name]
         assert variable.type == kind, name
-        assert rest.startswith(variable.meaning_zh), name
-        example = rest.removeprefix(variable.meaning_zh).removesuffix("...").rstrip("-.")
+        meaning = variable.meaning_zh.replace("（", "(").replace("）", ")")  # the seed has half-width brackets
+        assert rest.startswith(meaning), name
+        example = rest.removeprefix(meaning).removesuffix("...").rstrip("-.")
         if "..." not in rest:
             shown = str(variable.example).lower() if variable.type is not VariableType.STRING else variable.example
             assert shown == example, name

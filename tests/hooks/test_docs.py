@@ -18,18 +18,22 @@ from hookyard.hooks.payload import body_of
 from hookyard.hooks.points import Point
 from hookyard.hooks.samples import sample
 from hookyard.hooks.webhook import Webhook
+from scripts.pages import page
 from scripts.write_hook_tables import PAGES, points_table, written
 from tests.conftest import ROOT
 from tests.hooks.receiver import Receiver
 from tests.ports import kept_port
 
+FILES = ("tutorial/first-hook", "reference/hooks-toml", "how-to/embed-in-python")
 BLOCK = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 pages = pytest.mark.parametrize("language", list(PAGES))
 
 
 def files_of(language: str) -> dict[str, str]:
-    return dict(BLOCK.findall(PAGES[language].read_text(encoding="utf-8")))
+    return {
+        key: text for name in FILES for key, text in BLOCK.findall(page(name, language).read_text(encoding="utf-8"))
+    }
 
 
 @asynccontextmanager
@@ -86,7 +90,7 @@ async def test_five_minutes(language: str, tmp_path: Path, receiver: Receiver, p
         assert "text" in receiver.requests[0].body or "blocks" in receiver.requests[0].body
         _, output = await hookyard(tmp_path, "hooks", "test", "gate")
         assert output.splitlines()[-1] == "verdict: deny: rm -rf is not allowed here; delete files one by one"
-        assert output.splitlines()[-1] in PAGES[language].read_text(encoding="utf-8")
+        assert output.splitlines()[-1] in page("tutorial/first-hook", language).read_text(encoding="utf-8")
         (tmp_path / "example.py").write_text(files["example.py"])
         assert "denied: rm -rf is not allowed" in await python(tmp_path / "example.py", tmp_path)
         story = await python(ROOT / "examples" / "python_agent.py", tmp_path)
@@ -118,14 +122,12 @@ def test_the_body_is_what_is_sent(language: str) -> None:
 
 @pages
 def test_the_table_of_points_is_the_code_s(language: str) -> None:
-    page = PAGES[language].read_text(encoding="utf-8")
-    assert points_table(language) in page
-    assert written(page, language) == page, "run `uv run python -m scripts.write_hook_tables`"
+    text = PAGES[language].read_text(encoding="utf-8")
+    assert points_table(language) in text
+    assert written(text, language) == text, "run `uv run python -m scripts.write_hook_tables`"
 
 
 @pages
 def test_every_key_is_described(language: str) -> None:
-    page = PAGES[language].read_text(encoding="utf-8")
-    assert [
-        key for key in KEYS if f"| `{key}` |" not in page and f"`{key}`(" not in page and f"`{key}` (" not in page
-    ] == []
+    text = PAGES[language].read_text(encoding="utf-8")
+    assert [key for key in KEYS if f"| `{key}` |" not in text] == []

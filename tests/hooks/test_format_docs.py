@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from hookyard.hooks.formats import all_formats, for_url
 from hookyard.hooks.formats.base import Rate, Target
+from scripts.pages import page
 from tests.hooks.bodies import FAILED_TOOL
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {"en": DOCS / "chat-formats.md", "zh": DOCS / "zh-CN" / "chat-formats.md"}
+PAGES = {"en": page("reference/chat-formats", "en"), "zh": page("reference/chat-formats", "zh-CN")}
 
 
 def limit(rate: Rate, language: str) -> str:
@@ -38,8 +37,8 @@ def test_the_table_names_every_format_with_its_limits(language: str) -> None:
 
 @pytest.mark.parametrize("language", PAGES)
 def test_the_example_is_what_is_sent(language: str) -> None:
-    page = PAGES[language].read_text(encoding="utf-8")
-    shown = re.search(r"<!-- example: DingTalk.*?-->\n\n```\n(.*?)\n```", page, re.DOTALL)
+    text = PAGES[language].read_text(encoding="utf-8")
+    shown = re.search(r"<!-- example: DingTalk.*?-->\n\n```\n(.*?)\n```", text, re.DOTALL)
     assert shown is not None
     request = all_formats()["dingtalk"].build(FAILED_TOOL, Target("https://x.example/", language=language))
     assert shown[1] == json.loads(request.body)["markdown"]["text"]

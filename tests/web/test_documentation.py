@@ -10,6 +10,7 @@ import pytest
 
 from hookyard.settings import LIVE
 from hookyard.web.metrics import SPECS
+from scripts import pages
 from scripts.settings_table import PAGES, with_table
 from tests.web.conftest import ADMIN_TOKEN, Server
 
@@ -19,7 +20,7 @@ PROBES = {"/healthz", "/readyz", "/metrics"}
 
 
 def page(language: str, name: str) -> str:
-    return (PAGES[language].parent / name).read_text(encoding="utf-8")
+    return pages.page(name, language).read_text(encoding="utf-8")
 
 
 @LANGUAGE
@@ -30,14 +31,18 @@ async def test_every_route_is_named_and_no_other(server: Server, language: str) 
         for path, methods in document["paths"].items()
         for method in methods
     }
-    named = {(method, path) for method, path in NAMED.findall(page(language, "api.md")) if path != "/api/openapi.json"}
+    named = {
+        (method, path)
+        for method, path in NAMED.findall(page(language, "reference/http-api"))
+        if path != "/api/openapi.json"
+    }
     assert {one for one in named if one[1] not in PROBES} == served
 
 
 @LANGUAGE
 async def test_the_five_requests_do_what_is_said(server: Server, language: str, tmp_path: Path) -> None:
-    text = page(language, "api.md")
-    (script,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    text = page(language, "tutorial/first-callback")
+    (script,) = re.findall(r"```sh\n(api\(\).*?)```", text, re.DOTALL)
     environ = {"HOOKYARD_URL": server.admin.address, "HOOKYARD_TOKEN": ADMIN_TOKEN, "PATH": os.environ["PATH"]}
     script = script.replace("curl ", r"curl -w '\n' ", 1)  # each answer on a line of its own
     bash = await asyncio.create_subprocess_exec(
@@ -58,7 +63,7 @@ async def test_the_five_requests_do_what_is_said(server: Server, language: str, 
 
 @LANGUAGE
 def test_the_settings_are_those_of_the_code(language: str) -> None:
-    text = page(language, "operations.md")
+    text = page(language, "reference/settings")
     assert text == with_table(text, language), "run: uv run python -m scripts.settings_table"
     assert all(setting.help_zh for setting in LIVE.values())
 
@@ -69,4 +74,4 @@ def test_the_metrics_are_those_of_the_code(language: str) -> None:
     served = {
         spec.name.replace(".", "_") + units.get(spec.unit, "") + ("_total" if spec.counter else "") for spec in SPECS
     }
-    assert set(re.findall(r"`(hookyard_[a-z_]+)(?:\{[a-z]+\})?`", page(language, "operations.md"))) == served
+    assert set(re.findall(r"`(hookyard_[a-z_]+)(?:\{[a-z]+\})?`", page(language, "reference/metrics"))) == served

@@ -1,4 +1,4 @@
-"""Two tenants on one server, one of them hostile. What was tried is listed in docs/decisions/0702-hostile-tenant.md.
+"""Two tenants on one server, one of them hostile. What was tried is listed in decision 0702.
 
 Workspace `w` minds its own business; everything below is done with the tokens of workspace `x`.
 """

@@ -3,7 +3,7 @@
 Most events match no callback and repeat nothing: then nothing is left to decide, only to check, and SQLite can do that
 itself. The rows go into a view; its trigger checks the revision, takes the claim and stores the event, or undoes it
 all. View and trigger are temporary: they belong to the writer's connection and to no database. Called by `gates`, which
-does the same in a transaction when this says no. Why: docs/decisions/0405-one-statement.md.
+does the same in a transaction when this says no. Why: decision 0405.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _number(name: str, example: float, en: str, zh: str) -> Variable:
 
 COMMON: tuple[Variable, ...] = (
     _text("eventName", "task.created", "Name of the event", "触发的事件名称"),
-    _text("timestamp", "2026-01-15T09:00:00Z", "When it happened, ISO 8601 in UTC", "事件触发时间(ISO 格式)"),
+    _text("timestamp", "2026-01-15T09:00:00Z", "When it happened, ISO 8601 in UTC", "事件触发时间（ISO 格式）"),
     _text("workspaceId", "cmkenp0a10000vwl8", "Workspace that it belongs to", "所属工作空间 ID"),
 )
 """Carried by every event."""
@@ -105,7 +105,7 @@ BATCH: tuple[Variable, ...] = (
         "events",
         '[{"eventName":"task.created","taskId":"task-1"}]',
         "The merged events, oldest first (JSON array)",
-        "各事件摘要(JSON 数组)",
+        "各事件摘要（JSON 数组）",
         by_people=True,
     ),
 )
@@ -121,7 +121,7 @@ _VARIABLES: dict[str, Variable] = {
     for variable in (
         _text("taskId", "task-1", "Number of the task, as people say it", "任务业务编号"),
         _text("taskDBId", "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d", "UUID of the task", "任务数据库 UUID"),
-        _text("taskType", "task", "task, bug, story, …", "任务类型(如 task、bug、story 等)"),
+        _text("taskType", "task", "task, bug, story, …", "任务类型（如 task、bug、story 等）"),
         _text("taskTitle", "修复登录Bug", "Title of the task", "任务标题", by_people=True),
         _text("taskStatus", "todo", "Status of the task now", "任务当前状态"),
         _text("assigneeId", "user-uuid-456", "Id of the assignee", "负责人 ID"),
@@ -129,19 +129,19 @@ _VARIABLES: dict[str, Variable] = {
         _text("createdBy", "李四", "Name of who created it", "任务创建者", by_people=True),
         _text("updatedBy", "王五", "Name of who changed it", "任务更新者", by_people=True),
         _text("deletedBy", "赵六", "Name of who deleted it", "任务删除者", by_people=True),
-        _text("changes", '{"status":"blocked"}', "What changed (JSON)", "变更字段详情(JSON 格式)", by_people=True),
+        _text("changes", '{"status":"blocked"}', "What changed (JSON)", "变更字段详情（JSON 格式）", by_people=True),
         _text("commentId", "comment-uuid-789", "Id of the comment", "评论 ID"),
         _text("commentContent", "这个Bug已修复", "Text of the comment", "评论内容", by_people=True),
         _text("commenterId", "user-uuid-abc", "Id of who commented", "评论者 ID"),
         _text("commenterName", "赵六", "Name of who commented", "评论者名称", by_people=True),
         _text("conversationId", "conv-uuid-abc", "Id of the conversation", "对话 ID"),
         _text("errorMessage", "API调用超时", "What went wrong", "错误信息", by_people=True),
-        _text("errorStack", "Error: ...", "Stack of the error", "错误堆栈(仅 error 事件)", by_people=True),
-        _number("retryCount", 2, "Retries so far", "重试次数(仅 error 事件)"),
-        _text("quotaType", "token", "Kind of quota", "额度类型(仅 quota_exhausted 事件)"),
-        _number("remaining", 0, "What is left of it", "剩余额度(仅 quota_exhausted 事件)"),
-        _number("duration", 300, "Seconds until the limit", "超时时长秒数(仅 timeout 事件)"),
-        _text("lastMessage", "请帮我分析...", "Last message", "最后一条消息(仅 timeout 事件)", by_people=True),
+        _text("errorStack", "Error: ...", "Stack of the error", "错误堆栈（仅 error 事件）", by_people=True),
+        _number("retryCount", 2, "Retries so far", "重试次数（仅 error 事件）"),
+        _text("quotaType", "token", "Kind of quota", "额度类型（仅 quota_exhausted 事件）"),
+        _number("remaining", 0, "What is left of it", "剩余额度（仅 quota_exhausted 事件）"),
+        _number("duration", 300, "Seconds until the limit", "超时时长秒数（仅 timeout 事件）"),
+        _text("lastMessage", "请帮我分析...", "Last message", "最后一条消息（仅 timeout 事件）", by_people=True),
         _text("userId", "user-uuid-def", "Id of the member", "相关用户 ID"),
         _text("userName", "孙七", "Name of the member", "相关用户名称", by_people=True),
     )

@@ -3,7 +3,7 @@
 Made by `wiring`, driven by `worker`. The durable side of an execution stands in our own tables and is written by those
 who decide: `admission` notes an attempt before it begins, `settle` its end, `recovery` takes up what a dead worker
 left.
-Why this is no library, and what was measured, stands in `docs/decisions/0501-engine.md`.
+Why this is no library, and what was measured, stands in decision 0501.
 """
 
 from __future__ import annotations

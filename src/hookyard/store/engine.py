@@ -27,7 +27,7 @@ BUSY_TIMEOUT_MS = 5000
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     # FULL: a commit that was answered with 2xx is on the disk, not only in the system's memory, so that a loss of
-    # power loses nothing either. Group commit pays for it: docs/decisions/0401-durability.md has the figures.
+    # power loses nothing either. Group commit pays for it: decision 0401 has the figures.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",

@@ -29,7 +29,7 @@ class OneStatement(ABC, Generic[Item, T]):
 
     Each statement gives the interpreter's lock away and waits for it again, as a rule until the loop has nothing to do.
     A group of one statement does so once, and is written while the loop answers and takes the next:
-    docs/decisions/0405-one-statement.md.
+    decision 0405.
     """
 
     @abstractmethod
