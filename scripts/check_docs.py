@@ -23,9 +23,10 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]+src=\"([^
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 FENCE = re.compile(r"```.*?```", re.DOTALL)
 # Packages that the architecture pages describe by the name that they are about to get.
-RENAMED = {"callbacks": "intake", "clock": "core", "errors": "core", "faults": "core", "fields": "core"} | {
-    "ids": "core", "settings": "core", "wal": "core"
-}  # fmt: skip
+RENAMED = {"callbacks": "intake"} | dict.fromkeys(
+    ("background", "catalog", "clock", "errors", "faults", "fields", "files", "ids", "messages", "settings", "wal"),
+    "core",
+)
 
 
 def pages() -> list[Path]:
