@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
+import inspect
 import os
 import secrets
 import signal
@@ -23,6 +24,28 @@ for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Modules that start agents from npm.
+NPM_MODULES = {"tests.agents.programs", "tests.bridge.real_agents"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the parts that it needs, so that `-m "not postgres"` and the like select tests."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if "postgresql_url" in item.fixturenames or "postgresql" in map(str, parameters.values()):
+            item.add_marker("postgres")
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+        if any(_home(value) in NPM_MODULES for value in vars(item.module).values()):
+            item.add_marker("npm")
+
+
+def _home(value: object) -> object:
+    """Return the module that a value comes from, or its own name if it is one."""
+    return getattr(value, "__name__", None) if inspect.ismodule(value) else getattr(value, "__module__", None)
 
 
 @pytest.fixture(scope="session")
