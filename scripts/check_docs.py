@@ -24,7 +24,20 @@ HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 FENCE = re.compile(r"```.*?```", re.DOTALL)
 # Packages that the architecture pages describe by the name that they are about to get.
 RENAMED = {"callbacks": "intake"} | dict.fromkeys(
-    ("background", "catalog", "clock", "errors", "faults", "fields", "files", "ids", "messages", "settings", "wal"),
+    (
+        "background",
+        "catalog",
+        "clock",
+        "errors",
+        "faults",
+        "fields",
+        "files",
+        "ids",
+        "messages",
+        "run_status",
+        "settings",
+        "wal",
+    ),
     "core",
 )
 
