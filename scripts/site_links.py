@@ -1,11 +1,13 @@
 """MkDocs hook: make the links of a page, written for a repository browser, work on the site.
 
 In the repository a Chinese page links to `NAME.zh-CN.md`; the site addresses both languages as `NAME.md`. Links to
-files outside `docs/` become plain text, since the site does not contain them. Called by MkDocs (`hooks` in mkdocs.yml).
+files outside `docs/` become plain text, since the site does not contain them. A `\\|` in the code of a table cell
+becomes a plain bar, as GitHub shows it. Called by MkDocs (`hooks` in mkdocs.yml).
 """
 
 from __future__ import annotations
 
+import html
 import posixpath
 import re
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[(?P<label>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_BAR = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 _SWITCH = re.compile(r"\A(# [^\n]*\n)\n\[(?:English|简体中文)\]\([^)\n]*\)\n")
 
 
@@ -41,7 +44,13 @@ def for_site(markdown: str, directory: str) -> str:
 
 
 def _rewrite(text: str, directory: str) -> str:
-    return _LINK.sub(lambda match: _link(match, directory), text)
+    lines = [_BAR.sub(_code, line) if line.startswith("|") else line for line in text.split("\n")]
+    return _LINK.sub(lambda match: _link(match, directory), "\n".join(lines))
+
+
+def _code(match: re.Match[str]) -> str:
+    text = html.escape(match[1].replace("\\|", "|"), quote=False)
+    return f"<code>{text.replace('|', '&#124;')}</code>"
 
 
 def _link(match: re.Match[str], directory: str) -> str:
