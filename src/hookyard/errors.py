@@ -79,6 +79,26 @@ class TemporaryError(HookyardError):
         self.retry_after = retry_after
 
 
+class UnavailableError(TemporaryError):
+    """The database cannot be used now: it is away, silent, locked, full or read-only.
+
+    Args:
+        maybe_stored: The answer to a commit was lost, so that what was written may be there or not.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        mend: str | None = None,
+        retry_after: float | None = None,
+        maybe_stored: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, mend=mend, retry_after=retry_after)
+        self.maybe_stored = maybe_stored
+
+
 class StaleError(TemporaryError):
     """What was read has changed before it could be written: read and decide again. Nothing was written."""
 

@@ -25,7 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, update
 
 from hookyard.agents.base import Usage
 from hookyard.clock import Clock
@@ -35,6 +35,7 @@ from hookyard.hooks.points import POINTS, Point
 from hookyard.runs.claim import Claim
 from hookyard.runs.states import RunStatus
 from hookyard.store.database import Database, announce
+from hookyard.store.rows import insert_or_update
 from hookyard.store.schema import attempts, run_entries, runs
 
 FLUSH_SECONDS = 0.2
@@ -375,4 +376,5 @@ def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Us
 def store_rows(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append entries; the caller has made sure that their attempts are the current ones."""
     if rows:
-        conn.execute(insert(run_entries), rows)
+        # A write whose answer was lost is repeated: what it had stored after all is there once.
+        conn.execute(insert_or_update(conn, run_entries).on_conflict_do_nothing(), rows)

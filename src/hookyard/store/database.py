@@ -12,17 +12,21 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from hookyard.errors import UnavailableError
 from hookyard.settings import SQLITE
 from hookyard.store.engine import database_url, is_sqlite, make_engine, translate
 from hookyard.store.jobs import GroupHandler, Item, Job, OneStatement, T, after_commit, announce
+from hookyard.store.limits import ANSWER_SECONDS, PATIENCE_SECONDS, READ_SECONDS, WRITE_SECONDS, deadline
 from hookyard.store.signals import Signals
-from hookyard.store.writer import Writer, unexpected
+from hookyard.store.writer import Writer, lengthen, unexpected
 
 if TYPE_CHECKING:
     from hookyard.store.listener import Listener
@@ -41,7 +45,7 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, signals: Signals | None = None, readers: int = 4, patience_seconds: float = 10.0
+        self, url: str, *, signals: Signals | None = None, readers: int = 4, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.url = database_url(url)
         self.signals = signals or Signals()
@@ -91,13 +95,13 @@ class Database:
         """Run a function in a transaction; its value once that is committed.
 
         Raises:
-            TemporaryError: The database is locked, full or away; nothing was stored.
+            UnavailableError: The database could not be written within `limits.ANSWER_SECONDS`; says whether it
+                perhaps was.
             Exception: Whatever the function raised; nothing of it was stored.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._writer.put(Job(future, loop, function))
-        return await future
+        return await self._answer(Job(future, loop, function), future)
 
     async def write_grouped(self, handler: GroupHandler[Item, T], item: Item) -> T:
         """Hand an item to a handler, together with the other items that wait for the same handler.
@@ -105,40 +109,75 @@ class Database:
         The handler must be the same object each time.
 
         Raises:
-            TemporaryError: The database is locked, full or away; nothing was stored.
+            UnavailableError: The database could not be written within `limits.ANSWER_SECONDS`; says whether it
+                perhaps was.
             Exception: What the handler gave or raised for this item.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._writer.put(Job(future, loop, None, handler, item))
-        return await future
+        return await self._answer(Job(future, loop, None, handler, item), future)
 
-    async def read(self, function: Callable[[Connection], T]) -> T:
+    async def _answer(self, job: Job, future: asyncio.Future[T]) -> T:
+        """The outcome of a job, or that there is none yet, however long the writer is held up."""
+        self._writer.put(job)
+        limit = asyncio.timeout(ANSWER_SECONDS)
+        try:
+            async with limit:
+                return await future
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._writer.withdraw(job) from None
+
+    async def read(self, function: Callable[[Connection], T], *, seconds: float = READ_SECONDS) -> T:
         """Run a function in a read-only transaction that sees one snapshot, in a thread.
 
-        Raises:
-            TemporaryError: The database is locked or away.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._read_pool, self.read_sync, function)
+        Args:
+            function: What to do with the connection.
+            seconds: What it may take.
 
-    def write_sync(self, function: Callable[[Connection], T]) -> T:
-        """`write` for a thread that has no loop."""
+        Raises:
+            UnavailableError: The database could not be read in that time.
+        """
+        reading = asyncio.get_running_loop().run_in_executor(
+            self._read_pool, partial(self.read_sync, function, seconds=seconds)
+        )
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await reading
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise UnavailableError(
+                "the database does not answer", where=self.where, mend="try again", retry_after=2.0
+            ) from None
+
+    def write_sync(self, function: Callable[[Connection], T], *, seconds: float = WRITE_SECONDS) -> T:
+        """`write` for a thread that has no loop.
+
+        Args:
+            function: What to do with the connection.
+            seconds: What the transaction may take.
+        """
         future: Future[T] = Future()
-        self._writer.put(Job(future, None, function))
+        self._writer.put(Job(future, None, function, seconds=seconds))
         return future.result()
 
-    def read_sync(self, function: Callable[[Connection], T]) -> T:
+    def read_sync(self, function: Callable[[Connection], T], *, seconds: float = READ_SECONDS) -> T:
         """`read` in the calling thread."""
         try:
-            with self._reader.connect() as conn:
+            with deadline(seconds), self._reader.connect() as conn:
                 try:
                     with conn.begin():
+                        if seconds > READ_SECONDS:
+                            lengthen(conn, seconds)
                         return function(conn)
                 except Exception as error:
                     if unexpected(error):
                         conn.invalidate()
                     raise
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             raise translate(error, self.where) or error from error
 
     def _send_topics(self, conn: Connection, topics: Sequence[str]) -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from hookyard.errors import HookyardError, PermanentError, TemporaryError
+from hookyard.errors import HookyardError, PermanentError, UnavailableError
 from hookyard.settings import SQLITE, checked_database
+from hookyard.store import limits
 from hookyard.store.rows import execute
 from hookyard.wal import use_wal
 
@@ -38,9 +42,22 @@ _PRAGMAS = (
 
 _FATAL = re.compile(r"FATAL: +(.{1,200})")  # as PostgreSQL refuses a connection, such as `database "x" does not exist`
 _OPTION = re.compile(r'invalid connection option "([^"]*)"')
-_LOCKED = frozenset({"55P03", "40001", "40P01"})  # lock not available, serialization failure, deadlock
+# Lock not available, serialization failure, deadlock, and a transaction that PostgreSQL ended because this process was
+# held up in it: the same transaction may pass now.
+_LOCKED = frozenset({"55P03", "40001", "40P01", "25P03"})
 _FULL = frozenset({"53100"})
-_AWAY = frozenset({"08", "53", "57"})  # classes: connection, resources, operator intervention
+_READ_ONLY = frozenset({"25006"})
+_SLOW = frozenset({"57014"})
+# What a pooler says when it hands over a connection on which our prepared statements are not, or others are.
+_POOLER = frozenset({"42P05", "26000", "08P01"})
+_NOTHING_STORED = "nothing was stored"
+# Of SQLite's error codes those that say that the statement is wrong, or its values; every other is a state of the file.
+_OUR_FAULT = frozenset(
+    {
+        sqlite3.SQLITE_ERROR, sqlite3.SQLITE_INTERNAL, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG,
+    }
+)  # fmt: skip
 
 
 def database_url(text: str) -> URL:
@@ -89,13 +106,22 @@ def make_engine(url: URL, *, connections: int, read_only: bool = False) -> Engin
         )
         _prepare_sqlite(engine, read_only=read_only)
         return engine
+    from hookyard.store import postgres  # and psycopg, which SQLite does without
+
     engine = create_engine(
         url,
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-        connect_args={"connect_timeout": 5, "application_name": "hookyard"},
+        connect_args=postgres.kernel_options(url),
         pool_pre_ping=True,  # a restart of the server is noticed before a transaction is lost to it
+        pool_timeout=limits.READ_SECONDS,
         **options,
     )
+    session = postgres.connect_options(url, read_only=read_only)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+        return postgres.connect(*(arguments or ("",)), session, **parameters)
+
     if read_only:
 
         @event.listens_for(engine, "connect")
@@ -138,36 +164,93 @@ def _make_place(path: Path) -> None:
         path.touch(mode=0o600, exist_ok=False)
 
 
-def translate(error: BaseException, where: str) -> HookyardError | None:
+def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -> HookyardError | None:
     """The error of a database in hookyard's words; None for one that is a fault of ours and no state of the database.
+
+    What is known to be a fault of a statement is none of the database's states; all else that a driver reports about
+    its server is taken for an outage, which passes, because no list of such states is ever complete.
 
     Args:
         error: What the driver or SQLAlchemy raised.
         where: The database, without credentials.
+        maybe_stored: The error came when a commit was under way.
     """
+    if isinstance(error, PoolTimeoutError):
+        return UnavailableError(
+            "the database does not answer", where=where, mend=_NOTHING_STORED, retry_after=_AGAIN_SECONDS
+        )
     if not isinstance(error, DBAPIError):
         return None
+    if maybe_stored:
+        return unconfirmed(where)
     state = getattr(error.orig, "sqlstate", None)
     text = str(error.orig).lower()
-    if state in _LOCKED or "database is locked" in text or "database table is locked" in text:
-        return TemporaryError(
-            "the database is locked by somebody else",
-            where=where,
-            mend="end the other program that holds it, or try again",
-            retry_after=1.0,
-        )
-    if state in _FULL or "disk is full" in text or "no space left" in text:
-        return TemporaryError(
-            "the disk is full", where=where, mend="free some space; nothing was stored", retry_after=10.0
-        )
-    if "disk i/o error" in text:
-        return TemporaryError(
-            "the disk cannot be written", where=where, mend="check the disk; nothing was stored", retry_after=10.0
-        )
-    if "readonly database" in text or "unable to open database" in text:
-        return PermanentError(
-            "the database cannot be written", where=where, mend="give a data folder that can be written, with --data"
-        )
+    if found := _permanent(text, where):
+        return found
+    for holds, what, mend, retry_after in _STATES:
+        if holds(state, text):
+            return UnavailableError(what, where=where, mend=mend, retry_after=retry_after)
+    if not _is_outage(error, state):
+        return None
+    reason = _FATAL.search(str(error.orig))
+    return UnavailableError(
+        "the database cannot be reached" + (f": {reason[1]}" if reason else ""),
+        where=where,
+        mend="start it, or correct HOOKYARD_DATABASE_URL",
+        retry_after=_AGAIN_SECONDS,
+    )
+
+
+def unconfirmed(where: str) -> UnavailableError:
+    """The error of a write of which nobody knows whether it was committed."""
+    return UnavailableError(
+        "the database did not confirm the write, which perhaps was stored",
+        where=where,
+        mend="look for it, or send it again with the same id: then it is stored once",
+        retry_after=_AGAIN_SECONDS,
+        maybe_stored=True,
+    )
+
+
+_AGAIN_SECONDS = 2.0
+_STATES: tuple[tuple[Callable[[str | None, str], bool], str, str, float], ...] = (
+    (
+        lambda state, text: state in _LOCKED or "database is locked" in text or "table is locked" in text,
+        "the database is locked by somebody else",
+        "end the other program that holds it, or try again",
+        1.0,
+    ),
+    (
+        lambda state, text: state in _FULL or "disk is full" in text or "no space left" in text,
+        "the disk is full",
+        "free some space; nothing was stored",
+        10.0,
+    ),
+    (
+        lambda _state, text: "disk i/o error" in text,
+        "the disk cannot be written",
+        "check the disk; nothing was stored",
+        10.0,
+    ),
+    (
+        lambda state, text: state in _READ_ONLY or "readonly database" in text or "unable to open database" in text,
+        "the database cannot be written",
+        "let it be written again (a standby has to be promoted, a data folder needs its permissions); "
+        + _NOTHING_STORED,
+        5.0,
+    ),
+    (
+        lambda state, _text: state in _SLOW,
+        "the database is too slow to answer",
+        _NOTHING_STORED + "; try again when it has less to do",
+        _AGAIN_SECONDS,
+    ),
+)
+"""States that have a better answer than the general one: when it holds, what and what to do, seconds until the next
+try."""
+
+
+def _permanent(text: str, where: str) -> PermanentError | None:
     if "file is not a database" in text or "disk image is malformed" in text:
         return PermanentError(
             "the database is damaged, or is no database at all",
@@ -180,15 +263,20 @@ def translate(error: BaseException, where: str) -> HookyardError | None:
             where=where,
             mend="correct HOOKYARD_DATABASE_URL",
         )
-    if error.connection_invalidated or str(state)[:2] in _AWAY or (state is None and _never_connected(error)):
-        reason = _FATAL.search(str(error.orig))
-        return TemporaryError(
-            "the database cannot be reached" + (f": {reason[1]}" if reason else ""),
-            where=where,
-            mend="start it, or correct HOOKYARD_DATABASE_URL",
-            retry_after=2.0,
-        )
     return None
+
+
+def _is_outage(error: DBAPIError, state: str | None) -> bool:
+    """Whether the driver reports a state of its server rather than a mistake in a statement or its values."""
+    if error.connection_invalidated or state in _POOLER:
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return isinstance(error.orig, sqlite3.OperationalError) and code & 0xFF not in _OUR_FAULT
+    kinds = {kind.__name__ for kind in type(error.orig).__mro__}
+    return bool(kinds & {"OperationalError", "InternalError", "InterfaceError"}) and not isinstance(
+        error.orig, sqlite3.Error
+    )
 
 
 def is_contention(error: BaseException) -> bool:
@@ -197,8 +285,3 @@ def is_contention(error: BaseException) -> bool:
         return False
     text = str(error.orig).lower()
     return getattr(error.orig, "sqlstate", None) in _LOCKED or "is locked" in text
-
-
-def _never_connected(error: DBAPIError) -> bool:
-    # psycopg's connection errors carry no SQLSTATE.
-    return type(error.orig).__name__ == "OperationalError" and type(error.orig).__module__.startswith("psycopg")

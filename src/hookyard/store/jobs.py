@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from hookyard.store.engine import is_contention
+from hookyard.store.engine import is_contention, translate
+from hookyard.store.limits import WRITE_SECONDS
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -77,7 +78,7 @@ def after_commit(conn: Connection, call: Callable[[], None]) -> None:
 class Job:
     """One caller's work, and where its outcome goes."""
 
-    __slots__ = ("function", "future", "handler", "item", "loop")
+    __slots__ = ("function", "future", "handler", "item", "loop", "seconds", "withdrawn", "writing")
 
     def __init__(
         self,
@@ -86,12 +87,19 @@ class Job:
         function: Callable[[Connection], Any] | None,
         handler: GroupHandler[Any, Any] | None = None,
         item: Any = None,
+        seconds: float = WRITE_SECONDS,
     ) -> None:
         self.future = future
         self.loop = loop
         self.function = function
         self.handler = handler
         self.item = item
+        self.seconds = seconds
+        """What its transaction may take."""
+        self.withdrawn = False
+        """Its caller has been answered that it cannot be written now."""
+        self.writing = False
+        """It is in a transaction."""
 
 
 def run_together(conn: Connection, group: Sequence[Job]) -> list[Any]:
@@ -121,7 +129,7 @@ def run_apart(conn: Connection, group: Sequence[Job]) -> list[Any]:
             with conn.begin_nested():
                 outcomes.extend(run_together(conn, (job,)))
         except Exception as error:
-            if is_contention(error) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            if is_contention(error) or (isinstance(error, DBAPIError) and translate(error, "") is not None):
                 raise
             del effects.topics[topics:], effects.after[after:]
             outcomes.append(error)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import psycopg
 from sqlalchemy import URL, Connection, text
 
+from hookyard.store import limits, postgres
 from hookyard.store.signals import Signals
 
 _CHANNEL = "hookyard"
@@ -58,6 +59,8 @@ class Listener:
 
     def __init__(self, url: URL, signals: Signals, ourselves: str) -> None:
         self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._parameters = postgres.kernel_options(url)
+        self._session = postgres.connect_options(url)
         self._signals = signals
         self._ourselves = ourselves
         self._stopping = threading.Event()
@@ -88,9 +91,10 @@ class Listener:
                 self._stopping.wait(_RECONNECT_SECONDS)
 
     def _listen(self) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+        with postgres.connect(self._conninfo, self._session, autocommit=True, **self._parameters) as connection:
             self._connection = connection
-            connection.execute(f"LISTEN {_CHANNEL}")
+            with limits.deadline(limits.WRITE_SECONDS):
+                connection.execute(f"LISTEN {_CHANNEL}")
             if self._listening.is_set():
                 self._signals.notify_all()
             self._listening.set()
@@ -99,3 +103,6 @@ class Listener:
                     sender, *topics = notification.payload.split("\n")
                     if sender != self._ourselves:
                         self._signals.notify(*topics)
+                # A connection that nothing comes from may be one that nothing can come from any more.
+                with limits.deadline(limits.WRITE_SECONDS):
+                    connection.execute("SELECT 1")

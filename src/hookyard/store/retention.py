@@ -26,6 +26,7 @@ from hookyard.ids import earliest
 from hookyard.settings import LiveSettings
 from hookyard.store import schema
 from hookyard.store.database import Database
+from hookyard.store.limits import PRUNE_SECONDS
 
 ROWS_A_STEP = 500
 EVERY_SECONDS = 3600.0
@@ -75,7 +76,7 @@ async def prune(
     deleted: Counter[str] = Counter()
     for rule in _rules(now, live):
         after: _Key | None = None
-        while due := await database.read(partial(_due, rule, after)):
+        while due := await database.read(partial(_due, rule, after), seconds=PRUNE_SECONDS):
             for table, name in rule.first:
                 while await _in_turn(database, partial(_delete_dependents, table, name, due)) == ROWS_A_STEP:
                     pass

@@ -17,9 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from hookyard.errors import HookyardError, TemporaryError
-from hookyard.store.engine import is_contention, is_sqlite, translate
+from hookyard.errors import HookyardError, TemporaryError, UnavailableError
+from hookyard.store.engine import is_contention, is_sqlite, translate, unconfirmed
 from hookyard.store.jobs import EFFECTS, Effects, Job, OneStatement, deliver, run_apart, run_together
+from hookyard.store.limits import CLOSE_SECONDS, WRITE_SECONDS, deadline
 from hookyard.store.signals import Signals
 
 _GROUP_LIMIT = 1000
@@ -59,6 +60,7 @@ class Writer:
         self._closing = False
         self._sleeping = False
         self._kicked = False
+        self._committing = False
         self._last_group = 0
         self._seen: tuple[object, int] | None = None
         self.listening = threading.Event()
@@ -79,7 +81,10 @@ class Writer:
             self._closing = True
             self._wake.notify()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
+            if self._thread.is_alive():  # it ends with the process
+                logging.getLogger(__name__).warning("writes were left undone: %s does not answer", self._where)
+                return
         self._give_back()
         self._engine.dispose()
 
@@ -106,6 +111,16 @@ class Writer:
         # At the end of the loop's turn: what else this turn puts is taken along, and the writer does not fight with it
         # for the interpreter's lock meanwhile.
         job.loop.call_soon(self._kick)
+
+    def withdraw(self, job: Job) -> UnavailableError:
+        """Leave a job undone whose caller waits no longer; the error for the caller."""
+        with self._wake:
+            job.withdrawn = True
+            if job.writing:
+                return unconfirmed(self._where)
+        return UnavailableError(
+            "the database does not answer", where=self._where, mend="nothing was stored: try again", retry_after=2.0
+        )
 
     def _refusal(self, why: str) -> TemporaryError:
         return TemporaryError(why, where=self._where, mend="try again", retry_after=2.0)
@@ -156,29 +171,52 @@ class Writer:
 
     def _commit(self, group: Sequence[Job]) -> list[Any]:
         """Outcomes of a group, values and exceptions; tried again while the database is held by somebody else."""
-        deadline = time.monotonic() + self._patience
+        until = time.monotonic() + self._patience
         tries = 0
         while True:
             try:
-                return self._transaction(group)
+                return self._written(group)
             except Exception as error:
-                if is_contention(error) and time.monotonic() < deadline:
+                maybe = self._committing and is_lost(error)
+                if not maybe and is_contention(error) and time.monotonic() < until:
                     time.sleep(_BACK_OFF_SECONDS[min(tries, len(_BACK_OFF_SECONDS) - 1)])
                     tries += 1
                     continue
                 # One exception object must not be raised in several tasks: each gets its own.
-                return [translate(error, self._where) or error for _ in group]
+                return [translate(error, self._where, maybe_stored=maybe) or error for _ in group]
 
-    def _transaction(self, group: Sequence[Job]) -> list[Any]:
+    def _written(self, group: Sequence[Job]) -> list[Any]:
+        """Outcomes of those whose callers still wait, written once; None for the others."""
+        with self._wake:
+            places = [place for place, job in enumerate(group) if not job.withdrawn]
+            wanted = [group[place] for place in places]
+            for job in wanted:
+                job.writing = True
+        self._committing = False
+        outcomes: list[Any] = [None] * len(group)
+        if not wanted:
+            return outcomes
+        seconds = max(job.seconds for job in wanted)
+        try:
+            with deadline(seconds):
+                for place, outcome in zip(places, self._transaction(wanted, seconds), strict=True):
+                    outcomes[place] = outcome
+        finally:
+            with self._wake:
+                for job in wanted:
+                    job.writing = False
+        return outcomes
+
+    def _transaction(self, group: Sequence[Job], seconds: float) -> list[Any]:
         """All jobs in one transaction; when one of them fails, again with each in a savepoint of its own."""
         if self._sqlite and (outcomes := self._in_one_statement(group)) is not None:
             return outcomes
         try:
-            return self._once(group, run_together)
+            return self._once(group, run_together, seconds)
         except Exception as error:
             if len(group) == 1 or translate(error, self._where) is not None:
                 raise
-        return self._once(group, run_apart)
+        return self._once(group, run_apart, seconds)
 
     def _in_one_statement(self, group: Sequence[Job]) -> list[Any] | None:
         """The outcomes of jobs that one statement could do; None when it could not."""
@@ -200,15 +238,20 @@ class Writer:
         self._tell(effects)
         return list(outcomes)
 
-    def _once(self, group: Sequence[Job], run: Callable[[Connection, Sequence[Job]], list[Any]]) -> list[Any]:
+    def _once(
+        self, group: Sequence[Job], run: Callable[[Connection, Sequence[Job]], list[Any]], seconds: float
+    ) -> list[Any]:
         effects = Effects()
         conn = self._connection()
         conn.info[EFFECTS] = effects
         try:
             with conn.begin():
+                if seconds > WRITE_SECONDS:
+                    lengthen(conn, seconds)
                 outcomes = run(conn, group)
                 if effects.topics and self._send_topics is not None:
                     self._send_topics(conn, effects.topics)
+                self._committing = True
         except BaseException as error:
             self._give_back(spoiled=unexpected(error))
             raise
@@ -253,6 +296,19 @@ class Writer:
         if self._seen is not None and seen != self._seen:
             self._signals.notify_all()
         self._seen = seen
+
+
+def lengthen(conn: Connection, seconds: float) -> None:
+    """Let the statements of a transaction on PostgreSQL take longer."""
+    if conn.dialect.name != "sqlite":
+        from hookyard.store import postgres
+
+        postgres.lengthen(conn, seconds)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection broke, so that what the server did last is not known."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def unexpected(outcome: object) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from hookyard.errors import PermanentError
 from hookyard.store.database import Database
+from hookyard.store.limits import MIGRATION_SECONDS
 from hookyard.store.schema import metadata
 
 HEAD = "0005"
@@ -32,7 +33,7 @@ def upgrade(database: Database) -> bool:
     """
     if database.read_sync(current) == HEAD:
         return False
-    return database.write_sync(_upgrade)
+    return database.write_sync(_upgrade, seconds=MIGRATION_SECONDS)
 
 
 def current(conn: Connection) -> str | None:
