@@ -215,6 +215,15 @@ LIVE: dict[str, Setting] = {
         ),
         Setting("worker.maxRuns", 16, "Runs at once in one worker", "单个工作进程同时执行的运行数", 1, 1000),
         Setting(
+            "worker.leaseSeconds",
+            45,
+            "Silence after which a worker on PostgreSQL is taken for dead; read when a worker starts",
+            "PostgreSQL 上的工作进程静默多久后视为已终止；工作进程启动时读取",
+            6,
+            3600,
+            "s",
+        ),
+        Setting(
             "retention.eventDays",
             90,
             "Days that events are kept; 0 = keep permanently",

@@ -22,6 +22,7 @@ from hookyard.runs.admission import NoTokens, RunTokens
 from hookyard.runs.claim import Claim
 from hookyard.runs.engine import TaskQueue
 from hookyard.runs.execute import Executor, Workplace
+from hookyard.runs.lease import Lease
 from hookyard.runs.liveness import Liveness, liveness_for
 from hookyard.runs.queue import RunQueue
 from hookyard.runs.worker import Worker
@@ -216,15 +217,18 @@ class Scene:
     ) -> Worker:
         worker_id = WorkerId(self.ids.worker())
         url = self.database.url.render_as_string(hide_password=False)
+        liveness = liveness or liveness_for(url, self.clock, self.live().number("worker.leaseSeconds"))
+        lease = Lease(self.clock, liveness.lease_seconds)
         return Worker(
             worker_id=worker_id,
             database=self.database,
             clock=self.clock,
             queue=queue or TaskQueue(),
-            executor=self.executor(work, emitted=emitted, workplaces=workplaces, tokens=tokens),
+            executor=self.executor(work, emitted=emitted, workplaces=workplaces, tokens=tokens, lease=lease),
             tokens=tokens or NoTokens(),
             live=self.live,
-            liveness=liveness or liveness_for(url, self.clock),
+            liveness=liveness,
+            lease=lease,
         )
 
     @asynccontextmanager

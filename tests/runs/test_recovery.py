@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from hookyard.agents.base import AgentResult, Assignment, Recorder
 from hookyard.agents.processes import started
-from hookyard.clock import SystemClock
-from hookyard.ids import WorkerId
+from hookyard.ids import RunId, WorkerId
 from hookyard.runs import recovery
 from hookyard.runs.admission import Limits, NoTokens, admit
 from hookyard.runs.control import cancel
+from hookyard.runs.lease import HEARTBEAT_SECONDS
 from hookyard.runs.liveness import FileLocks, Leases
+from hookyard.runs.queue import Execution
 from hookyard.runs.quota import Quotas
 from hookyard.store.schema import attempts, run_entries, runs, spend, workers
 from tests.runs.scene import Scene
@@ -109,7 +110,7 @@ async def test_a_living_worker_keeps_its_runs(tmp_path: Path, scene: Scene) -> N
     async with worker_process(scene, tmp_path, 0):
         await scene.until(lambda: len(notes(tmp_path)) == 3)
         async with scene.working() as second:
-            await asyncio.sleep(recovery.HEARTBEAT_SECONDS + 0.5)  # the second one has looked
+            await asyncio.sleep(HEARTBEAT_SECONDS + 0.5)  # the second one has looked
             assert second.executing == ()
             assert scene.statuses() == {"running": 3}
             assert len(scene.all(select(workers))) == 2
@@ -127,8 +128,7 @@ async def test_a_worker_that_hangs_past_its_lease_loses_its_runs_and_its_late_re
     async with worker_process(scene, tmp_path, 0) as process:
         await scene.until(lambda: len(notes(tmp_path)) == 1)
         os.kill(process.pid, signal.SIGSTOP)
-        impatient = Leases(SystemClock(), lease_seconds=recovery.HEARTBEAT_SECONDS)
-        async with scene.working(liveness=impatient):
+        async with scene.working():
             row = await scene.ended(run)
         assert (row.status, row.attempt, row.answer) == ("succeeded", 2, "do it")
         (tmp_path / "hold").unlink()
@@ -214,6 +214,34 @@ def test_an_orderly_stop_counts_as_no_attempt(scene: Scene) -> None:
     assert run.error == "its worker ended unexpectedly, in attempt 2 of at most 2"
 
 
+@pytest.mark.parametrize("why", [recovery.CUT_OFF, recovery.UNCONFIRMED])
+def test_an_attempt_that_ended_without_a_fault_of_the_run_counts_as_none(scene: Scene, why: str) -> None:
+    lost = lose(scene, scene.callback(), attempt=3)
+    gone, execution = WorkerId("wrk_gone"), Execution(RunId(lost), 3)
+    freed = scene.database.write_sync(
+        lambda conn: recovery.free_stuck(conn, gone, [execution], 3, 10.0, NoTokens(), why)
+    )
+    assert freed == recovery.Recovered(queued=1)
+    assert scene.run(lost).status == "queued"
+
+
+def test_a_worker_that_comes_back_takes_the_blame_for_what_was_taken_from_it(scene: Scene) -> None:
+    callback = scene.callback()
+    scene.queue(callback)
+    gone = WorkerId("wrk_gone")
+
+    def begin(at: float) -> None:
+        scene.database.write_sync(lambda conn: admit(conn, gone, Limits(10, 10), at, NoTokens()))
+
+    for number in (1, 2, 3):
+        begin(float(number))
+        assert recover(scene, max_attempts=2) == recovery.Recovered(queued=1)
+        scene.database.write_sync(lambda conn: conn.execute(delete(workers)))
+        scene.database.write_sync(lambda conn: recovery.come_back(conn, gone, 5.0, {}))
+    begin(9.0)
+    assert recover(scene, max_attempts=1) == recovery.Recovered(ended=1)
+
+
 def test_a_callback_may_rather_have_its_runs_fail(scene: Scene) -> None:
     lost = lose(scene, scene.callback(after_crash="fail"))
     recover(scene)
@@ -288,17 +316,43 @@ class ClockInHand:
 
 def test_a_lease_is_measured_on_the_observers_own_steady_clock() -> None:
     clock = ClockInHand()
-    leases = Leases(clock, lease_seconds=10)
+    leases = Leases(clock, lease_seconds=9)
     other = WorkerId("wrk_other")
+
+    def dead_after(seconds: int, heartbeat_at: float) -> bool:
+        for _ in range(seconds):
+            clock.steady += 1
+            if leases.is_dead(other, heartbeat_at):
+                return True
+        return False
+
     assert not leases.is_dead(other, heartbeat_at=5.0)
     clock.wall += 1e9  # somebody sets the clock
-    clock.steady += 9
-    assert not leases.is_dead(other, heartbeat_at=5.0)
+    assert not dead_after(8, heartbeat_at=5.0)
     assert not leases.is_dead(other, heartbeat_at=4.0)  # its own clock went back, but it lives
-    clock.steady += 9
-    assert not leases.is_dead(other, heartbeat_at=4.0)
-    clock.steady += 2
-    assert leases.is_dead(other, heartbeat_at=4.0)
+    assert not dead_after(8, heartbeat_at=4.0)
+    assert dead_after(1, heartbeat_at=4.0)
+
+
+def test_silence_that_nobody_could_have_broken_expires_no_lease() -> None:
+    clock = ClockInHand()
+    leases = Leases(clock, lease_seconds=9)
+    other = WorkerId("wrk_other")
+    assert not leases.is_dead(other, heartbeat_at=5.0)
+    clock.steady += 60  # the database was away: this observer could not look either
+    assert not leases.is_dead(other, heartbeat_at=5.0)
+    clock.steady += 3
+    assert not leases.is_dead(other, heartbeat_at=5.0)
+
+
+def test_a_lease_is_as_long_as_its_owner_says() -> None:
+    clock = ClockInHand()
+    leases = Leases(clock, lease_seconds=9)
+    other = WorkerId("wrk_other")
+    for _ in range(30):
+        assert not leases.is_dead(other, 5.0, {"leaseSeconds": 30})
+        clock.steady += 1
+    assert leases.is_dead(other, 5.0, {"leaseSeconds": 30})
 
 
 async def test_a_file_lock_tells_at_once_that_its_holder_has_died(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def main(url: str, folder: Path, seconds: float) -> None:
 
     with Database(url) as database:
         database.listen()
-        scene = Scene(database, settings={"worker.maxRuns": 8, "runs.maxAttempts": 20})
+        scene = Scene(database, settings={"worker.maxRuns": 8, "runs.maxAttempts": 20, "worker.leaseSeconds": 6})
         async with scene.working(work):
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.read)

@@ -7,6 +7,7 @@ machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hookyard.cli.data_folder import data_option
 from hookyard.cli.db import existing
 from hookyard.cli.endings import ends
 from hookyard.cli.variables import warn_of_unknown
+from hookyard.errors import UnavailableError
 from hookyard.settings import Settings
 
 
@@ -26,8 +28,9 @@ def worker(data: Path | None) -> None:
     """Execute runs until told to stop (Ctrl-C, SIGTERM, or its terminal is closed). What is not done by then
     starts again elsewhere."""
     settings = Settings.load(data=data)
-    existing(settings).close()
     logs.configure()
+    with contextlib.suppress(UnavailableError):  # it is waited for below
+        existing(settings).close()
     warn_of_unknown(os.environ)
     import uvloop
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,12 +32,14 @@ from hookyard.agents.base import (
     model_as_shown,
 )
 from hookyard.clock import Clock
-from hookyard.errors import HookyardError, TemporaryError
+from hookyard.errors import HookyardError, TemporaryError, UnavailableError
 from hookyard.events.catalog import Value
 from hookyard.events.model import WORKSPACE_SOURCE, AuthorTrust, Draft
 from hookyard.ids import RunId, WorkspaceId
 from hookyard.runs.admission import TOPIC, RunTokens
 from hookyard.runs.claim import Claim
+from hookyard.runs.lease import Lease
+from hookyard.runs.leased import LeasedHooks, check_lease
 from hookyard.runs.pricing import cost_usd
 from hookyard.runs.settle import Ending, Outcome, settle
 from hookyard.runs.states import LOST, RunStatus
@@ -149,6 +151,7 @@ class Executor:
         live: The live settings in effect.
         api_url: Where agents reach the server, `""` when they cannot.
         follow: Follows attempts; None = nobody does.
+        lease: Begins nothing once it is over; None = there is none.
     """
 
     def __init__(
@@ -162,6 +165,7 @@ class Executor:
         live: Callable[[], LiveSettings],
         api_url: Callable[[], str] = lambda: "",
         follow: Followed | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -171,6 +175,7 @@ class Executor:
         self._live = live
         self._api_url = api_url
         self._follow = follow
+        self._lease = lease or Lease(clock, None)
         self._cancelled_by: dict[RunId, str] = {}
         self._no_longer_than: float | None = None
         self._settle = self._settle_together  # one object, by which the writer knows what belongs together
@@ -192,6 +197,10 @@ class Executor:
 
         Returns:
             False when it has no result: this worker stops, or the attempt is not the current one any more.
+
+        Raises:
+            UnavailableError: The database could not be used for so long, or this worker's lease is over: the run has to
+                start again, and had no part in it.
         """
         timeline = Timeline(claim, self._database, self._clock)
         model: str | None = None
@@ -200,9 +209,12 @@ class Executor:
             self._follow.began(claim)
         try:
             try:
-                async with self._workplaces.open(claim) as workplace:
+                async with self._opened(claim) as workplace:
                     model, kind = workplace.model, workplace.agent.kind
                     ended = _Ended(await self._work(claim, workplace, timeline))
+            except UnavailableError:
+                await asyncio.shield(timeline.close())
+                raise
             except asyncio.CancelledError:
                 who = self._cancelled_by.get(claim.run_id)
                 if who is None:
@@ -210,6 +222,7 @@ class Executor:
                     return False
                 ended = _Ended(Outcome(RunStatus.CANCELLED, reason=f"cancelled by {who}"))
             except Exception as error:
+                check_lease(self._lease)  # an agent that was cut off with its worker did not fail
                 ended = _failure(claim, error, timeline.last_message)
             # From here on nothing interrupts: what the agent did is stored.
             stored = await _uninterrupted(self._store(claim, ended, timeline, model))
@@ -219,6 +232,23 @@ class Executor:
             if self._follow is not None:
                 self._follow.ended(claim, kind, status, timeline.total)
             self._cancelled_by.pop(claim.run_id, None)
+
+    @asynccontextmanager
+    async def _opened(self, claim: Claim) -> AsyncIterator[Workplace]:
+        """The workplace; waited for as long as the database is away, since an outage is no fault of the run."""
+        async with AsyncExitStack() as stack:
+            yield await self._entered(stack, claim)
+
+    async def _entered(self, stack: AsyncExitStack, claim: Claim) -> Workplace:
+        while True:
+            check_lease(self._lease)
+            try:
+                return await stack.enter_async_context(self._workplaces.open(claim))
+            except TemporaryError as error:
+                if not self._may_wait(STORE_SECONDS):
+                    raise
+                logger.warning("a run waits for the database", extra={"run": claim.run_id, "error": error.what})
+                await asyncio.sleep(STORE_SECONDS)
 
     async def _work(self, claim: Claim, workplace: Workplace, timeline: Timeline) -> Outcome:
         limits = [seconds for seconds in (claim.timeout_seconds, workplace.timeout_seconds) if seconds]
@@ -247,7 +277,9 @@ class Executor:
             api_url=self._api_url(),
         )
         started = self._clock.monotonic()
-        work = asyncio.ensure_future(workplace.agent.run(assignment, workplace.hooks, timeline, workplace.tools))
+        hooks = LeasedHooks(workplace.hooks, self._lease)
+        check_lease(self._lease)
+        work = asyncio.ensure_future(workplace.agent.run(assignment, hooks, timeline, workplace.tools))
         try:
             await asyncio.wait([work], timeout=timeout + CLOSING_SECONDS)
         except asyncio.CancelledError:

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from hookyard.clock import Clock
 from hookyard.ids import WorkerId
 from hookyard.store.engine import database_url, is_sqlite
 
-LEASE_SECONDS = 15.0
-"""How long a worker may be silent on PostgreSQL before its runs are started again."""
+LEASE_SECONDS = 45.0
+"""How long a worker may be silent on PostgreSQL before its runs are started again, unless `worker.leaseSeconds` says
+otherwise: long enough for a failover of the database (20 to 30 s), through which no run has to be given up."""
+
+
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Liveness(Protocol):
@@ -35,23 +43,28 @@ class Liveness(Protocol):
         """This process is a worker no more."""
         ...
 
-    def is_dead(self, worker_id: WorkerId, heartbeat_at: float) -> bool:
+    def details(self) -> Mapping[str, Any]:
+        """What others need to know of this worker, for its row."""
+        ...
+
+    def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
         """Whether another worker is gone for good.
 
         Args:
             worker_id: Never this process's own.
             heartbeat_at: Its newest heartbeat, as stored.
+            details: Those of its row.
         """
         ...
 
 
-def liveness_for(url: str, clock: Clock) -> Liveness:
+def liveness_for(url: str, clock: Clock, lease_seconds: float = LEASE_SECONDS) -> Liveness:
     """Locks beside a SQLite file, since all that use it are on one machine; leases on PostgreSQL."""
     ours = database_url(url)
     if is_sqlite(ours):
         path = Path(ours.database or "")
         return FileLocks(path.with_name(f"{path.stem}.workers"))
-    return Leases(clock)
+    return Leases(clock, lease_seconds)
 
 
 class FileLocks:
@@ -85,7 +98,11 @@ class FileLocks:
             path.unlink(missing_ok=True)
             os.close(file)
 
-    def is_dead(self, worker_id: WorkerId, heartbeat_at: float) -> bool:
+    def details(self) -> Mapping[str, Any]:
+        """Nothing: the file says all."""
+        return NO_DETAILS
+
+    def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
         """Nobody holds the lock of its file."""
         path = self._folder / worker_id
         try:
@@ -104,32 +121,87 @@ class FileLocks:
 
 
 class Leases:
-    """A worker is dead when its heartbeat has not changed for the length of the lease, on the observer's own clock.
+    """A worker is dead when its heartbeat has not changed for the length of its lease, on the observer's own clock; on
+    the machine of the observer also when its process is gone, which the kernel knows at once.
 
-    No two clocks are compared, so one that is wrong or jumps kills nobody.
+    No two clocks are compared, so one that is wrong or jumps expires no lease. Time in which the observer itself could
+    not look does not count: nobody's heartbeat could have been stored while the database was away.
 
     Args:
         clock: The observer's; only its monotonic side is used.
-        lease_seconds: The length.
+        lease_seconds: The length of this worker's own lease, and of others that name none.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lease_seconds: float | None = lease_seconds
         self._length = lease_seconds
         self._clock = clock
-        self._seen: dict[WorkerId, tuple[float, float]] = {}
+        self._machine = _machine()
+        self._held: socket.socket | None = None
+        self._seen: dict[WorkerId, _Seen] = {}
 
     def hold(self, worker_id: WorkerId) -> None:
-        """The heartbeat holds the lease."""
+        """Take a name that the kernel frees with the process; the heartbeat holds the lease."""
+        self._held = _named(worker_id) if self._machine else None
 
     def release(self) -> None:
-        """The row of the worker goes, and with it the lease."""
+        """Free the name. The row of the worker goes, and with it the lease."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
-    def is_dead(self, worker_id: WorkerId, heartbeat_at: float) -> bool:
-        """Its heartbeat has been the same for too long."""
+    def details(self) -> Mapping[str, Any]:
+        """The length of the lease, and the machine when the name is held."""
+        held = {"machine": self._machine} if self._held is not None else {}
+        return {"leaseSeconds": self._length, **held}
+
+    def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
+        """Its process is gone, or its heartbeat has been the same for too long."""
+        if self._machine and details.get("machine") == self._machine and _is_free(worker_id):
+            return True
         now = self._clock.monotonic()
-        value, since = self._seen.get(worker_id, (None, now))
-        if value != heartbeat_at:
-            self._seen[worker_id] = (heartbeat_at, now)
+        length = float(details.get("leaseSeconds", self._length))
+        seen = self._seen.get(worker_id)
+        # Beyond a third of the lease without a look the silence may have been the observer's own.
+        if seen is None or seen.value != heartbeat_at or now - seen.looked_at > length / 3:
+            self._seen[worker_id] = _Seen(heartbeat_at, now, now)
             return False
-        return now - since >= self._length
+        self._seen[worker_id] = _Seen(heartbeat_at, seen.since, now)
+        return now - seen.since >= length
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A heartbeat, since when it has been the same, and when it was last looked at."""
+
+    value: float
+    since: float
+    looked_at: float
+
+
+def _machine() -> str:
+    """The running system and its network namespace, in which a name is unique; `""` where there are no such names."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/net').stat().st_ino}"
+    except OSError:
+        return ""
+
+
+def _named(worker_id: WorkerId) -> socket.socket | None:
+    """Hold the worker's name, an abstract socket; None when another process has it."""
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        held.bind(f"\0hookyard/{worker_id}")
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
+def _is_free(worker_id: WorkerId) -> bool:
+    held = _named(worker_id)
+    if held is None:
+        return False
+    held.close()
+    return True

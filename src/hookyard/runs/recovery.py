@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -21,17 +21,20 @@ from hookyard.ids import WorkerId
 from hookyard.runs.admission import DELETED, DISABLED, TOPIC, RunTokens
 from hookyard.runs.queue import Execution
 from hookyard.runs.settle import Lost, Outcome, end_lost, start_again
-from hookyard.runs.states import RunStatus
+from hookyard.runs.states import LOST, RunStatus
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, callback_versions, callbacks, runs, workers
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 3.0
-
 DIED = "its worker ended unexpectedly"
 STOPPED = "its worker was stopped"
 STUCK = "its worker knew nothing of it"
+CUT_OFF = "its worker was cut off from the database"
+UNCONFIRMED = "the database did not confirm its start"
+
+NOT_COUNTED = (STOPPED, CUT_OFF, UNCONFIRMED)
+"""Ends of attempts that do not count against `runs.maxAttempts`: the run had no part in them."""
 
 _LOST_COLUMNS = (
     runs.c.id,
@@ -82,20 +85,41 @@ def beat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
     return bool(conn.execute(update(workers).where(row).values(heartbeat_at=value)).rowcount)
 
 
+def is_registered(conn: Connection, worker_id: WorkerId) -> bool:
+    """Whether the worker may admit runs; until the transaction ends nobody can take it for dead."""
+    row = select(workers.c.id).where(workers.c.id == worker_id)
+    return conn.execute(row.with_for_update(read=True, key_share=True)).first() is not None
+
+
+def come_back(conn: Connection, worker_id: WorkerId, now: float, details: Mapping[str, Any]) -> None:
+    """Register again a worker that others took for dead. What it was executing was no fault of those runs."""
+    register(conn, worker_id, now, details)
+    lost = (attempts.c.worker_id == worker_id, attempts.c.outcome == LOST, attempts.c.error == DIED)
+    conn.execute(update(attempts).where(*lost).values(error=CUT_OFF))
+
+
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another worker that is written down, or that a running run names. `heartbeat_at` None = not written down."""
+    """Another worker that is registered, or that a running run names.
+
+    Attributes:
+        worker_id: Its id.
+        heartbeat_at: Its newest heartbeat; None when it is not registered.
+        details: What it registered with.
+    """
 
     worker_id: WorkerId
     heartbeat_at: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def others(conn: Connection, worker_id: WorkerId) -> list[Other]:
     """All other workers that may have left something."""
-    known = {row.id: row.heartbeat_at for row in conn.execute(select(workers.c.id, workers.c.heartbeat_at))}
+    columns = select(workers.c.id, workers.c.heartbeat_at, workers.c.details)
+    known = {row.id: (row.heartbeat_at, json.loads(row.details)) for row in conn.execute(columns)}
     named = conn.execute(select(runs.c.worker_id).where(runs.c.status == RunStatus.RUNNING.value).distinct()).scalars()
     names = {*known, *(name for name in named if name)} - {worker_id}
-    return [Other(WorkerId(name), known.get(name)) for name in sorted(names)]
+    return [Other(WorkerId(name), *known.get(name, (None, {}))) for name in sorted(names)]
 
 
 def take_over(conn: Connection, dead: Other, max_attempts: int, now: float, tokens: RunTokens) -> Recovered | None:
@@ -121,11 +145,12 @@ def free_stuck(
     max_attempts: int,
     now: float,
     tokens: RunTokens,
+    why: str = STUCK,
 ) -> Recovered:
-    """Start again runs that this worker is said to execute and does not."""
+    """Start again runs that this worker is said to execute and does not, for the reason given."""
     keys = {(execution.run_id, execution.attempt) for execution in stuck}
     rows = [row for row in _running_on(conn, worker_id) if (row.id, row.attempt) in keys]
-    return _recover(conn, rows, STUCK, max_attempts, now, tokens)
+    return _recover(conn, rows, why, max_attempts, now, tokens)
 
 
 def running_here(conn: Connection, worker_id: WorkerId) -> list[Execution]:
@@ -190,15 +215,17 @@ def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: in
     """How a lost run ends; None when it is started again. `max_attempts` None = however often that was."""
     if row.cancel_requested_by is not None:
         return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
-    if max_attempts is not None and (tries := row.attempt - _stopped(conn, row.id)) >= max_attempts:
+    if why in NOT_COUNTED:
+        max_attempts = None
+    if max_attempts is not None and (tries := row.attempt - _not_counted(conn, row.id)) >= max_attempts:
         return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
     if json.loads(row.spec or "{}").get("afterCrash") == "fail":
         return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
     return None
 
 
-def _stopped(conn: Connection, run_id: str) -> int:
-    """How many attempts of a run an orderly stop has ended. They do not count: no number of deployments may end a run
-    that takes long."""
-    ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error == STOPPED)
+def _not_counted(conn: Connection, run_id: str) -> int:
+    """How many attempts of a run ended without any fault of its own: no number of deployments, and no outage of the
+    database, may end a run that takes long."""
+    ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error.in_(NOT_COUNTED))
     return int(conn.execute(ended).scalar_one())

@@ -16,13 +16,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hookyard.clock import Clock
-from hookyard.errors import HookyardError, TemporaryError
+from hookyard.errors import HookyardError, TemporaryError, UnavailableError
 from hookyard.ids import RunId, WorkerId
 from hookyard.runs import recovery
 from hookyard.runs.admission import TOPIC, Admitted, Limits, RunTokens, admit
 from hookyard.runs.claim import Claim
 from hookyard.runs.control import CANCEL_TOPIC
 from hookyard.runs.execute import Executor
+from hookyard.runs.lease import Lease, heartbeat_seconds
 from hookyard.runs.liveness import Liveness
 from hookyard.runs.queue import Execution, RunQueue
 from hookyard.runs.quota import Quotas
@@ -36,8 +37,12 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 CONTENDED_SECONDS = 0.01
 TROUBLE_SECONDS = 1.0
+WATCH_SECONDS = 0.25
 LAST_RESULTS_SECONDS = 5.0
 """What results that wait for the database get, beyond the grace of runs, when this worker stops."""
+
+LEAVING_SECONDS = 3.0
+"""What the last write of this worker gets; without it others take its runs over a little later."""
 
 
 class Worker:
@@ -52,6 +57,7 @@ class Worker:
         tokens: Issues and revokes the tokens of runs.
         live: The live settings in effect.
         liveness: Tells which other workers are dead.
+        lease: This worker's, which the executor asks too; one of its own when None.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Worker:
         tokens: RunTokens,
         live: Callable[[], LiveSettings],
         liveness: Liveness,
+        lease: Lease | None = None,
     ) -> None:
         self.worker_id = worker_id
         self._database = database
@@ -74,11 +81,13 @@ class Worker:
         self._tokens = tokens
         self._live = live
         self._liveness = liveness
+        self._lease = lease or Lease(clock, liveness.lease_seconds)
         self._claims: dict[Execution, Claim] = {}
         self._starting: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._missing: frozenset[Execution] = frozenset()
-        self._beat_at = 0.0
+        self._begun: set[Execution] = set()
+        self._interrupted: set[Execution] = set()
         self._admit_handler = self._admit_in  # one object, by which the writer knows what belongs together
 
     async def start(self) -> None:
@@ -93,7 +102,13 @@ class Worker:
         await self._take_over_dead()
         self._loops = [
             asyncio.create_task(self._for_ever(step), name=name)
-            for name, step in (("admission", self._admit), ("cancellations", self._cancel), ("heartbeat", self._pulse))
+            for name, step in (
+                ("admission", self._admit),
+                ("cancellations", self._cancel),
+                ("heartbeat", self._pulse),
+                ("lease", self._watch),
+                ("recovery", self._recover),
+            )
         ]
 
     async def stop(self, grace_seconds: float) -> None:
@@ -104,10 +119,11 @@ class Worker:
         self._executor.hurry(grace_seconds + LAST_RESULTS_SECONDS)
         await self._queue.close(grace_seconds)
         try:
-            await self._database.write(
-                lambda conn: recovery.leave(conn, self.worker_id, self._clock.now(), self._tokens)
-            )
-        except HookyardError as error:
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await self._database.write(
+                    lambda conn: recovery.leave(conn, self.worker_id, self._clock.now(), self._tokens)
+                )
+        except (HookyardError, TimeoutError) as error:
             logger.warning("could not leave in good order", extra={"error": str(error)})
         self._liveness.release()
 
@@ -143,6 +159,9 @@ class Worker:
 
     def _admit_in(self, conn: Connection, asked: Sequence[None]) -> list[Admitted | Exception]:
         """In a group, behind the results that came before: their places are given away in the same transaction."""
+        if self._lease.is_over() or not recovery.is_registered(conn, self.worker_id):
+            # Others may be taking this worker for dead: what it admitted now they would start a second time.
+            return [Admitted() for _ in asked]
         live = self._live()
         limits = Limits(
             everywhere=live.number("eventCallback.maxQueueSize"),
@@ -164,8 +183,14 @@ class Worker:
 
     async def _body(self, execution: Execution) -> None:
         claim = self._claims.pop(execution, None)
-        if claim is not None:
+        if claim is None:
+            return
+        self._begun.add(execution)
+        try:
             await self._executor.execute(claim)
+        except UnavailableError as error:
+            logger.warning("a run was interrupted by the database", extra={"run": claim.run_id, "error": error.what})
+            self._interrupted.add(execution)
 
     async def _cancel(self) -> None:
         with self._database.signals.subscribe(CANCEL_TOPIC) as woken:
@@ -187,40 +212,55 @@ class Worker:
 
     async def _pulse(self) -> None:
         while True:
-            await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
-            try:
-                alive = await self._database.write(lambda conn: recovery.beat(conn, self.worker_id, self._clock.now()))
-            except TemporaryError:
-                lease = self._liveness.lease_seconds
-                if lease is not None and self._clock.monotonic() - self._beat_at >= lease:
-                    self._give_up("its heartbeat could not be stored for as long as the lease")
-                raise
-            if not alive:
+            await asyncio.sleep(heartbeat_seconds(self._lease.seconds))
+            sent_at = self._clock.monotonic()
+            if await self._database.write(lambda conn: recovery.beat(conn, self.worker_id, self._clock.now())):
+                self._lease.renewed(sent_at)
+            else:
                 self._give_up("others took this worker for dead")
-                await self._register()
-            self._beat_at = self._clock.monotonic()
+                await self._register(recovery.come_back)
+
+    async def _watch(self) -> None:
+        """End the agents before others may take this worker for dead, however its heartbeat fails: by an error, or by
+        an answer that never comes."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._lease.is_over():
+                self._give_up("its heartbeat could not be stored for nearly as long as its lease")
+
+    async def _recover(self) -> None:
+        while True:
+            await asyncio.sleep(heartbeat_seconds(self._lease.seconds))
             await self._take_over_dead()
             await self._free_stuck()
             await self._database.write(lambda conn: recovery.skip_unwanted(conn, self._clock.now()))
 
     # -- recovery ----------------------------------------------------------------------------------------------------
 
-    async def _register(self) -> None:
-        details: Mapping[str, Any] = {"version": version("hookyard"), "maxRuns": self._live().number("worker.maxRuns")}
-        await self._database.write(lambda conn: recovery.register(conn, self.worker_id, self._clock.now(), details))
-        self._beat_at = self._clock.monotonic()
+    async def _register(self, register: Callable[..., None] = recovery.register) -> None:
+        details: Mapping[str, Any] = {
+            "version": version("hookyard"),
+            "maxRuns": self._live().number("worker.maxRuns"),
+            **self._liveness.details(),
+        }
+        sent_at = self._clock.monotonic()
+        await self._database.write(lambda conn: register(conn, self.worker_id, self._clock.now(), details))
+        self._lease.renewed(sent_at)
 
     def _give_up(self, why: str) -> None:
         """End every agent: its run is, or will be, executed elsewhere, and nothing that it does here counts."""
-        executing = self._queue.executing()
+        executing = [execution for execution in self._queue.executing() if execution not in self._interrupted]
         if executing:
             logger.error("this worker ends its runs", extra={"why": why, "runs": len(executing)})
         for execution in executing:
+            self._interrupted.add(execution)
             self._queue.cancel(execution.run_id)
 
     async def _take_over_dead(self) -> None:
         for other in await self._database.read(lambda conn: recovery.others(conn, self.worker_id)):
-            if other.heartbeat_at is not None and not self._liveness.is_dead(other.worker_id, other.heartbeat_at):
+            if other.heartbeat_at is not None and not self._liveness.is_dead(
+                other.worker_id, other.heartbeat_at, other.details
+            ):
                 continue
             recovered = await self._database.write(partial(self._take_over, other))
             if recovered is not None:
@@ -232,17 +272,27 @@ class Worker:
 
     async def _free_stuck(self) -> None:
         """A run that this worker should be executing, and twice in a row was not, is started again."""
-        said = await self._database.read(lambda conn: recovery.running_here(conn, self.worker_id))
-        missing = frozenset(said) - set(self._queue.executing()) - set(self._claims)
-        stuck = missing & self._missing
-        self._missing = missing
-        if stuck:
-            logger.error("runs were stuck", extra={"runs": [execution.key for execution in stuck]})
-            await self._database.write(
-                lambda conn: recovery.free_stuck(
-                    conn, self.worker_id, stuck, self._max_attempts(), self._clock.now(), self._tokens
-                )
-            )
+        said = frozenset(await self._database.read(lambda conn: recovery.running_here(conn, self.worker_id)))
+        here = set(self._queue.executing())
+        missing = said - here - set(self._claims)
+        stuck, self._missing = missing & self._missing, missing
+        interrupted, unconfirmed = stuck & self._interrupted, stuck - self._begun
+        for why, executions in (
+            (recovery.CUT_OFF, interrupted),
+            (recovery.UNCONFIRMED, unconfirmed - interrupted),
+            (recovery.STUCK, stuck - interrupted - unconfirmed),
+        ):
+            if executions:
+                keys = [execution.key for execution in executions]
+                logger.error("runs were stuck", extra={"runs": keys, "why": why})
+                await self._database.write(partial(self._free, executions, why))
+        self._interrupted &= said | here
+        self._begun &= said | here
+
+    def _free(self, stuck: Collection[Execution], why: str, conn: Connection) -> recovery.Recovered:
+        return recovery.free_stuck(
+            conn, self.worker_id, stuck, self._max_attempts(), self._clock.now(), self._tokens, why
+        )
 
     def _max_attempts(self) -> int:
         return self._live().number("runs.maxAttempts")

@@ -120,7 +120,7 @@ def make_engine(url: URL, *, connections: int, read_only: bool = False) -> Engin
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
-        return postgres.connect(*(arguments or ("",)), session, **parameters)
+        return postgres.connect(arguments[0] if arguments else "", session, **parameters)
 
     if read_only:
 

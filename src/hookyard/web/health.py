@@ -5,15 +5,66 @@ Asked by supervisors and load balancers, without a token; they say nothing that 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from http import HTTPStatus
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hookyard.errors import HookyardError
+from hookyard.store.database import Database
 from hookyard.web.problems import JsonResponse, document
 from hookyard.web.services import Services
+
+READY_SECONDS = 2.0
+"""What the database gets to take a write and a read."""
+
+KEPT_SECONDS = 1.0
+"""How long one answer serves all who ask: strangers may ask as often as they like."""
+
+_WRITE = text("UPDATE alembic_version SET version_num = version_num")
+_READ = text("SELECT version_num FROM alembic_version")
+
+
+class Readiness:
+    """Tries the database as an event would: through the writer, with a commit, and through a reader.
+
+    Args:
+        database: Where events are stored.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._trying: asyncio.Task[bool] | None = None
+        self._tried_at = 0.0
+
+    async def is_ready(self) -> bool:
+        """Whether events can be taken; known within `READY_SECONDS`."""
+        trying = self._trying
+        if trying is None or (trying.done() and time.monotonic() - self._tried_at >= KEPT_SECONDS):
+            trying = self._trying = asyncio.create_task(self._try())
+        return await asyncio.shield(trying)
+
+    async def _try(self) -> bool:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._database.write(_write)
+                await self._database.read(_read)
+        except (HookyardError, TimeoutError):
+            return False
+        finally:
+            self._tried_at = time.monotonic()
+        return True
+
+
+def _write(conn: Connection) -> None:
+    conn.execute(_WRITE)
+
+
+def _read(conn: Connection) -> None:
+    conn.execute(_READ)
 
 
 async def alive(_request: Request) -> Response:
@@ -22,10 +73,12 @@ async def alive(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 when events can be taken, 503 when the database cannot be reached."""
+    """200 when events can be taken, 503 when the database cannot be written or read in time."""
     services: Services = request.app.state.services
-    try:
-        await services.db.read(lambda conn: conn.execute(text("SELECT 1")).scalar())
-    except HookyardError:
-        return document(HTTPStatus.SERVICE_UNAVAILABLE, "the database cannot be reached", headers={"retry-after": "2"})
+    state = request.app.state
+    if not hasattr(state, "readiness"):
+        state.readiness = Readiness(services.db)
+    readiness: Readiness = state.readiness
+    if not await readiness.is_ready():
+        return document(HTTPStatus.SERVICE_UNAVAILABLE, "the database cannot be used", headers={"retry-after": "2"})
     return JsonResponse({"status": "ready"})

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from hookyard.callbacks.event_types import EventTypes
 from hookyard.callbacks.merge import Merger
 from hookyard.callbacks.model import ConditionErrors
 from hookyard.clock import Clock, SystemClock
-from hookyard.errors import PermanentError
+from hookyard.errors import PermanentError, UnavailableError
 from hookyard.ids import Ids
 from hookyard.settings import Settings
 from hookyard.store import migrations
@@ -37,6 +39,11 @@ from hookyard.workspace.tokens import Tokens
 log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
+
+START_SECONDS = 60.0
+"""How long a server or a worker waits at its start for a PostgreSQL that cannot be reached."""
+
+_WRONG = re.compile(r"does not exist|authentication|pg_hba|permission")  # no waiting helps against these
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ async def grounded(settings: Settings) -> AsyncIterator[Ground]:
     fixed = settings.live()
     async with AsyncExitStack() as stack:
         db = stack.enter_context(Database(settings.database_url))
-        migrations.upgrade(db)
+        await _when_there(db)
         db.listen()
         live = LiveSettingsStore(db, clock, fixed, settings.live)
         await live.load()
@@ -106,6 +113,25 @@ async def grounded(settings: Settings) -> AsyncIterator[Ground]:
             comments=Comments(db, accept, clock, ids),
             sources=Sources(db, box, accept, clock, ids),
         )
+
+
+async def _when_there(db: Database) -> None:
+    """Bring the database to its newest version; one that is only away is waited for, as after the start of a machine.
+
+    Raises:
+        HookyardError: It cannot be used, or not within `START_SECONDS`.
+    """
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            migrations.upgrade(db)
+        except UnavailableError as error:
+            if db.sqlite or _WRONG.search(error.what) or time.monotonic() >= until:
+                raise
+            log.warning("the start waits for the database: %s", error)
+            await asyncio.sleep(_RESTART_SECONDS)
+        else:
+            return
 
 
 @asynccontextmanager

@@ -22,6 +22,8 @@ from hookyard.ids import RunId, WorkspaceId
 from hookyard.runs.engine import TaskQueue
 from hookyard.runs.execute import Executor
 from hookyard.runs.governing import DeliveryRecords, WorkspaceHooks
+from hookyard.runs.lease import Lease
+from hookyard.runs.leased import LeasedEgress, LeasedTools
 from hookyard.runs.left_folders import LeftFolders
 from hookyard.runs.liveness import liveness_for
 from hookyard.runs.model_keys import ModelKeys, ProviderEnvironment
@@ -66,6 +68,8 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
         stack.push_async_callback(hooks.close)
         sender.background.resume()
         tokens = TokensOfRuns(ground.tokens)
+        liveness = liveness_for(settings.database_url, clock, float(ground.live.current.number("worker.leaseSeconds")))
+        lease = Lease(clock, liveness.lease_seconds)
         scratch = settings.data / "work"
         executor = Executor(
             database=db,
@@ -73,8 +77,13 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
             workplaces=ProfileWorkplaces(
                 database=db,
                 hooks=hooks,
-                tools=lambda claim, name: _task_tools(ground, claim.workspace_id, claim.run_id, name),
-                parts=Parts(default_model=settings.model, egress=sender.egress, governor=Governor(), clock=clock),
+                tools=lambda claim, name: _task_tools(ground, lease, claim.workspace_id, claim.run_id, name),
+                parts=Parts(
+                    default_model=settings.model,
+                    egress=LeasedEgress(sender.egress, lease),
+                    governor=Governor(),
+                    clock=clock,
+                ),
                 scratch=scratch,
                 environment=ProviderEnvironment(ModelKeys(db, ground.box, clock), os.environ).current,
             ),
@@ -83,6 +92,7 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
             live=lambda: ground.live.current,
             api_url=lambda: settings.url,
             follow=traces,
+            lease=lease,
         )
         worker_id = ground.ids.worker()
         worker = Worker(
@@ -93,7 +103,8 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
             executor=executor,
             tokens=tokens,
             live=lambda: ground.live.current,
-            liveness=liveness_for(settings.database_url, clock),
+            liveness=liveness,
+            lease=lease,
         )
         await worker.start()
         try:
@@ -105,9 +116,9 @@ async def worker_on(ground: Ground) -> AsyncIterator[None]:
             await worker.stop(_GRACE_SECONDS)
 
 
-async def _task_tools(ground: Ground, workspace_id: WorkspaceId, run_id: RunId, name: str) -> AgentTools:
+async def _task_tools(ground: Ground, lease: Lease, workspace_id: WorkspaceId, run_id: RunId, name: str) -> LeasedTools:
     actor = await run_actor(ground.db, workspace_id, run_id, name)
-    return AgentTools(ground.tasks, ground.comments, workspace_id, actor)
+    return LeasedTools(AgentTools(ground.tasks, ground.comments, workspace_id, actor), lease)
 
 
 async def _emit(accept: Accept, workspace_id: WorkspaceId, draft: Draft, apply: Callable[[Connection], None]) -> None:

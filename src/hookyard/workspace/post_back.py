@@ -7,6 +7,7 @@ answer and our note of it; the services offer no key against that.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, select, update
 
 from hookyard.clock import Clock
-from hookyard.errors import HookyardError, PermanentError
+from hookyard.errors import HookyardError, PermanentError, TemporaryError
 from hookyard.ids import CommentId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
@@ -33,6 +34,7 @@ _FIRST_WAIT_SECONDS = 5.0
 _LONGEST_WAIT_SECONDS = 3600.0
 _LOOK_SECONDS = 30.0
 _AT_ONCE = 20
+_TROUBLE_SECONDS = 2.0
 
 
 class Reply(Protocol):
@@ -86,7 +88,13 @@ class PostBack:
         """Post until cancelled."""
         with self._db.signals.subscribe(OUTGOING_TOPIC) as woken:
             while True:
-                if not await self.post_due():
+                try:
+                    posted = await self.post_due()
+                except TemporaryError as error:
+                    log.warning("posting comments back waits: %s", error.what)
+                    await asyncio.sleep(_TROUBLE_SECONDS)
+                    continue
+                if not posted:
                     await woken.wait(_LOOK_SECONDS)
 
     async def post_due(self) -> int:
