@@ -88,14 +88,15 @@ class UnavailableError(TemporaryError):
 
     def __init__(
         self,
-        what: str,
+        code: str | Message,
         *,
         where: str | None = None,
         mend: str | None = None,
         retry_after: float | None = None,
         maybe_stored: bool = False,
+        **params: Param,
     ) -> None:
-        super().__init__(what, where=where, mend=mend, retry_after=retry_after)
+        super().__init__(code, where=where, mend=mend, retry_after=retry_after, **params)
         self.maybe_stored = maybe_stored
 
 

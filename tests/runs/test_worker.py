@@ -1,13 +1,18 @@
 """A whole worker on a real database and the real engine."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from sqlalchemy import select
 
 from hookyard.agents.base import AgentResult, Assignment, Recorder
+from hookyard.errors import UnavailableError
+from hookyard.runs.claim import Claim
 from hookyard.runs.control import cancel
+from hookyard.runs.execute import Workplace
 from hookyard.store.schema import attempts, run_entries, runs, workers
-from tests.runs.scene import Scene
+from tests.runs.scene import FunctionWorkplaces, Scene, answer
 
 
 async def test_a_queued_run_is_executed_and_its_result_stored(scene: Scene) -> None:
@@ -96,3 +101,38 @@ async def test_a_run_that_the_engine_lost_is_started_again(scene: Scene) -> None
         await scene.database.write(lambda conn: conn.execute(attempts.insert().values(attempt)))
         ended = await scene.ended(row["id"])
     assert (ended.status, ended.attempt) == ("succeeded", 2)
+
+
+class AwayAtFirst(FunctionWorkplaces):
+    """The database is away whenever a run begins, for a moment."""
+
+    refusals = 2
+
+    @asynccontextmanager
+    async def open(self, claim: Claim) -> AsyncIterator[Workplace]:
+        if self.refusals:
+            self.refusals -= 1
+            raise UnavailableError("the database cannot be reached", where="postgresql://db.example.com/secret")
+        async with super().open(claim) as workplace:
+            yield workplace
+
+
+async def test_a_database_that_is_away_when_a_run_begins_is_no_verdict_on_it(scene: Scene) -> None:
+    (run,) = scene.queue(scene.callback())
+    async with scene.working(workplaces=AwayAtFirst(answer)):
+        row = await scene.ended(run)
+    assert (row.status, row.attempt, row.error) == ("succeeded", 1, None)
+
+
+async def test_an_agent_that_the_database_interrupts_starts_again_and_it_does_not_count(scene: Scene) -> None:
+    scene.settings = {"runs.maxAttempts": 1}
+
+    async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
+        if assignment.attempt == 1:
+            raise UnavailableError("the database cannot be reached")
+        return AgentResult("done")
+
+    (run,) = scene.queue(scene.callback())
+    async with scene.working(work):
+        row = await scene.ended(run)
+    assert (row.status, row.attempt, row.error) == ("succeeded", 2, None)
