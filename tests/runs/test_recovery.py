@@ -355,6 +355,17 @@ def test_a_lease_is_as_long_as_its_owner_says() -> None:
     assert leases.is_dead(other, 5.0, {"leaseSeconds": 30})
 
 
+def test_an_observer_with_a_long_lease_notices_that_a_short_one_has_expired() -> None:
+    clock = ClockInHand()
+    leases = Leases(clock, lease_seconds=45)
+    other = WorkerId("wrk_other")
+    looks = 0
+    while not leases.is_dead(other, 5.0, {"leaseSeconds": 6}):
+        clock.steady += HEARTBEAT_SECONDS + 0.2
+        looks += 1
+        assert looks < 4
+
+
 async def test_a_file_lock_tells_at_once_that_its_holder_has_died(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from hookyard.runs.liveness import FileLocks\n"

@@ -79,7 +79,7 @@ async def test_a_state_of_the_server_is_an_outage(postgresql_url: str, state: st
 async def test_sqlite_that_cannot_be_written_is_an_outage(tmp_path: object) -> None:
     with Database(f"sqlite:///{tmp_path}/x.db") as db:
         await db.write(lambda conn: conn.execute(text("CREATE TABLE t (id integer)")))
-        await db.write(lambda conn: conn.connection.execute("PRAGMA query_only = ON"))  # type: ignore[attr-defined]
+        await db.write(lambda conn: conn.connection.execute("PRAGMA query_only = ON"))
         with pytest.raises(UnavailableError, match="cannot be written"):
             await db.write(lambda conn: conn.execute(text("INSERT INTO t VALUES (1)")))
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from hookyard.clock import Clock
 from hookyard.ids import WorkerId
+from hookyard.runs.lease import heartbeat_seconds
 from hookyard.store.engine import database_url, is_sqlite
 
 LEASE_SECONDS = 45.0
@@ -162,8 +163,10 @@ class Leases:
         now = self._clock.monotonic()
         length = float(details.get("leaseSeconds", self._length))
         seen = self._seen.get(worker_id)
-        # Beyond a third of the lease without a look the silence may have been the observer's own.
-        if seen is None or seen.value != heartbeat_at or now - seen.looked_at > length / 3:
+        # After a longer pause between two looks the silence may have been the observer's own. A worker with a short lease
+        # is looked at no more often than this worker's own heartbeat, which counts as an ordinary pause.
+        blind_seconds = max(length / 3, 1.5 * heartbeat_seconds(self._length))
+        if seen is None or seen.value != heartbeat_at or now - seen.looked_at > blind_seconds:
             self._seen[worker_id] = _Seen(heartbeat_at, now, now)
             return False
         self._seen[worker_id] = _Seen(heartbeat_at, seen.since, now)
