@@ -118,6 +118,7 @@ def test_pages_of_one_server_follow_what_the_other_does(pair: Pair, postgresql_u
     callback(first, "c", "task.updated", prompt="{{taskId}} -")
     cookie = signed_in(first, postgresql_url)  # good on both
     with following(second, cookie, "events:w") as heard_second, following(first, cookie, "events:w") as heard_first:
+        assert heard_second() == heard_first() == {"topic": "events:w"}  # look once, now that both listen
         first.api("POST", "/workspaces/w/tasks", {"title": "a"})
         assert heard_second() == heard_first() == {"topic": "events:w"}
     (tmp_path / "hold").touch()

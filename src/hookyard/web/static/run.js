@@ -1,10 +1,12 @@
 // The timeline of a run that goes on: items come as the server has rendered them; the page never scrolls by itself
 // unless its reader is at the end.
 import { follow, leave } from "./live.js"
+import { patch } from "./morph.js"
 import { texts } from "./texts.js"
+import { refresh } from "./app.js"
 
-const list = document.querySelector("[data-follow]"), note = document.getElementById("live")
-const said = note?.innerHTML
+const list = document.querySelector("[data-follow]")
+let lost = false
 
 async function heads() { // facts, decisions and causes, when something that they show has changed
   const answer = await fetch(location.href, { headers: { "x-part": "main" } })
@@ -12,7 +14,7 @@ async function heads() { // facts, decisions and causes, when something that the
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html")
   for (const part of document.querySelectorAll("[data-run]")) {
     const next = fresh.querySelector(`[data-run="${part.dataset.run}"]`)
-    if (next) part.replaceWith(document.importNode(next, true))
+    if (next) patch(part, next)
   }
 }
 let last = 0, later
@@ -24,8 +26,9 @@ function headsSoon() {
 if (list) {
   const topic = list.dataset.follow
   follow(topic, data => {
-    if (data.lost !== undefined) { if (data.lost) note.textContent = texts.lost; else note.innerHTML = said; return }
-    note.innerHTML = said
+    const note = document.getElementById("live")
+    if (data.lost && note) note.textContent = texts.lost
+    if (data.lost !== undefined) { lost = data.lost; if (!lost) headsSoon(); return }
     const end = innerHeight + scrollY >= document.documentElement.scrollHeight - 60
     for (const [key, html] of data.items ?? []) {
       const old = document.getElementById(key), holder = document.createElement("template")
@@ -33,12 +36,11 @@ if (list) {
       const fresh = holder.content.firstElementChild
       const own = fresh.matches(".is-prompt") && document.getElementById("prompt"), said = one => one.querySelector(".words").textContent
       if (own && said(own) === said(fresh)) continue // the page shows it already
-      own?.remove?.() // the agent was told another one: a webhook has changed it
-      if (old) old.replaceWith(fresh)
+      if (old ?? own) patch(old ?? own, fresh) // a prompt that a webhook has changed takes the place of the one that the page shows
       else { fresh.classList.add("come"); list.append(fresh) }
     }
     if (end) scrollTo(0, document.documentElement.scrollHeight)
-    if (data.over) { leave(topic); location.reload() }
+    if (data.over) { leave(topic); clearTimeout(later); refresh() }
     else headsSoon()
   }, Number(list.dataset.after))
 }
