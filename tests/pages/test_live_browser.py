@@ -15,7 +15,7 @@ from playwright.sync_api import CDPSession, Locator, Page, Route, expect
 from sqlalchemy import Connection
 
 from hookyard.store.database import announce
-from hookyard.store.schema import run_entries, runs
+from hookyard.store.schema import run_entries, runs, tasks
 from scripts.sample_data import Sample
 from tests.pages.conftest import OpenPage
 from tests.pages.world import World, world
@@ -326,3 +326,80 @@ def test_a_page_that_was_hidden_or_cut_off_looks_again(open_page: OpenPage, serv
     page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')) }")
     page.wait_for_function(f"() => window.looked > {before}")
     expect(row).to_contain_text("Succeeded")
+
+
+def test_what_is_asked_first_can_still_be_sent_after_an_update(open_page: OpenPage, server: World) -> None:
+    """The checkbox that stands for the question where scripts are off must not become a field of the page."""
+    task = task_of(server, 12)
+    page = open_live(open_page, server, f"tasks/{task}")
+    looked(page, server, task)
+    assert page.locator("noscript *").count() == 0
+    page.locator("[popovertarget=task-menu]").click()
+    page.locator("#task-menu .danger").click()
+    expect(page.locator("dialog[open]")).to_contain_text("Delete task-")
+
+
+def delete_task(server: World, task: str) -> None:
+    """Delete a task behind the pages and signal that something has changed."""
+
+    def write(conn: Connection) -> None:
+        conn.execute(tasks.delete().where(tasks.c.workspace_id == "payments", tasks.c.task_id == task))
+        announce(conn, "runs:payments", "events:payments")
+
+    server.services.db.write_sync(write)
+
+
+def test_a_comment_stays_when_its_task_is_deleted(open_page: OpenPage, server: World) -> None:
+    task = task_of(server, 13)
+    page = open_live(open_page, server, f"tasks/{task}")
+    page.locator("#f-content").click()
+    page.keyboard.type("not lost")
+    delete_task(server, task)
+    looked(page, server)
+    expect(page.locator("#f-content")).to_have_value("not lost")
+    expect(page.locator("#f-content")).to_be_focused()
+
+
+def test_typing_goes_on_while_three_runs_start_a_second(open_page: OpenPage, server: World) -> None:
+    task = task_of(server, 14)
+    page = open_live(open_page, server, f"tasks/{task}")
+    page.locator("#f-content").click()
+    text = "every key arrives, in its order. " * 6
+    made = []
+    for place, letter in enumerate(text):
+        if place % 10 == 0:
+            made.append(start(server, task))
+        page.keyboard.type(letter, delay=30)
+    expect(page.locator("#f-content")).to_have_value(text)
+    expect(page.locator(f"#runs [href$='{made[-1]}']")).to_be_visible()
+    for run in made:
+        end(server, run)
+
+
+def test_an_open_dialog_outlives_a_row_behind_it(open_page: OpenPage, server: World) -> None:
+    """What is typed in a dialog stays although the list behind it changes, and the list becomes true."""
+    gone = task_of(server, 15)
+    page = open_live(open_page, server, f"tasks?view=list&q={gone}")
+    link = page.locator(f".row [href$='/{gone}']")
+    expect(link).to_be_visible()
+    page.locator("[data-dialog=new-task]").first.click()
+    page.locator("#new-task [name=title]").fill("in the middle")
+    delete_task(server, gone)
+    expect(link).to_have_count(0)
+    expect(page.locator("#new-task [name=title]")).to_have_value("in the middle")
+    expect(page.locator("#new-task [name=title]")).to_be_focused()
+
+
+def test_a_long_run_page_stays_where_its_reader_is(open_page: OpenPage, server: World) -> None:
+    run = start(server)
+    for seq in range(2, 302):
+        entry(server, run, seq, "note", text=f"note {seq}")
+    page = open_live(open_page, server, f"runs/{run}")
+    page.locator("#timeline > li", has_text="note 150").evaluate("e => scrollTo(0, e.offsetTop)")
+    place = page.evaluate("() => scrollY")
+    assert place > 1000
+    entry(server, run, 400, "note", text="the newest")
+    expect(page.locator("#timeline")).to_contain_text("the newest")
+    end(server, run)
+    expect(page.locator("#live")).to_have_count(0)
+    assert abs(page.evaluate("() => scrollY") - place) < 2

@@ -42,7 +42,8 @@ MISSED = 500
 """Items of a run that a reader is given when it comes, the newest; its page shows no more either."""
 
 PING_SECONDS = 15.0
-"""Between two signs of life; a browser that waits three times as long opens its stream again."""
+"""Between two signs of life, which carry it in milliseconds; a browser that waits three times as long opens its stream
+again."""
 
 _WAITING = 500
 _TOPICS = 50
@@ -210,7 +211,7 @@ _FEEDS: WeakKeyDictionary[object, dict[str, Feed]] = WeakKeyDictionary()
 def feed_of(services: Services, topic: str) -> Feed:
     """The one feed of a topic in this process."""
     feeds = _FEEDS.setdefault(services.db, {})
-    for name in [name for name, feed in feeds.items() if not feed.readers and name != topic]:
+    for name in [name for name, feed in feeds.items() if not feed.readers and not feed.joining and name != topic]:
         del feeds[name]
     if topic not in feeds:
         feeds[topic] = RunFeed(services, topic) if topic.startswith("run:") else Feed(services, topic)
@@ -253,14 +254,15 @@ async def _events(reader: Reader, feeds: list[tuple[Feed, int]]) -> AsyncIterato
     try:
         for feed, after in feeds:
             await feed.join(reader, after)
-        yield "retry: 1000\n\n"
+        ping = f"event: ping\ndata: {round(PING_SECONDS * 1000)}\n\n"
+        yield f"retry: 1000\n\n{ping}"
         loop = asyncio.get_running_loop()
         end = loop.time() + STREAM_SECONDS
         while (left := end - loop.time()) > 0:
             try:
                 message = await asyncio.wait_for(reader.messages.get(), min(PING_SECONDS, left))
             except TimeoutError:
-                yield "event: ping\ndata: 1\n\n"
+                yield ping
                 continue
             if message is None:
                 return

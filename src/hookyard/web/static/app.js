@@ -5,7 +5,7 @@ import "./keys.js"
 import "./tips.js"
 import { texts } from "./texts.js"
 import { follow } from "./live.js"
-import { patchInside } from "./morph.js"
+import { patchInside, ready } from "./morph.js"
 
 // The server shows exact times in the reader's zone once it knows it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
@@ -91,21 +91,28 @@ document.addEventListener("input", event => {
   }, 250)
 })
 
-// Asks for the page again and patches it. What had to wait is asked for once more when the reader lets go of it.
+// Asks for the page again and patches it; true when it is true now or will be. What had to wait is asked for once more
+// when the reader lets go of it, and what a busy server refused after a while.
+const BUSY_MS = 5000
 let asking, waiting = false, letGo
 export async function refresh(where = location.href) {
   const page = document.getElementById("page")
-  if (!page) return
-  if (composing) { waiting = true; return }
+  if (!page) return false
+  if (composing) return waiting = true
   asking?.abort()
   asking = new AbortController()
   try {
     const answer = await fetch(where, { headers: { "x-part": "main" }, signal: asking.signal })
-    if (!answer.ok || answer.redirected) return
+    if (answer.status === 429 || answer.status >= 500) { clearTimeout(letGo); letGo = setTimeout(refresh, BUSY_MS) }
+    if (!answer.ok || answer.redirected) return false
     const text = await answer.text()
     if (composing) waiting = true // an input method composes a word: nothing on the page changes under it
     else waiting = !patchInside(page, new DOMParser().parseFromString(text, "text/html").body)
-  } catch (error) { if (!["AbortError", "TypeError"].includes(error.name)) throw error } // the server is away: the stream says when it is back
+    return true
+  } catch (error) { // the server is away: the stream says when it is back
+    if (!["AbortError", "TypeError"].includes(error.name)) throw error
+    return false
+  }
 }
 let composing = false
 document.addEventListener("compositionstart", () => { composing = true })
@@ -124,6 +131,7 @@ document.addEventListener("click", async event => {
   const answer = await fetch(link.href, { headers: { "x-part": "main" } })
   const rows = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-rows]")
   if (!rows) return
+  ready(rows)
   link.closest("[data-rows]").dataset.grown = ""
   link.closest("[data-more]").replaceWith(...rows.childNodes)
 })

@@ -1,7 +1,7 @@
 // One stream for all tabs. A tab says which topics it follows and up to where it has seen each; what comes is given to
 // those who follow it. The stream is opened anew when the topics change, and closed when nobody follows any.
 const tabs = new Map()
-const SILENT_MS = 45000 // three pings of the server
+let silent = 45000 // three pings of the server, which says how often it pings
 let source, opened = "", timer, wait = 300, silence
 
 function topics() {
@@ -24,7 +24,7 @@ function open() {
   const query = [...all].map(([topic, { after }]) => `t=${encodeURIComponent(`${topic}@${after}`)}`).join("&")
   source = new EventSource(`${[...all.values()][0].url}?${query}`)
   alive()
-  source.addEventListener("ping", alive)
+  source.addEventListener("ping", event => { silent = 3 * Number(event.data) || silent; alive() })
   source.onopen = () => {
     alive()
     if (wait > 600) tell(false)
@@ -46,7 +46,7 @@ function broken() {
 // A connection that was cut without a word gives no error: it is only silent.
 function alive() {
   clearTimeout(silence)
-  silence = setTimeout(broken, SILENT_MS)
+  silence = setTimeout(broken, silent)
 }
 
 function tell(lost) {
@@ -62,7 +62,7 @@ function give(data) {
   }
 }
 
-onconnect = ({ ports: [port] }) => {
+globalThis.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => {
     const before = tabs.get(port)?.map(one => one.topic) ?? []
     // Somebody who joins is told what it missed, so the stream begins again although it has the topic.

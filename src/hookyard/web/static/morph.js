@@ -132,8 +132,11 @@ class Patch {
   }
 }
 
-function ready(fresh) { // what the modules do to every page
+// Prepares what was parsed from HTML of the server as the modules prepare a page. A parser outside of a window reads
+// <noscript> as elements: its required checkboxes, which nobody sees, would keep their forms from being sent.
+export function ready(fresh) {
   for (const button of fresh.querySelectorAll("[data-copy]")) button.hidden = false
+  for (const unseen of fresh.querySelectorAll("noscript")) unseen.replaceChildren()
   return fresh
 }
 
