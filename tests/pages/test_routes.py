@@ -154,7 +154,7 @@ def test_first_load_is_small(server: World) -> None:
         if not names:
             continue  # what is downloaded
         base = next(iter(names)).rsplit("/", 1)[0]
-        modules = {"texts.js", "live.js", "live-worker.js", "keys.js", "tips.js", "clock.js"}
+        modules = {"texts.js", "live.js", "live-worker.js", "keys.js", "tips.js", "clock.js", "morph.js"}
         modules |= {"code-editor.js"} if "editor.js" in page.text else set()
         for name in names | {f"{base}/{module}" for module in modules}:
             # The size that travels: urllib does not unpack it.
