@@ -104,7 +104,7 @@ def following(server: ServerProcess, cookie: str, topic: str) -> Iterator[Callab
             while True:
                 line = response.readline()
                 assert line, "the stream has ended"
-                if line.startswith(b"data: "):
+                if line.startswith(b"data: {"):  # not a ping, which carries its interval
                     told: dict[str, Any] = json.loads(line[6:])
                     return told
 

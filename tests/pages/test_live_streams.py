@@ -128,12 +128,12 @@ def test_a_reader_that_joins_takes_no_entries_from_the_others(server: World) -> 
         feed = live.feed_of(server.services, f"run:{run}")
         readers = [live.Reader(spoken) for _ in range(2)]
         await feed.join(readers[0], -1)
-        first = json.loads(await readers[0].messages.get())
+        first = json.loads(await readers[0].messages.get() or "")
         assert feed.task
         assert not feed.task.done()
         await asyncio.to_thread(_quiet_entry, server, run)  # no signal: only the one who joins looks
         await feed.join(readers[1], -1)
-        given = [json.loads(await asyncio.wait_for(reader.messages.get(), 30)) for reader in readers]
+        given = [json.loads(await asyncio.wait_for(reader.messages.get(), 30) or "") for reader in readers]
         for reader in readers:
             feed.leave(reader)
         return [[first], given]
