@@ -133,7 +133,8 @@ def test_a_reader_that_joins_takes_no_entries_from_the_others(server: World) -> 
         assert not feed.task.done()
         await asyncio.to_thread(_quiet_entry, server, run)  # no signal: only the one who joins looks
         await feed.join(readers[1], -1)
-        given = [json.loads(await asyncio.wait_for(reader.messages.get(), 30) or "") for reader in readers]
+        texts = [await asyncio.wait_for(reader.messages.get(), 30) for reader in readers]
+        given = [json.loads(text or "") for text in texts]
         for reader in readers:
             feed.leave(reader)
         return [[first], given]
