@@ -104,7 +104,7 @@ def following(server: ServerProcess, cookie: str, topic: str) -> Iterator[Callab
             while True:
                 line = response.readline()
                 assert line, "the stream has ended"
-                if line.startswith(b"data: "):
+                if line.startswith(b"data: {"):  # not a ping, which carries its interval
                     told: dict[str, Any] = json.loads(line[6:])
                     return told
 
@@ -118,6 +118,7 @@ def test_pages_of_one_server_follow_what_the_other_does(pair: Pair, postgresql_u
     callback(first, "c", "task.updated", prompt="{{taskId}} -")
     cookie = signed_in(first, postgresql_url)  # good on both
     with following(second, cookie, "events:w") as heard_second, following(first, cookie, "events:w") as heard_first:
+        assert heard_second() == heard_first() == {"topic": "events:w"}  # look once, now that both listen
         first.api("POST", "/workspaces/w/tasks", {"title": "a"})
         assert heard_second() == heard_first() == {"topic": "events:w"}
     (tmp_path / "hold").touch()

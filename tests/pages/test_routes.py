@@ -154,7 +154,7 @@ def test_first_load_is_small(server: World) -> None:
         if not names:
             continue  # what is downloaded
         base = next(iter(names)).rsplit("/", 1)[0]
-        modules = {"texts.js", "live.js", "live-worker.js", "keys.js", "tips.js", "clock.js"}
+        modules = {"texts.js", "live.js", "live-worker.js", "keys.js", "tips.js", "clock.js", "morph.js"}
         modules |= {"code-editor.js"} if "editor.js" in page.text else set()
         for name in names | {f"{base}/{module}" for module in modules}:
             # The size that travels: urllib does not unpack it.
@@ -204,7 +204,10 @@ def test_an_unknown_page_is_a_page(server: World) -> None:
         answer = ask(server, path, server.boss)
         assert answer.status == 404
         assert "There is no such page" in answer.text or "no such" in answer.text
-    assert ask(server, "/w/payments/runs", server.boss, {}).status == 405
+    refused = ask(server, "/w/payments/runs", server.boss, {})
+    assert refused.status == 405
+    assert ">405<" in refused.text  # the page names the status that it is answered with
+    assert "500" not in re.findall(r'class="dim mono">([^<]+)<', refused.text)
 
 
 def test_every_route_of_the_pages_is_walked() -> None:

@@ -42,6 +42,9 @@ MISSED = 500
 """Items of a run that a reader is given when it comes, the newest; its page shows no more either."""
 
 PING_SECONDS = 15.0
+"""Between two signs of life, which carry it in milliseconds; a browser that waits three times as long opens its stream
+again."""
+
 _WAITING = 500
 _TOPICS = 50
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
@@ -82,17 +85,26 @@ class Feed:
         self.topic = topic
         self.readers: set[Reader] = set()
         self.task: asyncio.Task[None] | None = None
+        self.subscribed = asyncio.Event()
+        self.joining = 0
 
     async def join(self, reader: Reader, after: int) -> None:
-        """Take in a reader."""
+        """Add a reader and ask it to look once: what changed after its page was rendered was not sent to it."""
         self.readers.add(reader)
+        await self.watch()
+        reader.give(json.dumps({"topic": self.topic}))
+
+    async def watch(self) -> None:
+        """Start the task that waits for signals, unless it runs; return when no later signal can be missed."""
         if self.task is None or self.task.done():
+            self.subscribed.clear()
             self.task = asyncio.create_task(self.run())
+        await self.subscribed.wait()
 
     def leave(self, reader: Reader) -> None:
         """Let a reader go; the last one ends the feed."""
         self.readers.discard(reader)
-        if not self.readers and self.task is not None:
+        if not self.readers and not self.joining and self.task is not None:
             self.task.cancel()
             self.task = None
 
@@ -100,6 +112,7 @@ class Feed:
         """Watch until nobody reads any more."""
         message = json.dumps({"topic": self.topic})
         with self.services.db.signals.subscribe(self.topic) as woken:
+            self.subscribed.set()
             while True:
                 if await woken.wait(60):
                     begun = asyncio.get_running_loop().time()
@@ -128,11 +141,18 @@ class RunFeed(Feed):
 
     async def join(self, reader: Reader, after: int) -> None:
         """Take in a reader, and give it what it has not seen."""
-        await self.look()
+        self.joining += 1
+        try:
+            await self.watch()
+            over = self.over
+            news = await self.look()
+        finally:
+            self.joining -= 1
+        if news or self.over != over:
+            self.tell_all(news)  # the task will not find again what this look has found
         missed = [item for item in self.assembly.items.values() if item.seq > after][-MISSED:]
-        if missed or self.over:
-            reader.give(self.message(missed, reader.language))
-        await super().join(reader, after)
+        reader.give(self.message(missed, reader.language))
+        self.readers.add(reader)
 
     async def look(self) -> list[Item]:
         """Read what is new; the items that it changed."""
@@ -165,6 +185,7 @@ class RunFeed(Feed):
     async def run(self) -> None:
         """Watch until the run is over or nobody reads any more."""
         with self.services.db.signals.subscribe(self.topic) as woken:
+            self.subscribed.set()
             while not self.over:
                 await woken.wait(30)
                 before = self.over
@@ -190,7 +211,7 @@ _FEEDS: WeakKeyDictionary[object, dict[str, Feed]] = WeakKeyDictionary()
 def feed_of(services: Services, topic: str) -> Feed:
     """The one feed of a topic in this process."""
     feeds = _FEEDS.setdefault(services.db, {})
-    for name in [name for name, feed in feeds.items() if not feed.readers and name != topic]:
+    for name in [name for name, feed in feeds.items() if not feed.readers and not feed.joining and name != topic]:
         del feeds[name]
     if topic not in feeds:
         feeds[topic] = RunFeed(services, topic) if topic.startswith("run:") else Feed(services, topic)
@@ -233,14 +254,15 @@ async def _events(reader: Reader, feeds: list[tuple[Feed, int]]) -> AsyncIterato
     try:
         for feed, after in feeds:
             await feed.join(reader, after)
-        yield "retry: 1000\n\n"
+        ping = f"event: ping\ndata: {round(PING_SECONDS * 1000)}\n\n"
+        yield f"retry: 1000\n\n{ping}"
         loop = asyncio.get_running_loop()
         end = loop.time() + STREAM_SECONDS
         while (left := end - loop.time()) > 0:
             try:
                 message = await asyncio.wait_for(reader.messages.get(), min(PING_SECONDS, left))
             except TimeoutError:
-                yield ":\n\n"
+                yield ping
                 continue
             if message is None:
                 return

@@ -32,7 +32,7 @@ from hookyard.errors import (
 MEDIA_TYPE = "application/problem+json"
 """RFC 9457, section 3."""
 
-# The first that an error is an instance of counts.
+# The only table of statuses: the pages use it too. The first that an error is an instance of counts.
 _STATUS: tuple[tuple[type[HookyardError], HTTPStatus], ...] = (
     (InvalidError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),

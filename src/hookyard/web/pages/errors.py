@@ -6,38 +6,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import (
-    ConflictError,
-    HookyardError,
-    InvalidError,
-    LimitError,
-    NotAllowedError,
-    NotFoundError,
-    TemporaryError,
-    UnauthenticatedError,
-)
+from hookyard.errors import HookyardError, NotFoundError, TemporaryError
 from hookyard.web import sessions
 from hookyard.web.pages.visit import Visit, find_home, turn_away
-
-_STATUSES: tuple[tuple[type[HookyardError], int], ...] = (
-    (NotFoundError, 404),
-    (NotAllowedError, 403),
-    (UnauthenticatedError, 401),
-    (ConflictError, 409),
-    (InvalidError, 422),
-    (LimitError, 429),
-    (TemporaryError, 503),
-)
+from hookyard.web.problems import status_of
 
 
-def status_of(error: HookyardError) -> int:
-    """The HTTP status of an error."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
-
-
-async def error_page(visit: Visit, error: HookyardError) -> Response:
-    """A page that says what is wrong and the mend."""
-    status = status_of(error)
+async def error_page(visit: Visit, error: HookyardError, status: int | None = None) -> Response:
+    """Return a page that says what is wrong and the fix; the status is the error's unless one is given."""
+    status = int(status_of(error) if status is None else status)
     known = status in (401, 403, 404, 429, 503)
     words = visit.language.t(f"error.{status}") if known else visit.language.message(error.what)
     mend = "" if known and status == 404 else visit.language.message(error.hint or "")
@@ -56,9 +33,7 @@ async def respond(request: Request, error: Exception) -> Response:
         known: HookyardError = (
             NotFoundError("there is no such page") if error.status_code == 404 else HookyardError(error.detail)
         )
-        response = await error_page(visit, known)
-        response.status_code = error.status_code
-        return response
+        return await error_page(visit, known, error.status_code)
     if isinstance(error, HookyardError):
         return await turn_away(visit, error)
     return await visit.page("error.html", 500, code=500, words=visit.language.t("error.500"), mend="")

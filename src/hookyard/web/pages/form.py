@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
-from hookyard.errors import InvalidError, NotAllowedError, Problem
+from hookyard.errors import InvalidError, NotAllowedError, Problem, TooLargeError
 
 MAX_BYTES = 512 * 1024
 _MAX_FIELDS = 500
@@ -91,7 +91,8 @@ async def read_form(request: Request) -> Form:
 
     Raises:
         NotAllowedError: It comes from elsewhere.
-        InvalidError: Too long, or no form.
+        TooLargeError: It is longer than `MAX_BYTES`.
+        InvalidError: It is no form.
     """
     if not same_site(request):
         raise NotAllowedError("the form was sent from another site", mend="open the page here and send it again")
@@ -102,7 +103,7 @@ async def read_form(request: Request) -> Form:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise InvalidError(f"the form is longer than {MAX_BYTES // 1024} kB", mend="shorten it")
+            raise TooLargeError(f"the form is longer than {MAX_BYTES // 1024} kB", mend="shorten it")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError):

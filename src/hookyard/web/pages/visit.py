@@ -122,7 +122,8 @@ class Visit:
 
         Raises:
             NotAllowedError: It is none of ours.
-            InvalidError: It is too long or cannot be read.
+            TooLargeError: It is too long.
+            InvalidError: It cannot be read.
         """
         form = await read_form(self.request)
         if self.session:

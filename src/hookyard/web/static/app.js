@@ -5,6 +5,7 @@ import "./keys.js"
 import "./tips.js"
 import { texts } from "./texts.js"
 import { follow } from "./live.js"
+import { patchInside, ready } from "./morph.js"
 
 // The server shows exact times in the reader's zone once it knows it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
@@ -67,9 +68,9 @@ document.addEventListener("submit", event => {
     ask(question, () => { form.dataset.sure = "yes"; form.requestSubmit(event.submitter) })
     return
   }
-  setTimeout(() => event.submitter?.setAttribute("disabled", ""), 0) // not before its value has been sent
+  setTimeout(() => { event.submitter?.setAttribute("disabled", ""); event.submitter?.setAttribute("data-sent", "") }, 0) // not before its value has been sent
 })
-addEventListener("pageshow", () => document.querySelectorAll("button[disabled][name]").forEach(b => b.removeAttribute("disabled")))
+addEventListener("pageshow", () => document.querySelectorAll("button[data-sent]").forEach(b => { b.removeAttribute("disabled"); b.removeAttribute("data-sent") }))
 
 document.addEventListener("change", event => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit()
@@ -85,26 +86,42 @@ document.addEventListener("input", event => {
     for (const [name, value] of [...query]) if (!value) query.delete(name)
     const next = `${event.target.form.action}?${query}`
     history.replaceState(null, "", next)
+    short()
     refresh(next)
   }, 250)
 })
 
-let asking
+// Asks for the page again and patches it; true when it is true now or will be. What had to wait is asked for once more
+// when the reader lets go of it, and what a busy server refused after a while.
+const BUSY_MS = 5000
+let asking, waiting = false, letGo
 export async function refresh(where = location.href) {
+  const page = document.getElementById("page")
+  if (!page) return false
+  if (composing) return waiting = true
   asking?.abort()
   asking = new AbortController()
   try {
     const answer = await fetch(where, { headers: { "x-part": "main" }, signal: asking.signal })
-    if (!answer.ok || answer.redirected) return
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html")
-    const old = [...document.querySelectorAll("#main [data-live], #main #list, #main .board, #main > .empty")].filter(e => !e.parentElement.closest("[data-live]"))
-    const found = [...fresh.querySelectorAll("[data-live], #list, .board, body > .empty")].filter(e => !e.parentElement.closest("[data-live]"))
-    if (old.length !== found.length) { if (!document.querySelector("dialog[open]")) location.replace(where); return }
-    const at = document.activeElement?.closest("[data-live] .row, #list .row")?.querySelector(".open")?.getAttribute("href")
-    old.forEach((element, i) => element.replaceWith(document.importNode(found[i], true)))
-    if (at) document.querySelector(`.row .open[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true })
-  } catch (error) { if (error.name !== "AbortError") throw error }
+    if (answer.status === 429 || answer.status >= 500) { clearTimeout(letGo); letGo = setTimeout(refresh, BUSY_MS) }
+    if (!answer.ok || answer.redirected) return false
+    const text = await answer.text()
+    if (composing) waiting = true // an input method composes a word: nothing on the page changes under it
+    else waiting = !patchInside(page, new DOMParser().parseFromString(text, "text/html").body)
+    return true
+  } catch (error) { // the server is away: the stream says when it is back
+    if (!["AbortError", "TypeError"].includes(error.name)) throw error
+    return false
+  }
 }
+let composing = false
+document.addEventListener("compositionstart", () => { composing = true })
+document.addEventListener("compositionend", () => { composing = false })
+for (const kind of ["focusout", "selectionchange", "compositionend", "toggle", "close"]) document.addEventListener(kind, () => {
+  if (!waiting) return
+  clearTimeout(letGo)
+  letGo = setTimeout(() => { if (waiting) refresh() }, 300)
+}, true)
 
 // The next page of a list joins this one.
 document.addEventListener("click", async event => {
@@ -114,6 +131,7 @@ document.addEventListener("click", async event => {
   const answer = await fetch(link.href, { headers: { "x-part": "main" } })
   const rows = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-rows]")
   if (!rows) return
+  ready(rows)
   link.closest("[data-rows]").dataset.grown = ""
   link.closest("[data-more]").replaceWith(...rows.childNodes)
 })
@@ -122,20 +140,20 @@ document.addEventListener("keydown", event => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("[data-submit-key]")) event.target.form.requestSubmit()
 })
 
-// Regions that follow a topic are asked for again when something has happened there.
-// Not while somebody has a menu open there, and not a list to which they have called more rows: it says so instead.
+// A page that follows a topic looks again when something has happened there, and when its stream begins (again): what
+// happened before that was not said to it. A list to which the reader called more rows stays; it says that there is news.
 const topic = document.querySelector("[data-live]")?.dataset.live
+function short() { for (const list of document.querySelectorAll("[data-grown]")) delete list.dataset.grown }
 function changed() {
-  const region = document.querySelector("[data-live]"), grown = region?.querySelector("[data-grown]")
-  if (document.hidden || !region) return
-  if (region.querySelector(":popover-open")) setTimeout(changed, 2000)
-  else if (!grown) refresh()
-  else if (!region.querySelector("[data-fresh]")) {
+  if (document.hidden) return
+  const grown = document.querySelector("[data-live] [data-grown]")
+  if (grown && !document.querySelector("[data-live] [data-fresh]")) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "btn fresh", textContent: texts.fresh })
-    button.dataset.fresh = ""
-    button.addEventListener("click", () => { scrollTo(0, 0); refresh() })
-    region.prepend(button)
+    button.dataset.fresh = button.dataset.keep = ""
+    button.addEventListener("click", () => { button.remove(); short(); scrollTo(0, 0); refresh() })
+    grown.before(button)
   }
+  refresh()
 }
 if (topic) follow(topic, data => { if (data.lost === undefined) changed() })
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" })

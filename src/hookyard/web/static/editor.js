@@ -1,6 +1,7 @@
 // The callback editor: asks the server for problems and preview 250 ms after the last change, and keeps what it said
 // until it says something else.
 import "./code-editor.js"
+import { patchHtml } from "./morph.js"
 import { texts } from "./texts.js"
 
 const form = document.getElementById("editor"), side = document.getElementById("preview")
@@ -15,12 +16,12 @@ async function ask() {
     const answer = await fetch(form.dataset.previewUrl, { method: "POST", body: new URLSearchParams(new FormData(form)), signal: asking.signal })
     if (!answer.ok) throw new Error(answer.status)
     const said = await answer.json()
-    side.querySelector("[data-panel]").innerHTML = said.panel
-    form.querySelector("[data-picked]").innerHTML = said.events.html
+    patchHtml(side.querySelector("[data-panel]"), said.panel)
+    patchHtml(form.querySelector("[data-picked]"), said.events.html)
     for (const name of ["prompt", "condition"]) {
       editor(name).names = said.variables
       editor(name).mark(said[name].marks)
-      form.querySelector(`[data-messages-of="${name}"]`).innerHTML = said[name].html
+      patchHtml(form.querySelector(`[data-messages-of="${name}"]`), said[name].html)
     }
     side.classList.remove("stale")
   } catch (error) { if (error.name !== "AbortError") side.classList.add("stale") }
@@ -33,6 +34,7 @@ function soon() {
 }
 function choose(id) {
   form.elements.preview.value = form.elements.event.value = id
+  for (const open of side.querySelectorAll("details.event-choice[open]")) open.open = false
   ask()
 }
 form.addEventListener("input", event => {

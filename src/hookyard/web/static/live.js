@@ -11,20 +11,12 @@ function connect() {
   if (globalThis.SharedWorker) {
     const worker = new SharedWorker(texts.worker, { name: "hookyard" })
     port = worker.port
-    port.onmessage = ({ data }) => handlers.get(data.topic)?.(data)
-    port.start?.()
-  } else port = direct()
-}
-
-// Where there are no shared workers: a stream of our own.
-function direct() {
-  let source
-  return { postMessage({ topics }) {
-    source?.close()
-    if (!topics.length) return
-    source = new EventSource(`${topics[0].url}?${topics.map(t => `t=${encodeURIComponent(t.topic + "@" + t.after)}`).join("&")}`)
-    source.onmessage = event => { const data = JSON.parse(event.data); handlers.get(data.topic)?.(data) }
-  } }
+  } else { // the same module in the page itself: a stream of its own
+    const { port1, port2 } = new MessageChannel()
+    port = port1
+    import(texts.worker).then(() => globalThis.onconnect({ ports: [port2] }))
+  }
+  port.onmessage = ({ data }) => handlers.get(data.topic)?.(data)
 }
 
 const wanted = new Map()
