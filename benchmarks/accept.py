@@ -52,18 +52,18 @@ async def measure() -> list[Figure]:
     """All figures of accepting."""
     note = "floor: Starlette + json + one row, SQLite group commit, synced"
     figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        async with _server("floor", 0, Path(folder)) as floor:
+    with tempfile.TemporaryDirectory() as directory:
+        async with _server("floor", 0, Path(directory)) as floor:
             for kind, callbacks, what, bound in (
                 ("none", 1, "1 callback, not matching", 0.6),
                 ("none", 100, "100 callbacks, none matching", 0.6),
                 ("engine", 100, "100 callbacks, none matching, each condition in the engine", None),
             ):
-                async with _server(kind, callbacks, Path(folder)) as ours:
+                async with _server(kind, callbacks, Path(directory)) as ours:
                     rates = await _in_turns(floor, ours)
                 name = f"accept, {CONNECTIONS} connections, {what}"
                 figures.append(Figure(name, rates[1].rate, rates[0].rate, "events/s", bound, True, note))
-        async with _server("one", 1, Path(folder)) as single, _server("one", 1000, Path(folder)) as many:
+        async with _server("one", 1, Path(directory)) as single, _server("one", 1000, Path(directory)) as many:
             turns = await _in_turns(single, many)
         figures.append(
             Figure(
@@ -193,13 +193,13 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @asynccontextmanager
-async def _server(kind: str, callbacks: int, folder: Path) -> AsyncIterator[Server]:
+async def _server(kind: str, callbacks: int, directory: Path) -> AsyncIterator[Server]:
     """A server in a process of its own."""
-    home = folder / f"{kind}{callbacks}"
+    home = directory / f"{kind}{callbacks}"
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
     environment |= {"HOOKYARD_HOME": str(home), "HOOKYARD_ADMIN_TOKEN": TOKEN}
-    environment["HOOKYARD_EVENTCALLBACK_MAXBACKLOG"] = "10000000"
+    environment["HOOKYARD_EVENT_CALLBACK_MAX_BACKLOG"] = "10000000"
     command = [sys.executable, "-m", "hookyard.cli", "serve", "--port", "0", "--data", str(home), "--no-worker"]
     if kind == "floor":
         command = [sys.executable, "-m", "benchmarks.accept", str(home / "floor.db")]

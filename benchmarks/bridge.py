@@ -55,8 +55,8 @@ def in_turns(url: str) -> tuple[list[float], list[float]]:
     """Times of the hook command and of the bare interpreter, in seconds."""
     ours: list[float] = []
     floor: list[float] = []
-    with home_of(url) as folder:
-        hook = [*BARE, str(Path(shim.__file__)), str(folder), "claude-code", "PreToolUse", "30", "cs"]
+    with home_of(url) as directory:
+        hook = [*BARE, str(Path(shim.__file__)), str(directory), "claude-code", "PreToolUse", "30", "cs"]
         timed(hook)  # starts the relay
         for _ in range(ROUNDS):
             floor.append(timed([*BARE, "-c", "pass"]))
@@ -77,15 +77,15 @@ def timed(argv: Sequence[str]) -> float:
 def home_of(url: str) -> Iterator[Path]:
     """The relay's folder of a home with one gate; the relay is ended at the end."""
     with tempfile.TemporaryDirectory() as home:
-        folder = Path(home, relay.FOLDER)
-        folder.mkdir(mode=0o700)
+        directory = Path(home, relay.FOLDER)
+        directory.mkdir(mode=0o700)
         gate = f'[[webhooks]]\nname = "gate"\ntrigger = "pre_tool"\nurl = "{url}"\non_failure = "deny"\n'
         Path(home, "hooks.toml").write_text(gate, encoding="utf-8")
-        yield folder
+        yield directory
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int((folder / relay.LOCK).read_text()), signal.SIGTERM)
+            os.kill(int((directory / relay.LOCK).read_text()), signal.SIGTERM)
         deadline = time.monotonic() + 10
-        while (folder / shim.SOCKET).exists() and time.monotonic() < deadline:
+        while (directory / shim.SOCKET).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
 
 

@@ -10,9 +10,9 @@ import time
 import quickjs  # type: ignore[import-untyped]
 
 from benchmarks.figure import Figure
-from hookyard.callbacks.condition import Conditions
-from hookyard.callbacks.condition_set import ConditionSet
-from hookyard.clock import SystemClock
+from hookyard.conditions.condition_set import ConditionSet
+from hookyard.conditions.conditions import Conditions
+from hookyard.core.clock import SystemClock
 from hookyard.events.catalog import Catalog
 
 SECONDS = 2.0
@@ -25,11 +25,11 @@ HUNDRED, ONE = ConditionSet.of(CONDITIONS), ConditionSet.of(CONDITIONS[:1])
 
 
 async def _events_a_second(conditions: Conditions, asked: ConditionSet, at_once: int) -> float:
-    await conditions.judge("ws", EVENT, asked)
+    await conditions.evaluate("ws", EVENT, asked)
     done = 0
     began = time.perf_counter()
     while (taken := time.perf_counter() - began) < SECONDS:
-        await asyncio.gather(*(conditions.judge("ws", EVENT, asked) for _ in range(at_once)))
+        await asyncio.gather(*(conditions.evaluate("ws", EVENT, asked) for _ in range(at_once)))
         done += at_once
     return done / taken
 

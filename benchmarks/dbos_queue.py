@@ -20,8 +20,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from hookyard.errors import TemporaryError
-from hookyard.ids import RunId, WorkerId
+from hookyard.core.errors import TemporaryError
+from hookyard.core.ids import RunId, WorkerId
 from hookyard.runs.queue import Body, Execution
 from hookyard.store.engine import database_url, is_sqlite, make_engine
 
@@ -115,7 +115,7 @@ class DbosQueue:
         from dbos import error as refusals
 
         if self._closing or self._workflow is None:
-            raise TemporaryError("this worker does not take runs now", mend="try again", retry_after=2.0)
+            raise TemporaryError("this worker does not take runs now", hint="try again", retry_after=2.0)
         try:
             with SetWorkflowID(execution.key, workflow_id_reuse_policy="reject"):
                 await DBOS.start_workflow_async(self._workflow, execution.run_id, execution.attempt)

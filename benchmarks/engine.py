@@ -258,8 +258,8 @@ def main() -> None:
 def new_database(server: str, *, sqlite: bool) -> Iterator[str]:
     """The URL of a database of its own for one measurement."""
     if sqlite:
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/engine.db"
+        with tempfile.TemporaryDirectory() as directory:
+            yield f"sqlite:///{directory}/engine.db"
         return
     name = f"bench_{os.getpid()}_{time.time_ns()}"
     with psycopg.connect(server, autocommit=True) as connection:

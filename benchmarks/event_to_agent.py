@@ -66,12 +66,12 @@ def event(title: str) -> dict[str, Any]:
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and of those that it has started (Linux)."""
     ticks = 0
-    for folder in Path("/proc").glob("[0-9]*"):
+    for directory in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(folder.name) == pid or int(fields[1]) == pid:
+        if int(directory.name) == pid or int(fields[1]) == pid:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -113,8 +113,8 @@ async def measure() -> list[Figure]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
+    with tempfile.TemporaryDirectory() as directory:
+        data = Path(directory) / "data"
         data.mkdir()
         server = ServerProcess(data, {"HOOKYARD_ALLOW_PRIVATE_HOSTS": "127.0.0.1/32"})
         server.start()

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.figure import Figure
 from benchmarks.hooks_dispatch import home_of, median
 from benchmarks.outbox import receiver
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 
 STEPS = 1000
 BURST = 5000

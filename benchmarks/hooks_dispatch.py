@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.figure import Figure
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 
 ROUNDS = 1500
 BLOCK = 5
@@ -157,14 +157,14 @@ async def hooks_of(url: str, count: int, trigger: str) -> AsyncIterator[Hooks]:
 
 def body_of_one(hooks: Hooks) -> bytes:
     """The bytes that the first webhook sends, so that the floor sends as many."""
-    from hookyard.clock import SystemClock
-    from hookyard.hooks.payload import Occasion, body_of
+    from hookyard.core.clock import SystemClock
+    from hookyard.hooks.payload import HookEvent, body_of
     from hookyard.hooks.points import Point
 
     webhook = hooks.configuration.webhooks[0]
     point = next(iter(webhook.points))
     own = {"call_id": "call_1"} if point is Point.PRE_TOOL else {"tokens_used": 1200, "edited_files": ["a.py"]}
-    occasion = Occasion(point, SystemClock().now(), "ses_1", "/w", 3, "bash", ARGS, own=own)
+    occasion = HookEvent(point, SystemClock().now(), "ses_1", "/w", 3, "bash", ARGS, own=own)
     return json.dumps(body_of(webhook, occasion)).encode()
 
 

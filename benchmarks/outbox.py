@@ -20,11 +20,11 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.figure import Figure
-from hookyard.clock import SystemClock
-from hookyard.hooks.outbox import Outbox
-from hookyard.hooks.owed import Owed, Parcel, Sent
-from hookyard.hooks.record import Attempt, Delivery, DeliveryState
-from hookyard.ids import Ids
+from hookyard.core.clock import SystemClock
+from hookyard.core.ids import Ids
+from hookyard.hooks.delivery.delivery_log import Attempt, Delivery, DeliveryState
+from hookyard.hooks.outbox.models import NewDelivery, QueuedDelivery, SendResult
+from hookyard.hooks.outbox.outbox import Outbox
 
 BODY = '{"hook_name":"audit","event":"pre_tool_execution","pad":"' + "x" * 1900 + '"}'
 COUNT = 6000
@@ -63,9 +63,9 @@ async def receiver() -> AsyncIterator[str]:
         await process.wait()
 
 
-def owed(delivery_id: str) -> Owed:
+def owed(delivery_id: str) -> NewDelivery:
     made = Delivery(delivery_id, "audit", "pre_tool_execution", "hookyard", "https://x.example/", BODY, time.time())
-    return Owed(made, "hooks.toml")
+    return NewDelivery(made, "hooks.toml")
 
 
 async def posted(session: aiohttp.ClientSession, url: str, body: bytes, delivery_id: str) -> int:
@@ -74,17 +74,17 @@ async def posted(session: aiohttp.ClientSession, url: str, body: bytes, delivery
         return response.status
 
 
-async def measured(folder: Path, url: str) -> list[Figure]:
+async def measured(directory: Path, url: str) -> list[Figure]:
     ids = Ids()
     async with aiohttp.ClientSession() as session:
 
-        async def send(parcel: Parcel) -> Sent:
+        async def send(parcel: QueuedDelivery) -> SendResult:
             made = parcel.delivery
             status = await posted(session, url, made.request.encode(), made.id)
             attempts = (*made.attempts, Attempt(len(made.attempts) + 1, time.time(), 1.0, status))
-            return Sent(replace(made, attempts=attempts, state=DeliveryState.DELIVERED))
+            return SendResult(replace(made, attempts=attempts, state=DeliveryState.DELIVERED))
 
-        outbox = Outbox(folder / "outbox.db", clock=SystemClock(), ids=ids, send=send, warn=print)
+        outbox = Outbox(directory / "outbox.db", clock=SystemClock(), ids=ids, send=send, warn=print)
         await outbox.put(owed(ids.delivery()))
         waits = []
         for _ in range(2000):
@@ -126,6 +126,6 @@ async def bare(session: aiohttp.ClientSession, url: str) -> float:
 
 async def measure() -> list[Figure]:
     """Every figure of the outbox."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         async with receiver() as url:
-            return await measured(Path(folder), url)
+            return await measured(Path(directory), url)

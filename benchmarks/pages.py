@@ -21,11 +21,11 @@ import uvicorn
 from sqlalchemy import Connection
 
 from benchmarks.figure import Figure
+from hookyard.identity.tokens import Scope
 from hookyard.settings import Settings
 from hookyard.store.database import announce
 from hookyard.store.schema import run_entries
 from hookyard.wiring import App, running
-from hookyard.workspace.tokens import Scope
 from scripts.sample_data import Sample
 
 LISTS = (
@@ -44,9 +44,9 @@ COOKIE = "hookyard_session"
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[tuple[App, str]]:
+async def served(directory: Path) -> AsyncIterator[tuple[App, str]]:
     """The product on a port of loopback."""
-    async with running(Settings.load({"HOOKYARD_HOME": str(folder)}), work=False) as app:
+    async with running(Settings.load({"HOOKYARD_HOME": str(directory)}), work=False) as app:
         config = uvicorn.Config(app.asgi, "127.0.0.1", 0, log_level="warning", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
@@ -119,7 +119,7 @@ async def timeline(app: App, http: aiohttp.ClientSession, url: str, run: str) ->
             conn.execute(run_entries.insert().values(row))
             announce(conn, f"run:{run}")
 
-        await app.services.db.write(write)
+        await app.services.database.write(write)
         begun = time.perf_counter()
         arrived = [await queue.get() for _ in range(PAGES)]
         waits.append((max(arrived) - begun) * 1000)
@@ -230,11 +230,11 @@ async def in_browser(url: str, secret: str, run: str) -> list[Figure]:
 
 async def measure() -> list[Figure]:
     """All of them, on one database."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with served(Path(folder)) as (app, url):
+    with tempfile.TemporaryDirectory() as directory:
+        async with served(Path(directory)) as (app, url):
             services = app.services
             sample = Sample(time.time(), tasks=10_000, events=100_000, runs=10_000, deliveries=5_000)
-            await services.db.write(sample.fill)
+            await services.database.write(sample.fill)
             boss, _ = await services.accounts.first_start()
             secret = await services.accounts.open_session(boss.id)
             _, token = await services.tokens.create("bench", Scope.INGEST, sample.workspace, boss.id)  # type: ignore[arg-type]

@@ -27,8 +27,8 @@ def floor() -> float:
 async def measure() -> list[Figure]:
     """All three."""
     bare = await asyncio.to_thread(floor)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(f"sqlite:///{folder}/hookyard.db")
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(f"sqlite:///{directory}/hookyard.db")
         await bench.worker.start()
         await asyncio.sleep(0.5)
         idle = await idle_percent()

@@ -50,8 +50,8 @@ main()
 async def measure() -> list[Figure]:
     """All figures."""
     compileall.compile_dir(Path(hookyard.__file__).parent, quiet=1)
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        data = Path(directory)
         until_ready(data)  # makes the database; nobody waits for that twice
         libraries = loaded(data)
         floor_code = "\n".join(f"import {name}" for name in libraries)

@@ -14,15 +14,15 @@ from sqlalchemy import Connection, func, insert, select
 from benchmarks.dbos_queue import DbosQueue
 from benchmarks.process import LIMIT, RUNS, cpu_seconds
 from hookyard.agents.base import AgentResult, Assignment, HookFirer, Recorder, WorkspaceTools
-from hookyard.clock import SystemClock
-from hookyard.events.model import Draft
+from hookyard.core.clock import SystemClock
+from hookyard.core.ids import Ids, WorkspaceId
+from hookyard.events.model import EventDraft
 from hookyard.hooks.decision import GO_ON, Decision
 from hookyard.hooks.points import Point
-from hookyard.ids import Ids, WorkspaceId
 from hookyard.runs.admission import NoTokens
-from hookyard.runs.claim import Claim
+from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.engine import TaskQueue
-from hookyard.runs.execute import Executor, Workplace
+from hookyard.runs.executor import ExecutionEnvironment, Executor
 from hookyard.runs.liveness import liveness_for
 from hookyard.runs.worker import Worker
 from hookyard.settings import LiveSettings
@@ -64,11 +64,11 @@ class NoWork:
         return AgentResult("done")
 
     @asynccontextmanager
-    async def open(self, claim: Claim) -> AsyncIterator[Workplace]:
-        yield Workplace(agent=self, hooks=NoHooks(), working_dir=Path("/"))
+    async def open(self, claim: AdmittedRun) -> AsyncIterator[ExecutionEnvironment]:
+        yield ExecutionEnvironment(agent=self, hooks=NoHooks(), working_dir=Path("/"))
 
 
-async def no_events(workspace_id: WorkspaceId, draft: Draft, apply: Callable[[Connection], None]) -> None:
+async def no_events(workspace_id: WorkspaceId, draft: EventDraft, apply: Callable[[Connection], None]) -> None:
     """No run fails here."""
     raise AssertionError(draft.name)
 

@@ -17,14 +17,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from scripts.sample_data import Sample
 from tests.pages.conftest import ARGUMENTS, CHROMIUM, every_path
-from tests.pages.world import World, world
+from tests.pages.environment import PagesEnvironment, world
 
 WIDE, PHONE = (1280, 860), (390, 844)
 
 
 def take(
     browser: Browser,
-    started: World,
+    started: PagesEnvironment,
     path: str,
     to: Path,
     *,
@@ -53,7 +53,7 @@ def take(
     context.close()
 
 
-def every(browser: Browser, started: World, folder: Path, only: str = "") -> int:
+def every(browser: Browser, started: PagesEnvironment, directory: Path, only: str = "") -> int:
     """Every page in every look; how many."""
     count = 0
     looks = [("light", WIDE), ("dark", WIDE), ("light", PHONE)]
@@ -62,7 +62,7 @@ def every(browser: Browser, started: World, folder: Path, only: str = "") -> int
             for path in ["/sign-in", *every_path(sample)]:
                 name = re.sub(r"\W+", "-", path.removeprefix(f"/w/{sample.workspace}/"))[:60].strip("-")
                 look = "phone" if size is PHONE else theme
-                to = folder / f"{sample.language}-{look}-{name}.png"
+                to = directory / f"{sample.language}-{look}-{name}.png"
                 if only not in to.name:
                     continue
                 take(browser, started, path, to, language=sample.language, theme=theme, size=size, whole=True)

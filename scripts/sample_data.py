@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from hookyard.ids import Ids
+from hookyard.core.ids import Ids
 from hookyard.store import schema
 
 DAY = 86_400.0
@@ -77,7 +77,7 @@ AGENTS: dict[str, dict[str, Any]] = {
     "http": {"kind": "http", "url": "https://agent.corp.example/run"},
     "dry-run": {"kind": "dry-run"},
 }
-"""Agent profiles, for `web.agent_profiles`."""
+"""Agent profiles, for `agents.profile_store`."""
 
 
 @dataclass
@@ -146,12 +146,12 @@ class Sample:
             schema.workspaces,
             [{"id": self.workspace, "name": name, "created_at": then, "next_task": self.tasks + 1, "revision": 1}],
         )
-        for place, person in enumerate(PEOPLE[self.language]):
-            user = f"usr_{self.workspace}_{place}"
+        for index, person in enumerate(PEOPLE[self.language]):
+            user = f"usr_{self.workspace}_{index}"
             self.user_ids.append(user)
             row = {
                 "id": user,
-                "login": f"{self.workspace}{place}",
+                "login": f"{self.workspace}{index}",
                 "name": person,
                 "is_admin": False,
                 "created_at": then,
@@ -162,17 +162,17 @@ class Sample:
 
     def _callbacks(self, conn: Connection) -> None:
         people = PEOPLE[self.language]
-        for place, (en, zh, events, condition, agent) in enumerate(CALLBACKS):
-            made = self.now - (20 - place) * DAY
+        for index, (en, zh, events, condition, agent) in enumerate(CALLBACKS):
+            made = self.now - (20 - index) * DAY
             key = self._id("callback", made)
             self.callback_ids.append(key)
-            enabled = place != 9
+            enabled = index != 9
             spec = {
                 "name": en if self.language == "en" else zh, "enabled": enabled, "events": events, "agent": agent,
-                "prompt": _prompt(self.language, place), "condition": condition,
-                "timeoutSeconds": 900 if place < 2 else None,
+                "prompt": _prompt(self.language, index), "condition": condition,
+                "timeoutSeconds": 900 if index < 2 else None,
             }  # fmt: skip
-            versions = 7 if place == 0 else 1 + place % 4
+            versions = 7 if index == 0 else 1 + index % 4
             broken = {
                 "at": self.now - 3 * 3600,
                 "event": "",
@@ -181,7 +181,7 @@ class Sample:
             row = {
                 "id": key, "workspace_id": self.workspace, "name": spec["name"], "enabled": enabled, "version": versions,
                 "spec": json.dumps(spec), "created_by": people[0], "created_at": made, "updated_at": made + 3600,
-                "condition_error": json.dumps(broken) if place == 5 else None,
+                "condition_error": json.dumps(broken) if index == 5 else None,
             }  # fmt: skip
             self._put(conn, schema.callbacks, [row])
             for version in range(1, versions + 1):
@@ -283,20 +283,20 @@ class Sample:
             event = self.event_rows[number * len(self.event_rows) // self.runs]
             alive = number >= self.runs - 2
             heard = [n for n, one in enumerate(CALLBACKS[:7]) if event["name"] in one[2]]
-            place = chance.choice(heard)
+            index = chance.choice(heard)
             # What the gates said agrees with the run that there is.
             others = str(event["verdicts"]).replace("q", "c").replace("m", "o")
-            event["verdicts"] = others[:place] + "q" + others[place + 1 :]
+            event["verdicts"] = others[:index] + "q" + others[index + 1 :]
             status = (
-                "running" if alive else ("failed" if place == 3 and chance.random() < 0.7 else chance.choice(OUTCOMES))
+                "running" if alive else ("failed" if index == 3 and chance.random() < 0.7 else chance.choice(OUTCOMES))
             )
             queued = event["received_at"] + 0.01
             started = None if status == "skipped" else queued + chance.random() * 1.4
             took = chance.expovariate(1 / 70) + 2
             row = {
-                "id": self._id("run", queued, chance), "workspace_id": self.workspace, "callback_id": self.callback_ids[place],
-                "callback_version": 7 if place == 0 else 1 + place % 4, "event_id": event["id"], "conversation_id": self._id("conversation", queued, chance),
-                "status": status, "prompt": _filled(self.language, place, event), "context": event["variables"], "agent": CALLBACKS[place][4],
+                "id": self._id("run", queued, chance), "workspace_id": self.workspace, "callback_id": self.callback_ids[index],
+                "callback_version": 7 if index == 0 else 1 + index % 4, "event_id": event["id"], "conversation_id": self._id("conversation", queued, chance),
+                "status": status, "prompt": _filled(self.language, index, event), "context": event["variables"], "agent": CALLBACKS[index][4],
                 "reason": {"failed": "the run's 40000 tokens are spent", "skipped": "the callback was disabled before the run started", "timed_out": "the run took longer than 900 s and was ended"}.get(status),
                 "timeout_seconds": 900.0, "subject": event["subject"], "queued_at": queued, "started_at": started,
                 "finished_at": None if alive or started is None else min(self.now, started + took), "attempt": 1, "worker_id": "wrk_1",
@@ -358,10 +358,10 @@ class Sample:
         rows = []
         for number in range(self.deliveries):
             at = self.now - (self.deliveries - number) * 700
-            place = number % 5
-            hook = WEBHOOKS[place]
-            result = chance.choice(["ok"] * 12 + ["modify", "deny", "warning"]) if place < 2 else "ok"
-            failed = (place == 4 and number > self.deliveries * 0.7) or chance.random() < 0.02
+            index = number % 5
+            hook = WEBHOOKS[index]
+            result = chance.choice(["ok"] * 12 + ["modify", "deny", "warning"]) if index < 2 else "ok"
+            failed = (index == 4 and number > self.deliveries * 0.7) or chance.random() < 0.02
             tool = chance.choice(["bash", "read_file", "search_files", "write_file", "comment_task", "get_task"])
             run = self.run_rows[-3 - number % 20]
             tries: list[dict[str, Any]] = [
@@ -423,13 +423,13 @@ def _verdict(
     }  # fmt: skip
 
 
-def _prompt(language: str, place: int) -> str:
-    return PROMPTS[language] if place == 0 else f"{{{{eventName}}}}: {CALLBACKS[place][language != 'en']}"
+def _prompt(language: str, index: int) -> str:
+    return PROMPTS[language] if index == 0 else f"{{{{eventName}}}}: {CALLBACKS[index][language != 'en']}"
 
 
-def _filled(language: str, place: int, event: dict[str, Any]) -> str:
+def _filled(language: str, index: int, event: dict[str, Any]) -> str:
     variables = {**json.loads(event["variables"]), "eventName": event["name"]}
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: str(variables.get(found[1], "")), _prompt(language, place))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: str(variables.get(found[1], "")), _prompt(language, index))
 
 
 def _story(language: str, run: dict[str, Any]) -> Iterator[tuple[float, str, dict[str, Any]]]:

@@ -20,10 +20,10 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
-from hookyard.cli.demo import story
+from hookyard.cli.demo import scenario
+from hookyard.cli.demo.output import DemoOutput
 from hookyard.cli.demo.receiver import receiving
-from hookyard.cli.demo.server import Server, serving
-from hookyard.cli.demo.telling import Telling
+from hookyard.cli.demo.server import DemoServer, serving
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 FLAGS = [
@@ -48,9 +48,9 @@ TASKS = [
 ]
 
 
-def furnish(server: Server) -> None:
+def furnish(server: DemoServer) -> None:
     """More than one story needs: tasks whose changes start, skip and repeat runs."""
-    callbacks = f"/workspaces/{story.WORKSPACE}/callbacks"
+    callbacks = f"/workspaces/{scenario.WORKSPACE}/callbacks"
     server.api("POST", callbacks, {
         "name": "Blocked again?", "events": ["task.status_changed"], "condition": "ctx.taskStatus === 'blocked'",
         "prompt": "{{taskId}} is blocked again: look at what was tried before.",
@@ -62,29 +62,29 @@ def furnish(server: Server) -> None:
     for title, kind, status, title_zh in TASKS:
         for text in (title, title_zh):
             made = server.api(
-                "POST", f"/workspaces/{story.WORKSPACE}/tasks", {"title": text, "type": kind, "status": "todo"}
+                "POST", f"/workspaces/{scenario.WORKSPACE}/tasks", {"title": text, "type": kind, "status": "todo"}
             )
-            path = f"/workspaces/{story.WORKSPACE}/tasks/{made['taskId']}"
+            path = f"/workspaces/{scenario.WORKSPACE}/tasks/{made['taskId']}"
             if status != "todo":
                 server.api("PATCH", path, {"status": status})
     wait_for_runs(server)
 
 
-def wait_for_runs(server: Server) -> None:
+def wait_for_runs(server: DemoServer) -> None:
     """Until nothing waits or runs."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        runs = server.api("GET", f"/workspaces/{story.WORKSPACE}/runs?limit=100")["items"]
+        runs = server.api("GET", f"/workspaces/{scenario.WORKSPACE}/runs?limit=100")["items"]
         if all(run["status"] not in ("queued", "running") for run in runs):
             return
         time.sleep(0.2)
 
 
-def pages(server: Server) -> dict[str, str]:
+def pages(server: DemoServer) -> dict[str, str]:
     """Name and path of every picture."""
-    root = f"/w/{story.WORKSPACE}"
-    runs = server.api("GET", f"/workspaces/{story.WORKSPACE}/runs?limit=100")["items"]
-    run = next(run for run in runs if run["callbackName"] == story.TRIAGE["name"])
+    root = f"/w/{scenario.WORKSPACE}"
+    runs = server.api("GET", f"/workspaces/{scenario.WORKSPACE}/runs?limit=100")["items"]
+    run = next(run for run in runs if run["callbackName"] == scenario.TRIAGE["name"])
     return {
         "run": f"{root}/runs/{run['id']}",
         "event": f"{root}/events/{run['eventId']}",
@@ -100,7 +100,7 @@ def pages(server: Server) -> dict[str, str]:
     }
 
 
-def signed_in(browser: Browser, server: Server) -> StorageState:
+def signed_in(browser: Browser, server: DemoServer) -> StorageState:
     """The state of a browser that has used the login link."""
     context = browser.new_context()
     page = context.new_page()
@@ -112,7 +112,7 @@ def signed_in(browser: Browser, server: Server) -> StorageState:
     return state
 
 
-def photograph(page: Page, server: Server, path: str, file: Path) -> None:
+def photograph(page: Page, server: DemoServer, path: str, file: Path) -> None:
     """One page, when it has come to rest."""
     answered = page.goto(server.url + path)
     assert answered is not None
@@ -121,7 +121,7 @@ def photograph(page: Page, server: Server, path: str, file: Path) -> None:
     page.screenshot(path=file)
 
 
-def take(server: Server, folder: Path) -> int:
+def take(server: DemoServer, directory: Path) -> int:
     """Every picture; how many there are."""
     taken = 0
     with sync_playwright() as playwright:
@@ -135,7 +135,7 @@ def take(server: Server, folder: Path) -> int:
                 )
                 page = context.new_page()
                 for name, path in pages(server).items():
-                    photograph(page, server, path, folder / f"{name}.{language}.{look}.png")
+                    photograph(page, server, path, directory / f"{name}.{language}.{look}.png")
                     taken += 1
                 context.close()
         browser.close()
@@ -148,11 +148,11 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=IMAGES, help="folder of the pictures (docs/images)")
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, receiving() as receiver:
-        data = Path(folder)
-        story.write_hooks(data, receiver)
-        with serving(data, story.environment()) as server:
-            story.Story(Telling.for_terminal("en"), server, receiver, data).go()
+    with tempfile.TemporaryDirectory() as directory, receiving() as receiver:
+        data = Path(directory)
+        scenario.write_hooks(data, receiver)
+        with serving(data, scenario.environment()) as server:
+            scenario.Scenario(DemoOutput.for_terminal("en"), server, receiver, data).go()
             furnish(server)
             print(f"{take(server, given.to)} pictures in {given.to}")
     return 0

@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("name", help="what it does, in a few words")
     parser.add_argument("--first", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/migration.db"
+    with tempfile.TemporaryDirectory() as directory:
+        url = f"sqlite:///{directory}/migration.db"
         if not arguments.first:
             with Database(url) as database:
                 # Not `upgrade`, which makes an empty database as the schema is now.

@@ -60,9 +60,9 @@ def shared() -> Path:
 
 
 @contextmanager
-def _new_database(kind: str, folder: Path) -> Iterator[str]:
+def _new_database(kind: str, directory: Path) -> Iterator[str]:
     if kind == "sqlite":
-        yield f"sqlite:///{folder / 'hookyard.db'}"
+        yield f"sqlite:///{directory / 'hookyard.db'}"
         return
     server = os.environ.get("HOOKYARD_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
     try:

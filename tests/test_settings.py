@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.settings import LIVE, Settings
 
 
@@ -68,13 +68,13 @@ def test_what_can_be_used_is_read_from_either(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "mend"),
+    ("name", "text", "hint"),
     [
         ("eventCallback.dedupEnabled", "maybe", "give true or false"),
         ("eventCallback.maxQueueSize", "many", "give a whole number from 1 to 100000, such as 100"),
     ],
 )
-def test_a_setting_that_cannot_be_used_says_what_can(name: str, text: str, mend: str) -> None:
+def test_a_setting_that_cannot_be_used_says_what_can(name: str, text: str, hint: str) -> None:
     with pytest.raises(InvalidError) as refused:
         LIVE[name].parse(text)
-    assert refused.value.hint == mend
+    assert refused.value.hint == hint

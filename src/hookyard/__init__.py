@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hookyard.hooks.decision import Decision, Result, Verdict
-    from hookyard.hooks.facade import Hooks
+    from hookyard.hooks.hooks import Hooks
     from hookyard.hooks.points import Point
 
 __all__ = ["Decision", "Hooks", "Point", "Result", "Verdict"]
 
 _HOMES = {
     "Decision": "hookyard.hooks.decision",
-    "Hooks": "hookyard.hooks.facade",
+    "Hooks": "hookyard.hooks.hooks",
     "Point": "hookyard.hooks.points",
     "Result": "hookyard.hooks.decision",
     "Verdict": "hookyard.hooks.decision",

@@ -15,6 +15,7 @@ import difflib
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.errors import InvalidError, Problem
 
 T = TypeVar("T")
 SettingValue = bool | int | float | str
@@ -64,8 +65,8 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable that pins it, such as `HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS`."""
-        return "HOOKYARD_" + self.name.replace(".", "_").upper()
+        """The environment variable that pins it, such as `HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS`."""
+        return "HOOKYARD_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name.replace(".", "_")).upper()
 
     def check(self, value: object) -> SettingValue:
         """The value in the setting's own type.
@@ -130,11 +131,11 @@ class Setting:
         else:
             bounds = "" if self.minimum is None else f" of at least {_plain(self.minimum)}"
         if isinstance(self.default, bool):
-            mend = "give true or false"
+            hint = "give true or false"
         else:
             kind = {int: "a whole number", float: "a number"}.get(type(self.default), "a text")
-            mend = f"give {kind}{bounds}, such as {self.default!r}"
-        return InvalidError(what, where=self.name, mend=mend, problems=(Problem(self.name, f"{what}; {mend}"),))
+            hint = f"give {kind}{bounds}, such as {self.default!r}"
+        return InvalidError(what, where=self.name, hint=hint, problems=(Problem(self.name, f"{what}; {hint}"),))
 
 
 _DAY_MS = 86_400_000
@@ -332,12 +333,12 @@ class Settings:
             data: The data folder, over `HOOKYARD_DATA` and the home.
 
         Raises:
-            InvalidError: A value that cannot be used; names the variable or the file and the mend.
+            InvalidError: A value that cannot be used; names the variable or the file and the hint.
         """
         env = os.environ if environ is None else environ
         home = Path(env.get("HOOKYARD_HOME") or Path.home() / ".hookyard").expanduser().absolute()
-        folder = (data or Path(env.get("HOOKYARD_DATA") or home)).expanduser().absolute()
-        file = folder / SETTINGS_FILE
+        directory = (data or Path(env.get("HOOKYARD_DATA") or home)).expanduser().absolute()
+        file = directory / SETTINGS_FILE
         in_file = read_settings_file(file)
 
         def value(name: str) -> str | None:
@@ -356,8 +357,8 @@ class Settings:
 
         return cls(
             home=home,
-            data=folder,
-            database_url=read("database_url", _database, f"{SQLITE}{folder / 'hookyard.db'}"),
+            data=directory,
+            database_url=read("database_url", _database, f"{SQLITE}{directory / 'hookyard.db'}"),
             host=value("host") or "127.0.0.1",
             port=read("port", _port, 8484),
             public_url=read("public_url", _address, None),
@@ -404,13 +405,13 @@ def read_settings_file(path: Path) -> dict[str, object]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidError(
-            f"cannot read the settings file: {error}", where=str(path), mend="mend or remove it"
+            f"cannot read the settings file: {error}", where=str(path), hint="hint or remove it"
         ) from error
     for name in _flatten(content):
         if name not in _IN_FILE and name not in LIVE:
             near = difflib.get_close_matches(name, [*_IN_FILE, *LIVE], n=1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join([*_IN_FILE, *LIVE])}"
-            raise InvalidError(f"there is no setting {name[:100]!r}", where=str(path), mend=mend)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join([*_IN_FILE, *LIVE])}"
+            raise InvalidError(f"there is no setting {name[:100]!r}", where=str(path), hint=hint)
     return content
 
 
@@ -422,7 +423,7 @@ def _as_text(value: object) -> str | None:
         return ",".join(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise InvalidError("is no text", mend="put it into quotes")
+    raise InvalidError("is no text", hint="put it into quotes")
 
 
 @contextlib.contextmanager
@@ -462,20 +463,20 @@ def checked_database(text: str) -> str:
         usable = text.startswith(("postgresql://", "postgresql+psycopg://", "postgres://")) and _is_split(text)
     if not usable:
         raise InvalidError(
-            "not a database that hookyard can use", mend="give sqlite:///PATH or postgresql://USER@HOST/NAME"
+            "not a database that hookyard can use", hint="give sqlite:///PATH or postgresql://USER@HOST/NAME"
         )
     return text
 
 
 def _database(text: str) -> str:
     if text.startswith(SQLITE) and "?" in text:  # where other programs read options, which we have none of
-        raise InvalidError("a SQLite database takes no options", mend="give sqlite:///PATH without ? and what follows")
+        raise InvalidError("a SQLite database takes no options", hint="give sqlite:///PATH without ? and what follows")
     return checked_database(text)
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
-        raise InvalidError(f"{text[:100]!r} is not a port", mend="give a number from 0 to 65535")
+        raise InvalidError(f"{text[:100]!r} is not a port", hint="give a number from 0 to 65535")
     return int(text)
 
 
@@ -483,7 +484,7 @@ def _address(text: str) -> str:
     """How others reach the server: links begin with it, so it is a whole address or none."""
     if not _is_http(text) or "?" in text or "#" in text:
         raise InvalidError(
-            f"{text[:100]!r} is no http:// or https:// URL", mend="give one such as https://hookyard.example.com"
+            f"{text[:100]!r} is no http:// or https:// URL", hint="give one such as https://hookyard.example.com"
         )
     return text.rstrip("/")
 
@@ -491,7 +492,7 @@ def _address(text: str) -> str:
 def _proxy(text: str) -> str:
     # It may hold a password, so it is not shown.
     if not _is_http(text):
-        raise InvalidError("is no http:// or https:// URL", mend="give one such as http://proxy.example.com:3128")
+        raise InvalidError("is no http:// or https:// URL", hint="give one such as http://proxy.example.com:3128")
     return text
 
 
@@ -519,6 +520,6 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
         except ValueError:
             raise InvalidError(
                 f"{part.strip()!r} is not a network",
-                mend="give CIDRs separated by commas, such as 10.0.0.0/8,127.0.0.1/32",
+                hint="give CIDRs separated by commas, such as 10.0.0.0/8,127.0.0.1/32",
             ) from None
     return tuple(networks)

@@ -16,7 +16,7 @@ from tests.agents.programs import folder_of
 from tests.hooks.receiver import Home, Received, Receiver
 
 
-class Scene:
+class AdapterEnvironment:
     """Claude Code, asked by a mock model to write a file."""
 
     def __init__(self, work: Path, home: Home, receiver: Receiver, server: MockModel) -> None:
@@ -58,16 +58,16 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, home: Home, receiver: Receiver, mock_model: Callable[..., MockModel]) -> Scene:
+def env(tmp_path: Path, home: Home, receiver: Receiver, mock_model: Callable[..., MockModel]) -> AdapterEnvironment:
     work = tmp_path / "work"
     work.mkdir()
-    return Scene(work, home, receiver, mock_model(MOCK_CMD="echo from-the-model > made"))
+    return AdapterEnvironment(work, home, receiver, mock_model(MOCK_CMD="echo from-the-model > made"))
 
 
-async def test_points_in_order(scene: Scene) -> None:
-    await scene.run("*")
-    assert scene.made
-    assert [request.body["event"] for request in scene.receiver.requests] == [
+async def test_points_in_order(env: AdapterEnvironment) -> None:
+    await env.run("*")
+    assert env.made
+    assert [request.body["event"] for request in env.receiver.requests] == [
         "on_message_received",
         "on_turn_start",
         "on_tool_call_start",
@@ -78,34 +78,34 @@ async def test_points_in_order(scene: Scene) -> None:
     ]
 
 
-async def test_denied(scene: Scene) -> None:
-    scene.receiver.answer({"result": "deny", "message": "not today"})
-    await scene.run("pre_tool")
-    assert not scene.made
-    assert "not today" in scene.told
+async def test_denied(env: AdapterEnvironment) -> None:
+    env.receiver.answer({"result": "deny", "message": "not today"})
+    await env.run("pre_tool")
+    assert not env.made
+    assert "not today" in env.told
 
 
-async def test_modified(scene: Scene) -> None:
+async def test_modified(env: AdapterEnvironment) -> None:
     def change(received: Received) -> dict[str, Any]:
         args = json.loads(received.body["hook_context"]["tool_args"])
         return {"result": "modify", "modified_content": {**args, "command": "echo changed > made"}}
 
-    scene.receiver.answer(change)
-    await scene.run("tool_call_start")
-    assert (scene.work / "made").read_text() == "changed\n"
+    env.receiver.answer(change)
+    await env.run("tool_call_start")
+    assert (env.work / "made").read_text() == "changed\n"
 
 
-async def test_modified_result(scene: Scene) -> None:
-    scene.receiver.answer({"result": "modify", "modified_content": "nothing to see"})
-    await scene.run("post_tool")
-    assert scene.made
-    assert "nothing to see" in scene.told
+async def test_modified_result(env: AdapterEnvironment) -> None:
+    env.receiver.answer({"result": "modify", "modified_content": "nothing to see"})
+    await env.run("post_tool")
+    assert env.made
+    assert "nothing to see" in env.told
 
 
-async def test_a_failing_webhook_closed(scene: Scene) -> None:
-    scene.receiver.answer(lambda _: web.Response(status=500))
-    await scene.run("pre_tool", closed=True)
-    assert not scene.made
+async def test_a_failing_webhook_closed(env: AdapterEnvironment) -> None:
+    env.receiver.answer(lambda _: web.Response(status=500))
+    await env.run("pre_tool", closed=True)
+    assert not env.made
 
 
 async def test_hook_files_are_kept_where_nothing_listens_to_tools(home: Home) -> None:

@@ -11,11 +11,11 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from hookyard.adapters.pydantic_ai import Webhooks
-from hookyard.errors import NotAllowedError
+from hookyard.core.errors import NotAllowedError
 from tests.hooks.receiver import Home, Received, Receiver
 
 
-class Scene:
+class AdapterEnvironment:
     """An agent whose model calls `add(a=1, b=2)` once, then says what it was told."""
 
     def __init__(self, home: Home, receiver: Receiver) -> None:
@@ -49,13 +49,13 @@ class Scene:
 
 
 @pytest.fixture
-def scene(home: Home, receiver: Receiver) -> Scene:
-    return Scene(home, receiver)
+def env(home: Home, receiver: Receiver) -> AdapterEnvironment:
+    return AdapterEnvironment(home, receiver)
 
 
-async def test_every_point_in_order(scene: Scene) -> None:
-    assert await scene.run("*") == "told: 3"
-    assert scene.events == [
+async def test_every_point_in_order(env: AdapterEnvironment) -> None:
+    assert await env.run("*") == "told: 3"
+    assert env.events == [
         "on_session_start",
         "on_message_received",
         "on_turn_start",
@@ -69,7 +69,7 @@ async def test_every_point_in_order(scene: Scene) -> None:
         "post_turn",
         "on_session_end",
     ]
-    bodies = {request.body["event"]: request.body for request in scene.receiver.requests}
+    bodies = {request.body["event"]: request.body for request in env.receiver.requests}
     assert bodies["on_message_received"]["context"]["content"] == "one and two"
     assert bodies["system_prompt"]["context"]["system_prompt"] == "Add."
     assert bodies["post_tool_execution"]["result_context"]["result"] == "3"
@@ -77,42 +77,42 @@ async def test_every_point_in_order(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("trigger", ["pre_tool", "tool_call_start"])
-async def test_denied(scene: Scene, trigger: str) -> None:
-    scene.receiver.answer({"result": "deny", "message": "not today"})
-    assert await scene.run(trigger) == "told: Denied: not today"
-    assert scene.ran == []
+async def test_denied(env: AdapterEnvironment, trigger: str) -> None:
+    env.receiver.answer({"result": "deny", "message": "not today"})
+    assert await env.run(trigger) == "told: Denied: not today"
+    assert env.ran == []
 
 
-async def test_modified_arguments_are_validated(scene: Scene) -> None:
-    scene.receiver.answer({"result": "modify", "modified_content": {"a": 10, "b": 20}})
-    assert await scene.run("pre_tool") == "told: 30"
-    assert scene.ran == [(10, 20)]
+async def test_modified_arguments_are_validated(env: AdapterEnvironment) -> None:
+    env.receiver.answer({"result": "modify", "modified_content": {"a": 10, "b": 20}})
+    assert await env.run("pre_tool") == "told: 30"
+    assert env.ran == [(10, 20)]
 
 
-async def test_modified_to_what_does_not_fit(scene: Scene) -> None:
-    scene.receiver.answer({"result": "modify", "modified_content": {"a": "many"}})
-    assert "told:" in await scene.run("pre_tool")
-    assert scene.ran == []
+async def test_modified_to_what_does_not_fit(env: AdapterEnvironment) -> None:
+    env.receiver.answer({"result": "modify", "modified_content": {"a": "many"}})
+    assert "told:" in await env.run("pre_tool")
+    assert env.ran == []
 
 
-async def test_hook_files_are_kept_where_nothing_listens_to_tools(scene: Scene) -> None:
-    scene.arguments = {"a": 1, "b": 2, "path": str(scene.home.path / "hooks.toml")}
-    assert "a person has to change it" in await scene.run("session_start")
-    assert scene.ran == []
+async def test_hook_files_are_kept_where_nothing_listens_to_tools(env: AdapterEnvironment) -> None:
+    env.arguments = {"a": 1, "b": 2, "path": str(env.home.path / "hooks.toml")}
+    assert "a person has to change it" in await env.run("session_start")
+    assert env.ran == []
 
 
-async def test_refused_message(scene: Scene) -> None:
-    scene.receiver.answer({"result": "deny", "message": "say please"})
+async def test_refused_message(env: AdapterEnvironment) -> None:
+    env.receiver.answer({"result": "deny", "message": "say please"})
     with pytest.raises(NotAllowedError, match="say please"):
-        await scene.run("message")
+        await env.run("message")
 
 
-async def test_modified_prompt_answer_and_result(scene: Scene) -> None:
+async def test_modified_prompt_answer_and_result(env: AdapterEnvironment) -> None:
     def change(received: Received) -> dict[str, Any]:
         texts = {"system_prompt": " Be brief.", "on_model_response": "other words", "post_tool_execution": "4"}
         return {"result": "modify", "modified_content": texts[received.body["event"]]}
 
-    scene.receiver.answer(change)
-    assert await scene.run("system_prompt,model_response,post_tool") == "other words"
-    assert "Be brief." in scene.instructions
-    assert scene.receiver.requests[-1].body["response"] == "told: 4"
+    env.receiver.answer(change)
+    assert await env.run("system_prompt,model_response,post_tool") == "other words"
+    assert "Be brief." in env.instructions
+    assert env.receiver.requests[-1].body["response"] == "told: 4"

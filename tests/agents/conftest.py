@@ -37,9 +37,9 @@ def recorder() -> FakeRecorder:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "work"
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture

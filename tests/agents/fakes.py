@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.agents.base import Assignment, Usage
-from hookyard.errors import NotFoundError
+from hookyard.core.errors import NotFoundError
 from hookyard.hooks.decision import GO_ON, Decision, Result, Verdict
 from hookyard.hooks.points import Point
 
@@ -85,7 +85,7 @@ class FakeRecorder:
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
 
-    def introduced(self, *, version: str = "", model: str = "") -> None:
+    def agent_info(self, *, version: str = "", model: str = "") -> None:
         self.introductions.append((version, model))
 
     def note(self, text: str) -> None:
@@ -116,9 +116,9 @@ class FakeWorkspace:
         return {"commentId": "cmt_1"}
 
 
-def assignment(folder: Path, prompt: str = "Do it.", **changes: Any) -> Assignment:
+def assignment(directory: Path, prompt: str = "Do it.", **changes: Any) -> Assignment:
     environment = {"PATH": "/usr/bin:/bin"}
-    return Assignment(prompt, folder, "ses_1", **{"environment": environment, "timeout_seconds": 30.0, **changes})
+    return Assignment(prompt, directory, "ses_1", **{"environment": environment, "timeout_seconds": 30.0, **changes})
 
 
 async def there(path: Path) -> None:

@@ -26,7 +26,7 @@ Script = Callable[..., str]
 
 async def run(
     model: str | None,
-    folder: Path,
+    directory: Path,
     hooks: FakeHooks,
     recorder: FakeRecorder,
     *,
@@ -36,7 +36,7 @@ async def run(
     **changes: Any,
 ) -> AgentResult:
     agent = make_agent(Profile(kind="built-in", model=model, **profile or {}), parts or Parts())
-    return await agent.run(assignment(folder, **changes), hooks, recorder, workspace)
+    return await agent.run(assignment(directory, **changes), hooks, recorder, workspace)
 
 
 async def test_conversation_with_tools(work: Path, hooks: FakeHooks, recorder: FakeRecorder, script: Script) -> None:

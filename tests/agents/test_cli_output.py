@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.agents import claude_code, codex, gemini
-from hookyard.agents.cli_agent import Called, Failed, Introduced, Returned, Spent, Words
+from hookyard.agents.cli_agent import AgentFailed, AgentInfo, TextMessage, TokensSpent, ToolCalled, ToolReturned
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -27,46 +27,54 @@ def test_no_line_does_more_than_be_unreadable(module: object, said: dict[str, ob
         told = list(reader(said))
     except (ValueError, TypeError, AttributeError):
         return  # which the follower takes for chatter
-    assert all(isinstance(one, Introduced | Words | Called | Returned | Spent | Failed) for one in told)
+    assert all(
+        isinstance(one, AgentInfo | TextMessage | ToolCalled | ToolReturned | TokensSpent | AgentFailed) for one in told
+    )
 
 
 def test_failures_are_told() -> None:
     failed = {"type": "result", "is_error": True, "result": "no credit", "usage": {}}
-    assert Failed("no credit") in claude_code.Reader()(failed)
-    assert list(codex.Reader()({"type": "turn.failed", "error": {"message": "no credit"}})) == [Failed("no credit")]
-    assert Failed("no credit") in gemini.Reader()(
+    assert AgentFailed("no credit") in claude_code.ClaudeCodeReader()(failed)
+    assert list(codex.CodexReader()({"type": "turn.failed", "error": {"message": "no credit"}})) == [
+        AgentFailed("no credit")
+    ]
+    assert AgentFailed("no credit") in gemini.GeminiReader()(
         {"type": "result", "status": "error", "error": {"message": "no credit"}}
     )
 
 
 def test_programs_say_who_they_are() -> None:
     said = {"type": "system", "subtype": "init", "claude_code_version": "2.1.4", "model": "claude-sonnet-4-5"}
-    assert list(claude_code.Reader()(said)) == [Introduced("2.1.4", "claude-sonnet-4-5")]
-    assert list(gemini.Reader()({"type": "init", "model": "gemini-2.5-flash"})) == [Introduced("", "gemini-2.5-flash")]
-    for reader in (claude_code.Reader(), gemini.Reader()):
-        (nothing,) = reader({"type": "init" if isinstance(reader, gemini.Reader) else "system", "subtype": "init"})
-        assert nothing == Introduced()
+    assert list(claude_code.ClaudeCodeReader()(said)) == [AgentInfo("2.1.4", "claude-sonnet-4-5")]
+    assert list(gemini.GeminiReader()({"type": "init", "model": "gemini-2.5-flash"})) == [
+        AgentInfo("", "gemini-2.5-flash")
+    ]
+    for reader in (claude_code.ClaudeCodeReader(), gemini.GeminiReader()):
+        (nothing,) = reader(
+            {"type": "init" if isinstance(reader, gemini.GeminiReader) else "system", "subtype": "init"}
+        )
+        assert nothing == AgentInfo()
 
 
 def test_codex_tells_of_every_kind_of_call() -> None:
-    read = codex.Reader()
+    read = codex.CodexReader()
     change = {"id": "1", "type": "file_change", "changes": [{"path": "a", "kind": "add"}], "status": "completed"}
     (called, returned) = read({"type": "item.completed", "item": change})
-    assert isinstance(called, Called)
+    assert isinstance(called, ToolCalled)
     assert (called.name, called.edits) == ("apply_patch", ("a",))
-    assert returned == Returned("1", "", success=True)
+    assert returned == ToolReturned("1", "", success=True)
     call = {"id": "2", "type": "mcp_tool_call", "server": "hookyard", "tool": "get_task", "arguments": {"task_id": "t"}}
     assert list(read({"type": "item.started", "item": call})) == [
-        Called("2", "mcp__hookyard__get_task", json.dumps({"task_id": "t"}))
+        ToolCalled("2", "mcp__hookyard__get_task", json.dumps({"task_id": "t"}))
     ]
     done = {**call, "status": "failed", "error": {"message": "gone"}}
-    assert list(read({"type": "item.completed", "item": done})) == [Returned("2", "gone", success=False)]
+    assert list(read({"type": "item.completed", "item": done})) == [ToolReturned("2", "gone", success=False)]
 
 
 def test_claude_usage_counts_each_answer_once() -> None:
-    read = claude_code.Reader()
+    read = claude_code.ClaudeCodeReader()
     message = {"id": "m1", "model": "x", "usage": {"input_tokens": 10, "output_tokens": 5}, "content": []}
     list(read({"type": "assistant", "message": message}))
     (spent,) = read({"type": "assistant", "message": message})
-    assert isinstance(spent, Spent)
+    assert isinstance(spent, TokensSpent)
     assert (spent.usage.input_tokens, spent.usage.requests) == (10, 1)

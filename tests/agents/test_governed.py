@@ -14,8 +14,8 @@ from aiohttp import web
 
 from hookyard.agents.base import Agent, AgentError, Parts, PromptDeniedError
 from hookyard.agents.profiles import make_agent, read_profile
-from hookyard.hooks.egress import Egress
-from hookyard.hooks.guard import Guard
+from hookyard.hooks.delivery.egress import Egress
+from hookyard.hooks.delivery.guard import Guard
 from tests.agents.fakes import FakeRecorder, assignment
 from tests.hooks.receiver import Home, Received, Receiver, entry
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.agents.folder import Folder
-from hookyard.agents.life import ToolError
-from hookyard.agents.worktree import fresh_worktree, put_away_left
+from hookyard.agents.sandboxed_directory import SandboxedDirectory
+from hookyard.agents.session import ToolError
+from hookyard.agents.worktree import clean_up_worktrees, fresh_worktree
 
 HOOKS = (
     *("applypatch-msg", "pre-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg", "commit-msg"),
@@ -33,9 +33,9 @@ PROGRAM_KEYS = (
 )
 
 
-def git(folder: Path, *args: str) -> str:
+def git(directory: Path, *args: str) -> str:
     argv = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "protocol.file.allow=always", *args]
-    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(argv, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
 
 
 class Scene:
@@ -72,10 +72,10 @@ class Scene:
         pairs += [f"core.fsmonitor={program}", f"core.hooksPath={config.parent / 'hooks'}", "filter.x.required=true"]
         self.config(config, *pairs)
 
-    def hooks(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def hooks(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         for name in HOOKS:
-            shutil.copy(self.program, folder / name)
+            shutil.copy(self.program, directory / name)
 
 
 @pytest.fixture
@@ -274,15 +274,15 @@ async def test_nothing_that_the_agent_wrote_runs_and_its_work_is_kept(
     if ending == "put away":
         await worktree.__aexit__(None, None, None)
     else:
-        await put_away_left(scene.at, notes.append)
+        await clean_up_worktrees(scene.at, notes.append)
     assert not scene.canary.exists(), scene.canary.read_text()
     assert not scene.at.exists()
     assert notes[-1].startswith("the work is on branch hookyard/run"), notes
     assert content(scene, "hookyard/run", "made") == b"by the agent"
     assert {"file", "sub/old", "gone", "moved"} <= set(tree(scene, "hookyard/run"))
     # The next run begins in the repository that the attack changed.
-    async with fresh_worktree(scene.repository, tmp_path / "next", "next", notes.append) as folder:
-        assert (folder / "sub/old").read_text() == "sub/old\n"
+    async with fresh_worktree(scene.repository, tmp_path / "next", "next", notes.append) as directory:
+        assert (directory / "sub/old").read_text() == "sub/old\n"
     assert not scene.canary.exists(), scene.canary.read_text()
 
 
@@ -320,7 +320,7 @@ async def test_without_a_record_a_pointer_to_an_evil_directory_is_left_alone(sce
     pointer_to_an_evil_directory(scene)
     (scene.at / ".git").write_text(f"gitdir: {scene.at}/evil\n")
     (tmp_path / "at.worktree.json").unlink()
-    await put_away_left(scene.at, notes.append)
+    await clean_up_worktrees(scene.at, notes.append)
     assert notes[0].startswith(f"the worktree {scene.at} was left where it is")
     assert (scene.at / "file").exists()
     assert not scene.canary.exists()
@@ -366,9 +366,9 @@ async def test_ordinary_work_is_kept(scene: Scene) -> None:
 
 
 async def test_the_agents_own_git_sees_a_clean_worktree(scene: Scene) -> None:
-    async with fresh_worktree(scene.repository / "sub", scene.at, "run", lambda _: None) as folder:
-        assert git(folder, "status", "--porcelain") == ""
-        assert git(folder, "branch", "--show-current") == "hookyard/run"
+    async with fresh_worktree(scene.repository / "sub", scene.at, "run", lambda _: None) as directory:
+        assert git(directory, "status", "--porcelain") == ""
+        assert git(directory, "branch", "--show-current") == "hookyard/run"
         assert str(scene.at) in git(scene.repository, "worktree", "list")
 
 
@@ -401,9 +401,9 @@ async def test_a_repository_with_lfs_gives_pointers_and_keeps_them(scene: Scene)
     git(scene.repository, "add", "--all")
     git(scene.repository, "commit", "--quiet", "--message", "lfs")
     scene.config(scene.repository / ".git/config", f"filter.lfs.process={scene.program}", "filter.lfs.required=true")
-    async with fresh_worktree(scene.repository, scene.at, "run", lambda _: None) as folder:
-        assert (folder / "a.bin").read_text() == pointer
-        (folder / "b.bin").write_bytes(b"\0raw")
+    async with fresh_worktree(scene.repository, scene.at, "run", lambda _: None) as directory:
+        assert (directory / "a.bin").read_text() == pointer
+        (directory / "b.bin").write_bytes(b"\0raw")
     assert content(scene, "hookyard/run", "a.bin").decode() == pointer
     assert content(scene, "hookyard/run", "b.bin") == b"\0raw"
     assert not scene.canary.exists()
@@ -413,8 +413,8 @@ async def test_a_submodule_that_was_not_fetched_stays_one(scene: Scene) -> None:
     commit = git(scene.repository, "rev-parse", "HEAD")
     git(scene.repository, "update-index", "--add", "--cacheinfo", f"160000,{commit},module")
     git(scene.repository, "commit", "--quiet", "--message", "module")
-    async with fresh_worktree(scene.repository, scene.at, "run", lambda _: None) as folder:
-        (folder / "made").write_text("x")
+    async with fresh_worktree(scene.repository, scene.at, "run", lambda _: None) as directory:
+        (directory / "made").write_text("x")
     assert f"160000 commit {commit}\tmodule" in git(scene.repository, "ls-tree", "hookyard/run")
 
 
@@ -434,9 +434,9 @@ async def test_repositories_of_other_kinds(scene: Scene, tmp_path: Path, kind: s
     else:
         option = "--depth=1" if kind == "shallow" else "--bare"
         git(tmp_path, "clone", "--quiet", option, f"file://{scene.repository}", str(other))
-    async with fresh_worktree(other, tmp_path / "at", "run", lambda _: None) as folder:
-        assert (folder / "file").read_text() == "file\n"
-        (folder / "made").write_text("x")
+    async with fresh_worktree(other, tmp_path / "at", "run", lambda _: None) as directory:
+        assert (directory / "file").read_text() == "file\n"
+        (directory / "made").write_text("x")
     assert git(other, "show", "hookyard/run:made") == "x"
 
 
@@ -449,9 +449,9 @@ def test_the_file_tools_do_not_write_what_git_reads(scene: Scene, path: str) -> 
     before = sorted(str(one) for one in scene.repository.rglob("*"))
     for guarded in (True, False):
         with pytest.raises(ToolError, match="belongs to git"):
-            Folder(scene.repository, guard_hook_files=guarded).write(path, b"x")
+            SandboxedDirectory(scene.repository, guard_hook_files=guarded).write(path, b"x")
     assert sorted(str(one) for one in scene.repository.rglob("*")) == before
-    Folder(scene.repository).write(".gitignore", b"x")
+    SandboxedDirectory(scene.repository).write(".gitignore", b"x")
 
 
 async def test_a_worktree_that_cannot_be_made_leaves_nothing(scene: Scene) -> None:

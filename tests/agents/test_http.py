@@ -11,8 +11,8 @@ from aiohttp import web
 
 from hookyard.agents.base import AgentError, AgentResult, Parts
 from hookyard.agents.profiles import Profile, make_agent
-from hookyard.hooks.egress import Egress
-from hookyard.hooks.guard import Guard
+from hookyard.hooks.delivery.egress import Egress
+from hookyard.hooks.delivery.guard import Guard
 from hookyard.hooks.points import Point
 from tests.agents.fakes import FakeHooks, FakeRecorder, assignment, modify
 from tests.hooks.receiver import Received, Receiver

@@ -45,12 +45,12 @@ def until(what: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def written(folder: Path) -> bool:
-    return all((folder / name).is_file() and (folder / name).read_text().strip() for name in NAMES)
+def written(directory: Path) -> bool:
+    return all((directory / name).is_file() and (directory / name).read_text().strip() for name in NAMES)
 
 
-def pids(folder: Path) -> list[int]:
-    return [int((folder / name).read_text()) for name in NAMES]
+def pids(directory: Path) -> list[int]:
+    return [int((directory / name).read_text()) for name in NAMES]
 
 
 async def test_output_input_and_code(tmp_path: Path) -> None:

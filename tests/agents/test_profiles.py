@@ -13,7 +13,7 @@ import pytest
 import hookyard.agents
 from hookyard.agents.base import KINDS, Agent, Parts
 from hookyard.agents.profiles import DEFAULT, Kind, Profile, available, make_agent, read_profile, unavailable
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "built-in": {"kind": "built-in", "model": "anthropic:claude", "tools": ["bash"]},

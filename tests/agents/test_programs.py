@@ -14,7 +14,7 @@ from aiohttp import web
 
 from hookyard.agents.base import AgentError, AgentResult, Parts, TimeLimitError
 from hookyard.agents.profiles import Profile, make_agent
-from hookyard.bridge.governor import Governor
+from hookyard.bridge.governor import HookGovernor
 from tests.agents.conftest import MockModel
 from tests.agents.fakes import FakeRecorder, assignment, there
 from tests.agents.programs import folder_of
@@ -65,7 +65,7 @@ class Program:
         self, trigger: str, *, parts: Parts | None = None, gate: dict[str, Any] | None = None, **changes: Any
     ) -> AgentResult:
         self.home.write(entry("gate", trigger, self.receiver.url(), **gate or {}))
-        agent = make_agent(Profile(kind=self.kind, model=MODELS[self.kind]), parts or Parts(governor=Governor()))
+        agent = make_agent(Profile(kind=self.kind, model=MODELS[self.kind]), parts or Parts(governor=HookGovernor()))
         given = assignment(self.work, environment=self.environment, **{"timeout_seconds": 90.0, **changes})
         return await agent.run(given, self.home.hooks(), self.recorder, None)
 

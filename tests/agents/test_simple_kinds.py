@@ -18,10 +18,10 @@ FAILED = ["session_start", "message", "turn_start", "error", "turn_complete", "p
 
 
 async def command(
-    argv: list[str], folder: Path, hooks: FakeHooks, recorder: FakeRecorder, prompt: str = "Do it.", **changes: float
+    argv: list[str], directory: Path, hooks: FakeHooks, recorder: FakeRecorder, prompt: str = "Do it.", **changes: float
 ) -> AgentResult:
     agent = make_agent(Profile(kind="command", argv=tuple(argv)), Parts())
-    return await agent.run(assignment(folder, prompt, **changes), hooks, recorder, None)
+    return await agent.run(assignment(directory, prompt, **changes), hooks, recorder, None)
 
 
 async def test_dry_run_stores_the_prompt(work: Path, hooks: FakeHooks, recorder: FakeRecorder) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.agents import file_tools
-from hookyard.agents.folder import Folder, is_hook_file, names_hook_file
-from hookyard.agents.life import ToolError
+from hookyard.agents.sandboxed_directory import SandboxedDirectory, is_hook_file, names_hook_file
+from hookyard.agents.session import ToolError
 from hookyard.agents.tool_names import TOOL_NAMES
 from hookyard.agents.tools import Tool, make_tools
 from tests.agents.fakes import FakeWorkspace
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tools(folder: Path) -> dict[str, Tool]:
-    return make_tools(Folder(folder), environment=ENVIRONMENT, workspace=FakeWorkspace())
+    return make_tools(SandboxedDirectory(folder), environment=ENVIRONMENT, workspace=FakeWorkspace())
 
 
 async def call(tools: dict[str, Tool], name: str, **args: Any) -> str:
@@ -43,9 +43,9 @@ async def call(tools: dict[str, Tool], name: str, **args: Any) -> str:
 
 def test_every_tool_of_the_contract_and_no_other(tools: dict[str, Tool], folder: Path) -> None:
     assert tuple(tools) == TOOL_NAMES
-    alone = make_tools(Folder(folder), environment=ENVIRONMENT)
+    alone = make_tools(SandboxedDirectory(folder), environment=ENVIRONMENT)
     assert tuple(alone) == TOOL_NAMES[:6]
-    few = make_tools(Folder(folder), environment=ENVIRONMENT, only=["bash", "get_task"])
+    few = make_tools(SandboxedDirectory(folder), environment=ENVIRONMENT, only=["bash", "get_task"])
     assert tuple(few) == ("bash",)
 
 
@@ -239,7 +239,9 @@ async def test_hook_files_behind_a_link_are_not_written(tools: dict[str, Tool], 
 async def test_hook_files_may_be_read_and_are_written_when_allowed(folder: Path, tools: dict[str, Tool]) -> None:
     (folder / "hooks.toml").write_text("old")
     assert await call(tools, "read_file", path="hooks.toml") == "old"
-    free = make_tools(Folder(folder, guard_hook_files=False), environment=ENVIRONMENT, guard_hook_files=False)
+    free = make_tools(
+        SandboxedDirectory(folder, guard_hook_files=False), environment=ENVIRONMENT, guard_hook_files=False
+    )
     await call(free, "write_file", path="hooks.toml", content="new")
     assert await call(free, "bash", command="cat hooks.toml") == "new"
 
@@ -251,11 +253,11 @@ def test_other_files_are_no_hook_files() -> None:
 
 
 async def test_working_folder_below_our_own_folder_is_no_hook_file(tmp_path: Path) -> None:
-    folder = tmp_path / ".hookyard" / "work"
-    folder.mkdir(parents=True)
-    tools = make_tools(Folder(folder), environment=ENVIRONMENT)
-    assert await call(tools, "bash", command=f"ls {folder}") == "[no output]"
-    await call(tools, "write_file", path=str(folder / "a"), content="x")
+    directory = tmp_path / ".hookyard" / "work"
+    directory.mkdir(parents=True)
+    tools = make_tools(SandboxedDirectory(directory), environment=ENVIRONMENT)
+    assert await call(tools, "bash", command=f"ls {directory}") == "[no output]"
+    await call(tools, "write_file", path=str(directory / "a"), content="x")
 
 
 async def test_bash(tools: dict[str, Tool], folder: Path) -> None:
@@ -272,7 +274,7 @@ async def test_bash(tools: dict[str, Tool], folder: Path) -> None:
 
 async def test_task_tools(folder: Path) -> None:
     workspace = FakeWorkspace()
-    tools = make_tools(Folder(folder), environment=ENVIRONMENT, workspace=workspace)
+    tools = make_tools(SandboxedDirectory(folder), environment=ENVIRONMENT, workspace=workspace)
     assert json.loads(await call(tools, "get_task", taskId="task-1"))["title"] == "Mend it"
     assert json.loads(await call(tools, "create_task", title="New"))["status"] == "todo"
     await call(tools, "update_task", task_id="task-1", status="done", assignee_id="usr_1")
@@ -306,7 +308,7 @@ def test_no_path_leads_outside(tmp_path_factory: pytest.TempPathFactory, parts: 
         (root / "a/up").symlink_to("..")
         (root / "up").symlink_to("..")
     try:
-        with Folder(root).place("/".join(parts)) as place:
+        with SandboxedDirectory(root).open_parent("/".join(parts)) as place:
             real = Path(f"/proc/self/fd/{place.parent}").readlink()
             assert real == root or root in real.parents
             assert (root / place.relative).parent.resolve() == (real if place.name != "." else real.parent)

@@ -8,32 +8,32 @@ from pathlib import Path
 import pytest
 
 from hookyard.agents.base import AgentError
-from hookyard.agents.worktree import fresh_worktree, put_away_left
+from hookyard.agents.worktree import clean_up_worktrees, fresh_worktree
 
 
-def git(folder: Path, *args: str) -> str:
+def git(directory: Path, *args: str) -> str:
     argv = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *args]
-    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(argv, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub/file").write_text("old")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "first")
-    return folder
+    directory = tmp_path / "repository"
+    (directory / "sub").mkdir(parents=True)
+    (directory / "sub/file").write_text("old")
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "first")
+    return directory
 
 
 async def test_work_is_kept_on_a_branch(repository: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     at = tmp_path / "at"
-    async with fresh_worktree(repository / "sub", at, "run_1", notes.append) as folder:
-        assert folder == at / "sub"
-        (folder / "file").write_text("new")
-        (folder / "more").write_text("more")
+    async with fresh_worktree(repository / "sub", at, "run_1", notes.append) as directory:
+        assert directory == at / "sub"
+        (directory / "file").write_text("new")
+        (directory / "more").write_text("more")
     assert not at.exists()
     assert (repository / "sub/file").read_text() == "old"
     assert git(repository, "show", "hookyard/run_1:sub/file") == "new"
@@ -44,10 +44,10 @@ async def test_work_is_kept_on_a_branch(repository: Path, tmp_path: Path) -> Non
 
 async def test_commits_of_the_agent_are_kept_too_after_a_failure(repository: Path, tmp_path: Path) -> None:
     async def fail() -> None:
-        async with fresh_worktree(repository, tmp_path / "at", "run 1:2", lambda _: None) as folder:
-            (folder / "made").write_text("x")
-            git(folder, "add", "--all")
-            git(folder, "commit", "--quiet", "--message", "mine")
+        async with fresh_worktree(repository, tmp_path / "at", "run 1:2", lambda _: None) as directory:
+            (directory / "made").write_text("x")
+            git(directory, "add", "--all")
+            git(directory, "commit", "--quiet", "--message", "mine")
             raise ValueError("failed")
 
     with pytest.raises(ValueError, match="failed"):
@@ -69,8 +69,8 @@ async def test_hooks_of_the_repository_do_not_run(repository: Path, tmp_path: Pa
         hook = repository / ".git/hooks" / name
         hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
         hook.chmod(0o755)
-    async with fresh_worktree(repository, tmp_path / "at", "run_1", lambda _: None) as folder:
-        (folder / "made").write_text("x")
+    async with fresh_worktree(repository, tmp_path / "at", "run_1", lambda _: None) as directory:
+        (directory / "made").write_text("x")
     assert not (tmp_path / "ran").exists()
 
 
@@ -87,7 +87,7 @@ async def test_a_worktree_that_a_killed_process_left_is_saved_and_taken_away(rep
         git(repository, "worktree", "add", "--quiet", "-b", f"hookyard/{at.name}", str(at))
     (changed / "sub/file").write_text("new")
     for at in (changed, same):
-        await put_away_left(at, notes.append)
+        await clean_up_worktrees(at, notes.append)
         assert not at.exists()
     assert git(repository, "show", "hookyard/changed:sub/file") == "new"
     assert git(repository, "branch", "--list", "hookyard/same") == ""
@@ -100,7 +100,7 @@ async def test_commits_in_a_worktree_that_was_left_are_kept(repository: Path, tm
     (at / "made").write_text("x")
     git(at, "add", "--all")
     git(at, "commit", "--quiet", "--message", "mine")
-    await put_away_left(at, lambda _: None)
+    await clean_up_worktrees(at, lambda _: None)
     assert git(repository, "show", "hookyard/at:made") == "x"
 
 
@@ -114,6 +114,6 @@ async def test_a_worktree_that_cannot_be_saved_stays_and_it_is_said(
     (at / "made").write_text("x")
     if "repository" in what:
         repository.rename(tmp_path / "moved")  # noqa: ASYNC240
-    await put_away_left(at, notes.append)
+    await clean_up_worktrees(at, notes.append)
     assert (at / "made").read_text() == "x"
     assert notes[0].startswith(f"the worktree {at} was left where it is")

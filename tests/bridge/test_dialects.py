@@ -13,8 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.bridge.dialects import agent_files, all_dialects, dialect_of
-from hookyard.bridge.dialects.base import BLOCKED, Answer, Dialect, Heard, Noise, Ruling, UnreadableError, settle
-from hookyard.errors import NotFoundError
+from hookyard.bridge.dialects.base import (
+    BLOCKED,
+    BridgeDecision,
+    Dialect,
+    HookExit,
+    NativeEvent,
+    Noise,
+    UnreadableError,
+    apply_recheck,
+)
+from hookyard.core.errors import NotFoundError
 from hookyard.hooks.points import Point
 
 FILES = {
@@ -64,17 +73,17 @@ def handed_over(payloads: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any
     ]
 
 
-def heard_of(dialect: Dialect, samples: list[tuple[str, dict[str, Any]]]) -> list[Heard]:
+def heard_of(dialect: Dialect, samples: list[tuple[str, dict[str, Any]]]) -> list[NativeEvent]:
     names = {event.name for event in dialect.events}
     return [dialect.read(event, payload) for event, payload in samples if event in names]
 
 
-def before_tool(agent: str, **changes: Any) -> Heard:
+def before_tool(agent: str, **changes: Any) -> NativeEvent:
     event, native = BEFORE_TOOL[agent]
     return dialect_of(agent).read(event, {**native, **changes})
 
 
-def out(answer: Answer) -> Any:
+def out(answer: HookExit) -> Any:
     assert answer.code == 0
     return json.loads(answer.out) if answer.out else None
 
@@ -88,7 +97,7 @@ def test_every_file_is_a_dialect() -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_recorded_sessions_stand_for_points_in_order(shared: Path, file: str) -> None:
     dialect = dialect_of(FILES[file])
-    sessions: dict[str | None, list[Heard]] = defaultdict(list)
+    sessions: dict[str | None, list[NativeEvent]] = defaultdict(list)
     for heard in heard_of(dialect, recorded(shared, file)):
         assert heard.session_id
         assert heard.working_dir == "/home/dev/project"
@@ -140,8 +149,8 @@ def test_copilot_reading_claudes_settings_is_copilot(shared: Path) -> None:
     for heard in heard_of(dialect, recorded(shared, "copilot_reading_claude_settings.jsonl")):
         assert heard.agent == "copilot"
         if heard.tool_name:
-            assert dialect.answer(heard, Ruling("no")) == Answer(BLOCKED, err="no")
-            assert settle(dialect, heard, Ruling(args={})).denied
+            assert dialect.answer(heard, BridgeDecision("no")) == HookExit(BLOCKED, err="no")
+            assert apply_recheck(dialect, heard, BridgeDecision(args={})).denied
 
 
 DENIED = {
@@ -153,7 +162,7 @@ DENIED = {
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_deny(agent: str) -> None:
-    answer = dialect_of(agent).answer(before_tool(agent), Ruling("no"))
+    answer = dialect_of(agent).answer(before_tool(agent), BridgeDecision("no"))
     assert (json.loads(answer.out) if answer.out else None) == DENIED.get(agent)
     assert answer.code == (0 if agent == "atomcode" else BLOCKED)
     assert answer.err == "no"
@@ -161,12 +170,12 @@ def test_deny(agent: str) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_nothing_to_say(agent: str) -> None:
-    assert dialect_of(agent).answer(before_tool(agent), Ruling()) == Answer()
+    assert dialect_of(agent).answer(before_tool(agent), BridgeDecision()) == HookExit()
 
 
 def test_modify_in_the_words_of_each() -> None:
     new = {"command": "pwd", "description": "d"}
-    said = {agent: out(dialect_of(agent).answer(before_tool(agent), Ruling(args=new))) for agent in AGENTS}
+    said = {agent: out(dialect_of(agent).answer(before_tool(agent), BridgeDecision(args=new))) for agent in AGENTS}
     assert said["claude-code"]["hookSpecificOutput"] == {"hookEventName": "PreToolUse", "updatedInput": new}
     assert said["codex"]["hookSpecificOutput"] == {
         "hookEventName": "PreToolUse",
@@ -182,25 +191,25 @@ def test_modify_in_the_words_of_each() -> None:
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_modification_never_passes_over_the_person(agent: str) -> None:
     dialect, heard = dialect_of(agent), before_tool(agent)
-    ruling = Ruling(args={"command": "pwd", "description": "d"})
-    settled = settle(dialect, heard, ruling)
+    ruling = BridgeDecision(args={"command": "pwd", "description": "d"})
+    settled = apply_recheck(dialect, heard, ruling)
     if agent in {"claude-code", "opencode"}:  # which ask about the changed arguments themselves
         assert settled is ruling
     else:
         assert "--allow-modify" in (settled.denied or "")
-    assert settle(dialect, heard, ruling, allow_modify=True) is ruling
-    assert settle(dialect, heard, Ruling("no")) == Ruling("no")
+    assert apply_recheck(dialect, heard, ruling, allow_modify=True) is ruling
+    assert apply_recheck(dialect, heard, BridgeDecision("no")) == BridgeDecision("no")
     if agent != "codex":
         assert '"allow"' not in dialect.answer(heard, ruling).out
 
 
 def test_codex_may_modify_where_nobody_is_asked() -> None:
     heard = before_tool("codex", permission_mode="bypassPermissions")
-    assert settle(dialect_of("codex"), heard, Ruling(args={})).args == {}
+    assert apply_recheck(dialect_of("codex"), heard, BridgeDecision(args={})).args == {}
 
 
 def test_gemini_cannot_take_an_argument_away() -> None:
-    answer = dialect_of("gemini").answer(before_tool("gemini"), Ruling(args={"command": "pwd"}))
+    answer = dialect_of("gemini").answer(before_tool("gemini"), BridgeDecision(args={"command": "pwd"}))
     assert answer.code == BLOCKED
     assert "description" in json.loads(answer.out)["reason"]
 
@@ -212,7 +221,7 @@ def test_a_blocked_prompt() -> None:
         dialect = dialect_of(agent)
         heard = dialect.read(names.get(agent, "UserPromptSubmit"), {"prompt": "hello", "output": {"parts": parts}})
         assert heard.firings[0].own["content"] == "hello"
-        answer = dialect.answer(heard, Ruling("no"))
+        answer = dialect.answer(heard, BridgeDecision("no"))
         assert answer == dialect.refuse(heard.event, "no")
         assert (answer.code, answer.err) == (0 if agent == "atomcode" else BLOCKED, "no")
         assert bool(answer.out) is (agent in {"atomcode", "copilot", "gemini"})
@@ -243,7 +252,7 @@ SHAPES = [
 ]
 
 
-def with_arguments(agent: str, event: str, value: object) -> Heard:
+def with_arguments(agent: str, event: str, value: object) -> NativeEvent:
     """The event of a tool call whose arguments are a value."""
     _, native = BEFORE_TOOL[agent]
     if agent == "opencode":
@@ -264,8 +273,8 @@ def test_arguments_that_are_no_object_are_shown_and_never_replaced(agent: str, v
         if event != "message.part.updated":
             assert with_arguments(agent, event, value).tool_args == seen
     heard = with_arguments(agent, BEFORE_TOOL[agent][0], value)
-    assert settle(dialect, heard, Ruling("no")) == Ruling("no")
-    settled = settle(dialect, heard, Ruling(args={"input": "x"}), allow_modify=True)
+    assert apply_recheck(dialect, heard, BridgeDecision("no")) == BridgeDecision("no")
+    settled = apply_recheck(dialect, heard, BridgeDecision(args={"input": "x"}), allow_modify=True)
     if seen == {"command": "ls"}:
         assert settled.args == {"input": "x"}
     else:
@@ -278,20 +287,20 @@ ALL_NOISE = frozenset(Noise)
 @pytest.mark.parametrize("agent", AGENTS)
 def test_what_noise_would_swallow_is_refused_with_its_cause(agent: str) -> None:
     dialect, heard = dialect_of(agent), before_tool(agent)
-    new = Ruling(args={"command": "pwd", "description": "d"})
+    new = BridgeDecision(args={"command": "pwd", "description": "d"})
     for cause in Noise:
-        settled = settle(dialect, heard, new, allow_modify=True, noise=frozenset({cause}))
+        settled = apply_recheck(dialect, heard, new, allow_modify=True, noise=frozenset({cause}))
         if cause in dialect.noise:
             assert cause.fix in (settled.denied or "")
             assert settled.args is None
         else:
             assert settled is new
-    assert settle(dialect, heard, Ruling("no"), noise=ALL_NOISE) == Ruling("no")
-    kept = settle(dialect, heard, Ruling(result="hidden"), noise=ALL_NOISE)
+    assert apply_recheck(dialect, heard, BridgeDecision("no"), noise=ALL_NOISE) == BridgeDecision("no")
+    kept = apply_recheck(dialect, heard, BridgeDecision(result="hidden"), noise=ALL_NOISE)
     assert kept.result is None
     assert "it stays as it is" in kept.warnings[0]
     if heard.takes_text:
-        assert settle(dialect, heard, Ruling(text="x"), noise=ALL_NOISE).denied
+        assert apply_recheck(dialect, heard, BridgeDecision(text="x"), noise=ALL_NOISE).denied
 
 
 def test_an_agent_that_reads_claudes_settings_and_does_not_say_who_it_is(shared: Path) -> None:
@@ -304,7 +313,7 @@ def test_an_agent_that_reads_claudes_settings_and_does_not_say_who_it_is(shared:
         for payload in calls:
             heard = dialect.read("PreToolUse", payload)
             assert heard.agent == "claude-code", "the agent whose line it is"
-            assert "may not obey" in (settle(dialect, heard, Ruling(args={})).denied or "")
+            assert "may not obey" in (apply_recheck(dialect, heard, BridgeDecision(args={})).denied or "")
 
 
 JSON = st.recursive(
@@ -330,8 +339,8 @@ def test_no_shape_breaks_a_dialect(named: tuple[str, str], native: dict[str, Any
     except UnreadableError:
         return
     json.dumps([dict(firing.own) for firing in heard.firings])
-    for ruling in (Ruling(reason), Ruling(warnings=(reason,)), Ruling(args={"a": 1})):
-        answer = dialect.answer(heard, settle(dialect, heard, ruling, allow_modify=True))
+    for ruling in (BridgeDecision(reason), BridgeDecision(warnings=(reason,)), BridgeDecision(args={"a": 1})):
+        answer = dialect.answer(heard, apply_recheck(dialect, heard, ruling, allow_modify=True))
         assert answer.code in (0, BLOCKED)
         if answer.out:
             json.loads(answer.out)

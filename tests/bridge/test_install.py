@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.bridge.dialects import all_dialects, dialect_of
-from hookyard.bridge.dialects.base import Line
+from hookyard.bridge.dialects.base import InstalledLine
 from hookyard.bridge.install import Bridge
 from hookyard.bridge.plan import Commands
-from hookyard.errors import ConflictError, InvalidError, NotFoundError
-from hookyard.hooks.trust import Trust
+from hookyard.core.errors import ConflictError, InvalidError, NotFoundError
+from hookyard.hooks.config.trust import Trust
 from tests.bridge.conftest import Bridged
 from tests.hooks.receiver import Receiver, entry
 
@@ -302,9 +302,12 @@ HOOKS = st.dictionaries(
 SETTINGS = st.fixed_dictionaries({}, optional={"hooks": HOOKS, "model": st.text(max_size=5), "x": st.integers()})
 
 
-def lines(agent: str) -> list[Line]:
+def lines(agent: str) -> list[InstalledLine]:
     events: Callable[[str], Any] = dialect_of
-    return [Line(event, COMMANDS.line(dialect_of(agent), event.name, 9.0, "cs"), 14) for event in events(agent).events]
+    return [
+        InstalledLine(event, COMMANDS.line(dialect_of(agent), event.name, 9.0, "cs"), 14)
+        for event in events(agent).events
+    ]
 
 
 @given(st.sampled_from(["claude-code", "codex", "gemini"]), SETTINGS)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from hookyard.bridge.dialects import dialect_of
-from hookyard.bridge.dialects.base import Line
+from hookyard.bridge.dialects.base import InstalledLine
 from hookyard.bridge.install import Bridge
 from hookyard.bridge.plugin_file import PluginFile
 from tests.agents.programs import folder_of
@@ -73,7 +73,7 @@ class Host:
         """A plugin whose gate before tool calls runs a command of our making."""
         dialect = dialect_of("opencode")
         gate = next(event for event in dialect.events if event.name == "tool.execute.before")
-        lines = [Line(gate, command + dialect.closed_tail * closed, seconds)]
+        lines = [InstalledLine(gate, command + dialect.closed_tail * closed, seconds)]
         self.plugin.change(lambda settings: dialect.install(settings, lines, lambda _: False))
 
     async def run(self, *steps: Step) -> Ended:

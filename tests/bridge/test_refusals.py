@@ -93,10 +93,10 @@ async def test_a_zsh_start_file_counts_where_the_users_shell_runs_hooks(make: Ca
     real.receiver.answer(change)
     real.user.gate(real.receiver.url())
     real.install(allow_modify=True)
-    folder = real.user.home.parent / "dots"
-    folder.mkdir()
-    (folder / ".zshenv").write_text("echo hello\n")
-    real.environ["ZDOTDIR"] = str(folder)
+    directory = real.user.home.parent / "dots"
+    directory.mkdir()
+    (directory / ".zshenv").write_text("echo hello\n")
+    real.environ["ZDOTDIR"] = str(directory)
     await real.run()
     assert real.made is None
     assert ".zshenv" in real.told

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 
 from hookyard.bridge import shim
-from hookyard.hooks.trust import Trust
+from hookyard.hooks.config.trust import Trust
 from tests.bridge.conftest import PRE, Bridged
 from tests.hooks.receiver import Received, Receiver, entry
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.callbacks.condition import Conditions
-from hookyard.callbacks.files import read_file, run_case
-from hookyard.callbacks.letters import GATES
+from hookyard.automations.yaml_file import read_file, run_case
 from hookyard.callbacks.spec import CallbackSpec
-from hookyard.clock import SystemClock
+from hookyard.conditions.conditions import Conditions
+from hookyard.core.clock import SystemClock
+from hookyard.core.verdicts import GATES
 from scripts.pages import both
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hookyard.callbacks.template import MAX_PROMPT, MAX_TEMPLATE, Fence, check, parse
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.events.catalog import Catalog, Value
 from hookyard.events.model import AuthorTrust
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookyard.callbacks.template import Fence, check, parse
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.events.catalog import Catalog
 from hookyard.events.model import AuthorTrust
 

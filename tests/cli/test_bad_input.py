@@ -1,4 +1,4 @@
-"""Bad input against a real server: each a clear error with the mend, the rest goes on, nothing accepted is lost."""
+"""Bad input against a real server: each a clear error with the hint, the rest goes on, nothing accepted is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refused(server: ServerProcess, expected: int, *request: Any, **more: Any) ->
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"eventName": "task.created",}', b"\xff\xfe", b"[" * 50_000, b"nul"])
 def test_malformed_json(server: ServerProcess, raw: bytes) -> None:
     document = refused(server, 422, "POST", EVENTS, raw=raw)
-    assert document["mend"]
+    assert document["hint"]
 
 
 @pytest.mark.usefixtures("untouched")
@@ -106,8 +106,8 @@ def test_a_body_that_grows_without_end_is_stopped(server: ServerProcess, path: s
 @pytest.mark.usefixtures("untouched")
 def test_an_unknown_workspace_and_a_bad_token(server: ServerProcess) -> None:
     assert refused(server, 404, "POST", "/api/v1/workspaces/nowhere/events", GOOD)["where"] == "nowhere"
-    assert refused(server, 401, "POST", EVENTS, GOOD, Authorization="Bearer hky_wrong")["mend"]
-    assert refused(server, 401, "POST", EVENTS, GOOD, Authorization="Basic YTpi")["mend"]
+    assert refused(server, 401, "POST", EVENTS, GOOD, Authorization="Bearer hky_wrong")["hint"]
+    assert refused(server, 401, "POST", EVENTS, GOOD, Authorization="Basic YTpi")["hint"]
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
     connection.request("POST", EVENTS, b"{}")
     answer = connection.getresponse()

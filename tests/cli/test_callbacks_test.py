@@ -14,8 +14,8 @@ tests:
 """
 
 
-def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
-    file = folder / "callbacks.yaml"
+def run(directory: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    file = directory / "callbacks.yaml"
     file.write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "hookyard.cli", "callbacks", "test", str(file), *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

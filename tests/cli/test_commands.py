@@ -277,9 +277,9 @@ def test_the_database_is_upgraded_pruned_and_copied_while_a_server_runs(server: 
     copy = tmp_path / "copy.db"
     done = run_command("db", "backup", str(copy), *data)
     assert done.code == 0, done.err
-    with sqlite3.connect(copy) as db:
-        assert db.execute("SELECT count(*) FROM workspaces").fetchone()[0] >= 1
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with sqlite3.connect(copy) as database:
+        assert database.execute("SELECT count(*) FROM workspaces").fetchone()[0] >= 1
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     again = run_command("db", "backup", str(copy), *data)
     assert (again.code, again.err.count("\n")) == (1, 1)
 

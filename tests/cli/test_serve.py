@@ -15,8 +15,8 @@ from threading import Barrier
 
 import pytest
 
-from hookyard.cli.endings import ends
-from hookyard.wiring.ground import prepare_folder
+from hookyard.cli.signals import shutdown_signals
+from hookyard.wiring.container import prepare_directory
 from tests.cli.conftest import run_command
 from tests.e2e.server import ServerProcess, eventually
 
@@ -74,10 +74,10 @@ def test_a_closed_terminal_ends_it_in_order(tmp_path: Path, command: str) -> Non
 def test_nohup_is_heard() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert signal.SIGHUP not in ends()
+        assert signal.SIGHUP not in shutdown_signals()
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in ends()
+    assert signal.SIGHUP in shutdown_signals()
 
 
 _WHEN_READY = """
@@ -119,8 +119,8 @@ def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:
         (("--host", "203.0.113.7"), {}, ("203.0.113.7", "--host")),
         ((), {"HOOKYARD_DATABASE_URL": "mysql://nowhere/x"}, ("HOOKYARD_DATABASE_URL", "postgresql://")),
         ((), {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}, ("127.0.0.1:1",)),
-        ((), {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS": "soon"}, ("_EVENTCALLBACK_DEDUPWINDOWMS", "whole number")),
-        ((), {"HOOKYARD_EVENTCALLBACK_MAXQUEUESIZE": "inf"}, ("_EVENTCALLBACK_MAXQUEUESIZE", "finite")),
+        ((), {"HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS": "soon"}, ("_EVENT_CALLBACK_DEDUP_WINDOW_MS", "whole number")),
+        ((), {"HOOKYARD_EVENT_CALLBACK_MAX_QUEUE_SIZE": "inf"}, ("_EVENT_CALLBACK_MAX_QUEUE_SIZE", "finite")),
         ((), {"HOOKYARD_PORT": "eighty"}, ("HOOKYARD_PORT", "65535")),
         ((), {"HOOKYARD_ALLOW_PRIVATE_HOSTS": "10.0.0.0/99"}, ("HOOKYARD_ALLOW_PRIVATE_HOSTS",)),
     ],
@@ -136,12 +136,12 @@ def test_what_cannot_be_used_is_one_line_with_the_mend(
 
 
 def test_a_variable_that_nobody_reads_is_named_in_the_log_and_its_value_is_not(tmp_path: Path) -> None:
-    mistyped = {"HOOKYARD_EVENTCALLBACK_DEDUPWINDOW": "1234", "HOOKYARD_ADMN_TOKEN": "hunter2"}
+    mistyped = {"HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW": "1234", "HOOKYARD_ADMN_TOKEN": "hunter2"}
     with ServerProcess(tmp_path / "data", mistyped) as server:
         warnings = [line for line in server.log.read_text().splitlines() if "there is no variable" in line]
     assert len(warnings) == 2
     assert "HOOKYARD_ADMN_TOKEN, so it is ignored (did you mean HOOKYARD_ADMIN_TOKEN?)" in warnings[0]
-    assert "did you mean HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS?" in warnings[1]
+    assert "did you mean HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS?" in warnings[1]
     assert "hunter2" not in server.log.read_text()
 
 
@@ -213,11 +213,11 @@ def test_servers_that_start_at_once_both_find_that_the_folder_can_be_written(tmp
     def start(_: int) -> None:
         for number in range(50):
             together.wait()
-            prepare_folder(tmp_path / str(number))
+            prepare_directory(tmp_path / str(number))
 
     with ThreadPoolExecutor(8) as servers:
         list(servers.map(start, range(8)))
-    assert [list(folder.iterdir()) for folder in tmp_path.iterdir()] == [[]] * 50
+    assert [list(directory.iterdir()) for directory in tmp_path.iterdir()] == [[]] * 50
 
 
 def test_a_broken_settings_file_is_one_line_with_its_place(home: Path) -> None:
@@ -248,9 +248,9 @@ def test_a_setting_that_there_is_not_is_no_silence(home: Path, text: str, words:
 
 def test_a_database_of_a_newer_hookyard_is_left_alone(home: Path) -> None:
     home.mkdir()
-    with sqlite3.connect(home / "hookyard.db") as db:
-        db.execute("CREATE TABLE alembic_version (version_num varchar(32))")
-        db.execute("INSERT INTO alembic_version VALUES ('9999')")
+    with sqlite3.connect(home / "hookyard.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
     done = run_command("serve", "--port", "0", "--data", str(home))
     assert (done.code, done.out) == (1, "")
     assert "another hookyard" in one_line(done.err)

@@ -106,10 +106,10 @@ class Senders:
 def marked(mark: str) -> list[int]:
     """Processes whose environment carries a mark."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for directory in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
+            if mark.encode() in (directory / "environ").read_bytes():
+                found.append(int(directory.name))
         except OSError:
             continue
     return found

@@ -24,14 +24,14 @@ class PostgresCluster:
 
     Args:
         programs: The folder of `initdb` and `pg_ctl`.
-        folder: Where its files go.
+        directory: Where its files go.
         port: Where it listens.
     """
 
-    def __init__(self, programs: Path, folder: Path, port: int) -> None:
+    def __init__(self, programs: Path, directory: Path, port: int) -> None:
         self.port = port
         self._programs = programs
-        self._folder = folder
+        self._folder = directory
 
     def create(self) -> None:
         self._run("initdb", "--auth=trust", "--no-sync", f"--username={USER}", "--pgdata", str(self._folder / "data"))
@@ -94,15 +94,15 @@ def postgres_cluster(port: int) -> Iterator[PostgresCluster]:
         pytest.skip("no initdb of PostgreSQL to be found")
     # Not under pytest's own folder, which only its user may enter.
     with tempfile.TemporaryDirectory(prefix="hookyard-postgres-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+        directory = Path(name)
         if os.geteuid() == 0:
             owner = pwd.getpwnam("postgres")
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        cluster = PostgresCluster(programs, folder, port)
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+        cluster = PostgresCluster(programs, directory, port)
         cluster.create()
         cluster.start()
         try:
             yield cluster
         finally:
-            if (folder / "data" / "postmaster.pid").exists():
+            if (directory / "data" / "postmaster.pid").exists():
                 cluster.stop()

@@ -54,8 +54,8 @@ class Receiver:
         with self._lock:
             return [
                 one.run
-                for place, one in enumerate(self.visits)
-                for other in self.visits[place + 1 :]
+                for index, one in enumerate(self.visits)
+                for other in self.visits[index + 1 :]
                 if one.run == other.run and (one.ended is None or one.ended > other.began)
             ]
 

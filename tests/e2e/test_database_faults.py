@@ -93,7 +93,7 @@ def make_fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
             fleet = Fleet(cluster, stack.enter_context(receiving()))
             common = {"HOOKYARD_SECRET_KEY": secrets.token_urlsafe(32), "HOOKYARD_ALLOW_PRIVATE_HOSTS": "127.0.0.0/8"}
             if lease_seconds is not None:
-                common["HOOKYARD_WORKER_LEASESECONDS"] = str(lease_seconds)
+                common["HOOKYARD_WORKER_LEASE_SECONDS"] = str(lease_seconds)
 
             def environment(name: str) -> dict[str, str]:
                 proxy = fleet.proxies[name] = stack.enter_context(TcpProxy(cluster.port))

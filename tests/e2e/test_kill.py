@@ -59,7 +59,7 @@ def test_a_killed_server_loses_nothing_runs_nothing_twice_and_leaves_no_child(
     journal, mark = tmp_path / "journal", f"mark-{uuid.uuid4().hex}"
     # A run may be hit by more kills than it has attempts by default; and when too many begin at once, a slow machine
     # lets none end between two kills.
-    limits = {"HOOKYARD_RUNS_MAXATTEMPTS": "20", "HOOKYARD_WORKER_MAXRUNS": "6"}
+    limits = {"HOOKYARD_RUNS_MAX_ATTEMPTS": "20", "HOOKYARD_WORKER_MAX_RUNS": "6"}
     server = make_server({"JOURNAL": str(journal), "E2E_MARK": mark, **limits})
     server.start(port)
     server.api("POST", "/workspaces", {"id": "w", "name": "W"})

@@ -24,7 +24,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Table, func, insert, select, text
 
-from hookyard.ids import Ids, earliest
+from hookyard.core.ids import Ids, earliest
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.web.api.paging import pack
@@ -95,7 +95,7 @@ def history(events: int, now: float, event: dict[str, Any], run: dict[str, Any],
         yield rows
 
 
-def fill(db: Database, now: float) -> None:
+def fill(database: Database, now: float) -> None:
     """Write the history, after the pattern of what is there."""
 
     def pattern(conn: Connection) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
@@ -105,7 +105,7 @@ def fill(db: Database, now: float) -> None:
         entries = conn.execute(select(schema.run_entries).where(schema.run_entries.c.run_id == run["id"])).mappings()
         return dict(event), dict(run), [dict(one) for one in entries]
 
-    made = history(EVENTS, now, *db.read_sync(pattern))
+    made = history(EVENTS, now, *database.read_sync(pattern))
     while part := list(islice(made, AT_ONCE)):
 
         def write(conn: Connection, part: list[Rows] = part) -> None:
@@ -113,9 +113,9 @@ def fill(db: Database, now: float) -> None:
                 if rows := [row for one in part for row in one.get(table, ())]:
                     store(conn, table, rows)
 
-        db.write_sync(write)
-    if not db.sqlite:
-        db.write_sync(lambda conn: conn.execute(text("ANALYZE")).close())  # as its autovacuum does in time
+        database.write_sync(write)
+    if not database.sqlite:
+        database.write_sync(lambda conn: conn.execute(text("ANALYZE")).close())  # as its autovacuum does in time
 
 
 def store(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -133,8 +133,8 @@ def store(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
             copy.write_row(list(row.values()))
 
 
-def count(db: Database, table: Table) -> int:
-    return db.read_sync(lambda conn: conn.execute(select(func.count()).select_from(table)).scalar_one())
+def count(database: Database, table: Table) -> int:
+    return database.read_sync(lambda conn: conn.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def started(server: ServerProcess) -> float:
@@ -217,15 +217,17 @@ def test_a_long_history_is_listed_and_pruned_while_events_are_taken(
     tell("start with an empty database", started(server), "s")
     callback = prepare(server)
     assert server.stop() == 0
-    with Database(database_url) as db:
+    with Database(database_url) as database:
         begun = time.monotonic()
-        fill(db, time.time())
+        fill(database, time.time())
         tell(f"{EVENTS:,} events with {EVENTS // RUN_EVERY:,} runs written in", time.monotonic() - begun, "s")
         tell("start with them", started(server), "s")
-        ids = db.read_sync(lambda c: c.execute(select(schema.events.c.id).order_by(schema.events.c.id)).scalars().all())
+        ids = database.read_sync(
+            lambda c: c.execute(select(schema.events.c.id).order_by(schema.events.c.id)).scalars().all()
+        )
         assert len(ids) > EVENTS
         look(server, database_url, ids, callback)
-        prune(server, database_url, db, ids)
+        prune(server, database_url, database, ids)
     assert server.stop() == 0
 
 
@@ -266,7 +268,7 @@ def look(server: ServerProcess, database_url: str, ids: Sequence[str], callback:
         tell(f"page {path}", p50(lambda at=at: page(server, cookie, at), at), "ms")  # type: ignore[misc]
 
 
-def prune(server: ServerProcess, database_url: str, db: Database, ids: Sequence[str]) -> None:
+def prune(server: ServerProcess, database_url: str, database: Database, ids: Sequence[str]) -> None:
     """Prune while events are taken: what is due goes, the rest stays, and everything sent is stored."""
     quiet = Sender(server)
     quiet.start()
@@ -287,7 +289,7 @@ def prune(server: ServerProcess, database_url: str, db: Database, ids: Sequence[
         tell(f"an event is answered, {name}: p99", ordered[int(len(ordered) * 0.99)] * 1000, "ms")
         tell(f"an event is answered, {name}: longest", ordered[-1] * 1000, "ms")
     after = time.time()
-    kept = set(db.read_sync(lambda c: c.execute(select(schema.events.c.id)).scalars().all()))
+    kept = set(database.read_sync(lambda c: c.execute(select(schema.events.c.id)).scalars().all()))
     # A few have come of age meanwhile.
     due, may_be_due = (earliest("evt", at - KEPT_DAYS * DAY) for at in (before, after))
     assert {one for one in ids if one >= may_be_due} | set(quiet.ids) | set(sender.ids) <= kept
@@ -296,5 +298,5 @@ def prune(server: ServerProcess, database_url: str, db: Database, ids: Sequence[
     assert deleted["events"] == gone
     runs = sum(number % RUN_EVERY == 0 for number in range(gone))
     assert deleted["runs"] == runs
-    assert count(db, schema.attempts) == count(db, schema.runs)
+    assert count(database, schema.attempts) == count(database, schema.runs)
     assert deleted["claims"] > 0

@@ -39,7 +39,7 @@ def seed(shared: Path) -> Seed:
     return read_seed(shared / "seeds" / "event-callback.zh.txt")
 
 
-class Place:
+class SeedEnvironment:
     """A workspace of its own, and what a test does there."""
 
     def __init__(self, server: ServerProcess, seed: Seed) -> None:
@@ -111,8 +111,8 @@ class Place:
 
 
 @pytest.fixture
-def place(server: ServerProcess, seed: Seed) -> Place:
-    return Place(server, seed)
+def env(server: ServerProcess, seed: Seed) -> SeedEnvironment:
+    return SeedEnvironment(server, seed)
 
 
 @contextmanager
@@ -146,110 +146,112 @@ def test_events_are_those_of_the_seed_in_its_words(server: ServerProcess, seed: 
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_event_carries_its_context_variables_into_prompt_and_condition(place: Place, seed: Seed, name: str) -> None:
+def test_event_carries_its_context_variables_into_prompt_and_condition(
+    env: SeedEnvironment, seed: Seed, name: str
+) -> None:
     """With the seed's own example values: each is what a prompt shows and of the type that a condition sees."""
     variables = seed.events[name]
     types = [f"typeof ctx.{variable} === '{seed.variables[variable].kind}'" for variable in variables]
-    place.callback(name, prompt="\n".join(f"{{{{{v}}}}}" for v in variables), condition=" && ".join(types))
-    sent = place.event({"eventName": name})
-    place.send(sent)
-    (prompt,) = place.prompts(1)
+    env.callback(name, prompt="\n".join(f"{{{{{v}}}}}" for v in variables), condition=" && ".join(types))
+    sent = env.event({"eventName": name})
+    env.send(sent)
+    (prompt,) = env.prompts(1)
     assert prompt == "\n".join(str(sent[variable]) for variable in variables)
 
 
-def test_event_task_created_when_a_task_is_made(place: Place) -> None:
-    task = place.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="李四")
-    (event,) = place.events("task.created")
+def test_event_task_created_when_a_task_is_made(env: SeedEnvironment) -> None:
+    task = env.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="李四")
+    (event,) = env.events("task.created")
     wanted = {"taskId": "task-1", "taskDBId": task["taskDBId"], "taskType": "bug", "taskTitle": "修复登录Bug"}
     assert shown(event) == {**wanted, "taskStatus": "todo", "createdBy": "李四"}
 
 
-def test_event_task_updated_when_a_task_is_changed(place: Place) -> None:
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    place.api("PATCH", "/tasks/task-1", {"title": "b"}, by="王五")
-    (event,) = place.events("task.updated")
+def test_event_task_updated_when_a_task_is_changed(env: SeedEnvironment) -> None:
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    env.api("PATCH", "/tasks/task-1", {"title": "b"}, by="王五")
+    (event,) = env.events("task.updated")
     assert (shown(event)["taskTitle"], shown(event)["updatedBy"]) == ("b", "王五")
     assert json.loads(shown(event)["changes"]) == {"title": "b"}
 
 
-def test_event_task_commented_when_a_comment_is_added(place: Place) -> None:
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    comment = place.api("POST", "/tasks/task-1/comments", {"content": "这个Bug已修复"}, by="赵六")
-    (event,) = place.events("task.commented")
+def test_event_task_commented_when_a_comment_is_added(env: SeedEnvironment) -> None:
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    comment = env.api("POST", "/tasks/task-1/comments", {"content": "这个Bug已修复"}, by="赵六")
+    (event,) = env.events("task.commented")
     assert (shown(event)["commentId"], shown(event)["commentContent"]) == (comment["id"], "这个Bug已修复")
     assert shown(event)["commenterName"] == "赵六"
     assert shown(event)["commenterId"]
 
 
-def test_event_task_reassigned_when_the_assignee_changes(place: Place) -> None:
-    place.api("POST", "/members", {"userId": "user-uuid-456", "userName": "张三"})
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    place.api("PATCH", "/tasks/task-1", {"assigneeId": "user-uuid-456"}, by="王五")
-    (event,) = place.events("task.reassigned")
+def test_event_task_reassigned_when_the_assignee_changes(env: SeedEnvironment) -> None:
+    env.api("POST", "/members", {"userId": "user-uuid-456", "userName": "张三"})
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    env.api("PATCH", "/tasks/task-1", {"assigneeId": "user-uuid-456"}, by="王五")
+    (event,) = env.events("task.reassigned")
     assert [shown(event)[v] for v in ("assigneeId", "assigneeName", "updatedBy")] == ["user-uuid-456", "张三", "王五"]
 
 
-def test_event_task_status_changed_when_the_status_changes(place: Place) -> None:
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    place.api("PATCH", "/tasks/task-1", {"status": "blocked"}, by="王五")
-    (event,) = place.events("task.status_changed")
+def test_event_task_status_changed_when_the_status_changes(env: SeedEnvironment) -> None:
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    env.api("PATCH", "/tasks/task-1", {"status": "blocked"}, by="王五")
+    (event,) = env.events("task.status_changed")
     assert (shown(event)["taskStatus"], shown(event)["updatedBy"]) == ("blocked", "王五")
 
 
-def test_event_task_deleted_when_a_task_is_deleted(place: Place) -> None:
-    place.api("POST", "/tasks", {"title": "a", "type": "story", "status": "todo"})
-    place.api("DELETE", "/tasks/task-1", by="赵六")
-    (event,) = place.events("task.deleted")
+def test_event_task_deleted_when_a_task_is_deleted(env: SeedEnvironment) -> None:
+    env.api("POST", "/tasks", {"title": "a", "type": "story", "status": "todo"})
+    env.api("DELETE", "/tasks/task-1", by="赵六")
+    (event,) = env.events("task.deleted")
     assert (shown(event)["taskId"], shown(event)["taskType"], shown(event)["deletedBy"]) == ("task-1", "story", "赵六")
 
 
-def conversation(place: Place, agent: dict[str, Any], **spec: Any) -> str:
+def conversation(env: SeedEnvironment, agent: dict[str, Any], **spec: Any) -> str:
     """Have an agent fail at a task; the id of its conversation."""
-    place.callback("task.created", agent={"kind": "command", **agent}, **spec)
-    place.api("POST", "/tasks", {"title": "请帮我分析", "type": "task", "status": "todo"})
-    eventually(lambda: place.server.everything(f"/workspaces/{place.id}/runs"), "the run is there")
-    return str(place.runs(1)[0]["conversationId"])
+    env.callback("task.created", agent={"kind": "command", **agent}, **spec)
+    env.api("POST", "/tasks", {"title": "请帮我分析", "type": "task", "status": "todo"})
+    eventually(lambda: env.server.everything(f"/workspaces/{env.id}/runs"), "the run is there")
+    return str(env.runs(1)[0]["conversationId"])
 
 
-def test_event_conversation_error_when_a_conversation_fails(place: Place) -> None:
+def test_event_conversation_error_when_a_conversation_fails(env: SeedEnvironment) -> None:
     failing = [sys.executable, "-c", "import sys; sys.exit('Error: API调用超时')"]
-    session = conversation(place, {"argv": failing})
-    (event,) = place.events("conversation.error")
+    session = conversation(env, {"argv": failing})
+    (event,) = env.events("conversation.error")
     assert shown(event)["conversationId"] == session
     assert shown(event)["errorMessage"]
     assert "Error: API调用超时" in shown(event)["errorStack"]
     assert shown(event)["retryCount"] == 0
 
 
-def test_event_conversation_quota_exhausted_when_the_quota_is_spent(place: Place, tmp_path: Path) -> None:
+def test_event_conversation_quota_exhausted_when_the_quota_is_spent(env: SeedEnvironment, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"tool": "list_directory", "args": {}}, {"text": "done"}]))
-    place.server.api("PATCH", "/settings", {"quota.tokensPerDay": 1})
+    env.server.api("PATCH", "/settings", {"quota.tokensPerDay": 1})
     try:
-        session = conversation(place, {"kind": "built-in", "model": f"scripted:{script}"})
+        session = conversation(env, {"kind": "built-in", "model": f"scripted:{script}"})
     finally:
-        place.server.api("PATCH", "/settings", {"quota.tokensPerDay": None})
-    (event,) = place.events("conversation.quota_exhausted")
+        env.server.api("PATCH", "/settings", {"quota.tokensPerDay": None})
+    (event,) = env.events("conversation.quota_exhausted")
     assert shown(event)["conversationId"] == session
     assert shown(event)["errorMessage"]
     assert (shown(event)["quotaType"], shown(event)["remaining"]) == ("token", 0)
 
 
-def test_event_conversation_timeout_when_a_conversation_takes_too_long(place: Place) -> None:
+def test_event_conversation_timeout_when_a_conversation_takes_too_long(env: SeedEnvironment) -> None:
     slow = [sys.executable, "-c", "import time; time.sleep(600)"]
-    session = conversation(place, {"argv": slow}, timeoutSeconds=0.2)
-    (event,) = place.events("conversation.timeout")
+    session = conversation(env, {"argv": slow}, timeoutSeconds=0.2)
+    (event,) = env.events("conversation.timeout")
     assert shown(event)["conversationId"] == session
     assert shown(event)["errorMessage"]
     assert shown(event)["duration"] >= 0.2
     assert isinstance(shown(event)["lastMessage"], str)
 
 
-def test_event_workspace_member_joined_and_left(place: Place) -> None:
-    place.api("POST", "/members", {"userId": "user-uuid-def", "userName": "孙七"})
-    place.api("DELETE", "/members/user-uuid-def")
+def test_event_workspace_member_joined_and_left(env: SeedEnvironment) -> None:
+    env.api("POST", "/members", {"userId": "user-uuid-def", "userName": "孙七"})
+    env.api("DELETE", "/members/user-uuid-def")
     for name in ("workspace.member_joined", "workspace.member_left"):
-        (event,) = [one for one in place.events(name) if shown(one)["userId"] == "user-uuid-def"]
+        (event,) = [one for one in env.events(name) if shown(one)["userId"] == "user-uuid-def"]
         assert shown(event) == {"userId": "user-uuid-def", "userName": "孙七"}
 
 
@@ -262,13 +264,13 @@ def shown(event: dict[str, Any]) -> dict[str, Any]:
 # -- 使用方式 --------------------------------------------------------------------------------------------------------
 
 
-def test_usage_a_callback_listens_to_several_events(place: Place) -> None:
+def test_usage_a_callback_listens_to_several_events(env: SeedEnvironment) -> None:
     """配置监听事件(可多选), 编写 Prompt 模板(支持变量替换), 可选: 配置条件表达式, 保存任务."""
-    callback = place.callback("task.created", "task.deleted", prompt="{{eventName}} {{taskTitle}}")
-    assert place.verdict(place.send(CREATED)["id"], callback) == ("run", None)
-    assert place.verdict(place.send({"eventName": "task.deleted"})["id"], callback) == ("run", None)
-    assert place.verdict(place.send(BLOCKED)["id"], callback) == ("stopped", "listening")
-    assert place.prompts(2) == ["task.created 修复登录Bug", "task.deleted 修复登录Bug"]
+    callback = env.callback("task.created", "task.deleted", prompt="{{eventName}} {{taskTitle}}")
+    assert env.verdict(env.send(CREATED)["id"], callback) == ("run", None)
+    assert env.verdict(env.send({"eventName": "task.deleted"})["id"], callback) == ("run", None)
+    assert env.verdict(env.send(BLOCKED)["id"], callback) == ("stopped", "listening")
+    assert env.prompts(2) == ["task.created 修复登录Bug", "task.deleted 修复登录Bug"]
 
 
 # -- 上下文变量说明 ---------------------------------------------------------------------------------------------------
@@ -293,58 +295,58 @@ def test_variables_are_those_of_the_seed_in_its_words_with_its_examples(server: 
         assert str(shown["example"]).startswith(example.removesuffix("...")), name
 
 
-def test_variables_common_to_all_events(place: Place) -> None:
+def test_variables_common_to_all_events(env: SeedEnvironment) -> None:
     """通用变量: eventName, timestamp (ISO), workspaceId."""
     common = "{{eventName}} {{timestamp}} {{workspaceId}}"
-    place.callback(*EVENTS, prompt=common)
+    env.callback(*EVENTS, prompt=common)
     for name in EVENTS:
-        place.send({"eventName": name, "timestamp": "2026-01-15T09:00:00Z"})
-    assert place.prompts(len(EVENTS)) == [f"{name} 2026-01-15T09:00:00Z {place.id}" for name in EVENTS]
+        env.send({"eventName": name, "timestamp": "2026-01-15T09:00:00Z"})
+    assert env.prompts(len(EVENTS)) == [f"{name} 2026-01-15T09:00:00Z {env.id}" for name in EVENTS]
 
 
-def test_variables_of_an_event_without_a_timestamp_have_the_time_of_receipt(place: Place) -> None:
+def test_variables_of_an_event_without_a_timestamp_have_the_time_of_receipt(env: SeedEnvironment) -> None:
     iso = r"/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(ctx.timestamp) && new Date(ctx.timestamp) <= Date.now()"
-    assert place.matches(iso, CREATED)
+    assert env.matches(iso, CREATED)
 
 
-def test_variables_of_comments_are_in_no_other_task_event(place: Place, seed: Seed) -> None:
+def test_variables_of_comments_are_in_no_other_task_event(env: SeedEnvironment, seed: Seed) -> None:
     """评论变量适用于 task.commented 事件。其他任务事件不包含评论变量。"""
     comment = [name for name in seed.events["task.commented"] if name.startswith("comment")]
     for event in EVENTS[:6]:
-        missing = place.matches(" && ".join(f"ctx.{name} === undefined" for name in comment), {"eventName": event})
+        missing = env.matches(" && ".join(f"ctx.{name} === undefined" for name in comment), {"eventName": event})
         assert missing is (event != "task.commented")
 
 
 # -- 批量变量 --------------------------------------------------------------------------------------------------------
 
 
-def merged(place: Place, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merged(env: SeedEnvironment, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Send events in one request, so that they fall into one window; their results."""
     batch = [
         {
             "specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "type": one["eventName"],
-            "data": {k: v for k, v in place.event(one).items() if k != "eventName"},
+            "data": {k: v for k, v in env.event(one).items() if k != "eventName"},
         }
         for one in events
     ]  # fmt: skip
-    path = f"/api/v1/workspaces/{place.id}/events"
-    status, answer = place.server.request("POST", path, batch, Content_Type="application/cloudevents-batch+json")
+    path = f"/api/v1/workspaces/{env.id}/events"
+    status, answer = env.server.request("POST", path, batch, Content_Type="application/cloudevents-batch+json")
     assert status == 202, answer
     results: list[dict[str, Any]] = answer["results"]
     return results
 
 
-def test_batch_variables_are_carried_by_a_merged_event(place: Place, seed: Seed) -> None:
+def test_batch_variables_are_carried_by_a_merged_event(env: SeedEnvironment, seed: Seed) -> None:
     kinds = {name: seed.variables[name].kind for name in ("batch", "batchSize", "events")}
     assert kinds == {"batch": "boolean", "batchSize": "number", "events": "string"}
-    place.callback(
+    env.callback(
         "task.created",
         prompt="{{batch}} {{batchSize}} {{events}}",
         condition=" && ".join(f"typeof ctx.{name} === '{kind}'" for name, kind in kinds.items()),
         merge={"enabled": True, "windowMs": 50},
     )
-    merged(place, [{**CREATED, "taskId": f"task-{n}"} for n in range(10)])
-    (prompt,) = place.prompts(1)
+    merged(env, [{**CREATED, "taskId": f"task-{n}"} for n in range(10)])
+    (prompt,) = env.prompts(1)
     batch, size, events = prompt.split(" ", 2)
     assert (batch, size) == ("true", "10")
     assert [(one["eventName"], one["taskId"]) for one in json.loads(events)] == [
@@ -352,57 +354,57 @@ def test_batch_variables_are_carried_by_a_merged_event(place: Place, seed: Seed)
     ]
 
 
-def test_batch_variables_are_not_carried_by_a_single_event(place: Place) -> None:
+def test_batch_variables_are_not_carried_by_a_single_event(env: SeedEnvironment) -> None:
     merge = {"enabled": True, "windowMs": 50}
-    place.callback("task.created", prompt="[{{batch}}{{batchSize}}{{events}}]", merge=merge)
-    place.send(CREATED)
-    assert place.prompts(1) == ["[]"]
+    env.callback("task.created", prompt="[{{batch}}{{batchSize}}{{events}}]", merge=merge)
+    env.send(CREATED)
+    assert env.prompts(1) == ["[]"]
 
 
 # -- Prompt 模板变量 --------------------------------------------------------------------------------------------------
 
 
-def test_template_example(place: Place, seed: Seed) -> None:
+def test_template_example(env: SeedEnvironment, seed: Seed) -> None:
     """The seed's prompt word for word, and a task that somebody makes in the workspace."""
-    place.callback("task.created", prompt=seed.prompt, fence="auto")
-    place.api("POST", "/members", {"userId": "lisi", "userName": "李四"})
-    place.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="lisi")
+    env.callback("task.created", prompt=seed.prompt, fence="auto")
+    env.api("POST", "/members", {"userId": "lisi", "userName": "李四"})
+    env.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="lisi")
     expected = seed.prompt
     for name, value in (("taskTitle", "修复登录Bug"), ("taskStatus", "todo"), ("createdBy", "李四")):
         expected = expected.replace(f"{{{{{name}}}}}", value)
-    assert place.prompts(1) == [expected]
+    assert env.prompts(1) == [expected]
 
 
-def test_template_example_is_carried_out_by_an_agent(place: Place, seed: Seed, tmp_path: Path) -> None:
+def test_template_example_is_carried_out_by_an_agent(env: SeedEnvironment, seed: Seed, tmp_path: Path) -> None:
     """请自动分析任务优先级并添加标签: an agent can read the task and label it (here one that follows a script)."""
     script = tmp_path / "script.json"
     labelled = {"tool": "update_task", "args": {"task_id": "task-1", "labels": ["P1"]}}
     script.write_text(json.dumps([{"tool": "get_task", "args": {"task_id": "task-1"}}, labelled, {"text": "P1"}]))
-    place.callback("task.created", prompt=seed.prompt, agent={"kind": "built-in", "model": f"scripted:{script}"})
-    place.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="李四")
-    (run,) = place.runs(1)
+    env.callback("task.created", prompt=seed.prompt, agent={"kind": "built-in", "model": f"scripted:{script}"})
+    env.api("POST", "/tasks", {"title": "修复登录Bug", "type": "bug", "status": "todo"}, by="李四")
+    (run,) = env.runs(1)
     assert (run["status"], run["error"]) == ("succeeded", None)
-    assert place.api("GET", "/tasks/task-1")["labels"] == ["P1"]
+    assert env.api("GET", "/tasks/task-1")["labels"] == ["P1"]
 
 
 # -- 条件表达式 ------------------------------------------------------------------------------------------------------
 
 
-def test_condition_blocked(place: Place, seed: Seed) -> None:
+def test_condition_blocked(env: SeedEnvironment, seed: Seed) -> None:
     """仅 blocked 状态触发."""
     condition = seed.conditions["仅 blocked 状态触发"]
-    assert place.matches(condition, BLOCKED)
-    assert not place.matches(condition, {**BLOCKED, "taskStatus": "todo"})
+    assert env.matches(condition, BLOCKED)
+    assert not env.matches(condition, {**BLOCKED, "taskStatus": "todo"})
 
 
-def test_condition_title_includes_urgent(place: Place, seed: Seed) -> None:
+def test_condition_title_includes_urgent(env: SeedEnvironment, seed: Seed) -> None:
     """标题包含"紧急"时触发."""
     condition = seed.conditions['标题包含"紧急"时触发']
-    assert place.matches(condition, {**CREATED, "taskTitle": "【紧急】修复登录Bug"})
-    assert not place.matches(condition, CREATED)
+    assert env.matches(condition, {**CREATED, "taskTitle": "【紧急】修复登录Bug"})
+    assert not env.matches(condition, CREATED)
 
 
-def test_condition_compound(place: Place, seed: Seed) -> None:
+def test_condition_compound(env: SeedEnvironment, seed: Seed) -> None:
     """复合条件: of an event that carries both. No built-in one does, and saving says so."""
     condition = seed.conditions["复合条件"]
     name = f"build{uuid.uuid4().hex[:8]}.stopped"
@@ -410,129 +412,129 @@ def test_condition_compound(place: Place, seed: Seed) -> None:
         {"name": "taskStatus", "type": "string", "example": "blocked"},
         {"name": "retryCount", "type": "number", "example": 0},
     ]
-    place.server.api("POST", "/event-types", {"name": name, "variables": variables})
-    both = Place(place.server, seed)  # which knows the new type
+    env.server.api("POST", "/event-types", {"name": name, "variables": variables})
+    both = SeedEnvironment(env.server, seed)  # which knows the new type
     sent = {"eventName": name, "taskStatus": "blocked", "retryCount": 2}
     assert both.matches(condition, sent)
     assert not both.matches(condition, {**sent, "retryCount": 3})
     assert not both.matches(condition, {**sent, "taskStatus": "todo"})
-    assert not place.matches(condition, BLOCKED)
-    checked = place.api("POST", "/callbacks/check", {
+    assert not env.matches(condition, BLOCKED)
+    checked = env.api("POST", "/callbacks/check", {
         "events": ["task.status_changed", "conversation.error"], "prompt": "x", "condition": condition,
     })  # fmt: skip
     (problem,) = checked["problems"]
     assert (problem["severity"], problem["field"]) == ("warning", "condition")
 
 
-def test_condition_several_states(place: Place, seed: Seed) -> None:
+def test_condition_several_states(env: SeedEnvironment, seed: Seed) -> None:
     """多状态匹配."""
     condition = seed.conditions["多状态匹配"]
-    assert place.matches(condition, BLOCKED)
-    assert place.matches(condition, {**BLOCKED, "taskStatus": "waiting"})
-    assert not place.matches(condition, {**BLOCKED, "taskStatus": "todo"})
+    assert env.matches(condition, BLOCKED)
+    assert env.matches(condition, {**BLOCKED, "taskStatus": "waiting"})
+    assert not env.matches(condition, {**BLOCKED, "taskStatus": "todo"})
 
 
-def test_condition_examples_with_their_comments_as_a_reader_copies_them(place: Place, seed: Seed) -> None:
+def test_condition_examples_with_their_comments_as_a_reader_copies_them(env: SeedEnvironment, seed: Seed) -> None:
     for comment, condition in seed.conditions.items():
         event = {**BLOCKED, "taskTitle": "紧急"}
-        assert place.matches(f"// {comment}\n{condition}", event) is (comment != "复合条件")
+        assert env.matches(f"// {comment}\n{condition}", event) is (comment != "复合条件")
 
 
-def test_condition_left_empty_lets_every_event_through(place: Place) -> None:
+def test_condition_left_empty_lets_every_event_through(env: SeedEnvironment) -> None:
     """留空表示所有匹配事件都触发."""
-    callback = place.callback(*EVENTS, condition="")
+    callback = env.callback(*EVENTS, condition="")
     for name in EVENTS:
-        assert place.verdict(place.send({"eventName": name})["id"], callback) == ("run", None)
+        assert env.verdict(env.send({"eventName": name})["id"], callback) == ("run", None)
 
 
 # -- 高级特性 --------------------------------------------------------------------------------------------------------
 
 
-def test_operation_example_one_change_two_events_one_run(place: Place) -> None:
+def test_operation_example_one_change_two_events_one_run(env: SeedEnvironment) -> None:
     """修改任务状态: task.updated + task.status_changed share one operationId, and a callback runs once, not twice."""
-    place.callback("task.updated", "task.status_changed")
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    place.api("PATCH", "/tasks/task-1", {"status": "blocked"})
-    (updated,), (changed,) = place.events("task.updated"), place.events("task.status_changed")
+    env.callback("task.updated", "task.status_changed")
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    env.api("PATCH", "/tasks/task-1", {"status": "blocked"})
+    (updated,), (changed,) = env.events("task.updated"), env.events("task.status_changed")
     assert updated["operationId"] == changed["operationId"] is not None
-    outcomes = Counter(one["callbacks"][0]["gate"] for one in trace_of(place, updated, changed))
+    outcomes = Counter(one["callbacks"][0]["gate"] for one in trace_of(env, updated, changed))
     assert outcomes == {None: 1, "operation": 1}
-    place.runs(1)
+    env.runs(1)
 
 
-def test_operation_each_callback_runs_once(place: Place) -> None:
+def test_operation_each_callback_runs_once(env: SeedEnvironment) -> None:
     """确保每个回调任务只执行一次: of two callbacks on both events each runs once a change."""
     for _ in range(2):
-        place.callback("task.updated", "task.status_changed")
-    place.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
-    place.api("PATCH", "/tasks/task-1", {"status": "blocked"})
-    place.runs(2)
-    place.api("PATCH", "/tasks/task-1", {"status": "todo"})
-    assert set(Counter(run["callbackId"] for run in place.runs(4)).values()) == {2}
+        env.callback("task.updated", "task.status_changed")
+    env.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
+    env.api("PATCH", "/tasks/task-1", {"status": "blocked"})
+    env.runs(2)
+    env.api("PATCH", "/tasks/task-1", {"status": "todo"})
+    assert set(Counter(run["callbackId"] for run in env.runs(4)).values()) == {2}
 
 
-def trace_of(place: Place, *events: dict[str, Any]) -> list[dict[str, Any]]:
+def trace_of(env: SeedEnvironment, *events: dict[str, Any]) -> list[dict[str, Any]]:
     """Events with the verdicts on them."""
-    return [place.api("GET", f"/events/{event['id']}") for event in events]
+    return [env.api("GET", f"/events/{event['id']}") for event in events]
 
 
-def test_dedupe_a_repeated_event_starts_nothing(place: Place) -> None:
+def test_dedupe_a_repeated_event_starts_nothing(env: SeedEnvironment) -> None:
     """系统自动对短时间内的重复事件进行去重; the window made longer than any machine is slow."""
-    place.callback("task.created")
-    with set_to(place.server, dedupWindowMs=600_000):
-        first = place.send(CREATED)
-        again = place.send(CREATED)
+    env.callback("task.created")
+    with set_to(env.server, dedupWindowMs=600_000):
+        first = env.send(CREATED)
+        again = env.send(CREATED)
     assert again == {"id": first["id"], "duplicateOf": first["id"]}
-    place.runs(1)
+    env.runs(1)
 
 
-def test_dedupe_ends_with_its_window(place: Place) -> None:
-    with set_to(place.server, dedupWindowMs=200):
-        first = place.send(CREATED)
+def test_dedupe_ends_with_its_window(env: SeedEnvironment) -> None:
+    with set_to(env.server, dedupWindowMs=200):
+        first = env.send(CREATED)
         # It does not slide, or asking again and again would keep it open.
-        eventually(lambda: "duplicateOf" not in place.send(CREATED), "it is an event of its own again")
-    assert place.events("task.created")[0]["id"] == first["id"]
+        eventually(lambda: "duplicateOf" not in env.send(CREATED), "it is an event of its own again")
+    assert env.events("task.created")[0]["id"] == first["id"]
 
 
-def test_dedupe_switched_off(place: Place) -> None:
-    place.callback("task.created")
-    with set_to(place.server, dedupEnabled=False):
-        assert place.send(CREATED)["id"] != place.send(CREATED)["id"]
-    place.runs(2)
+def test_dedupe_switched_off(env: SeedEnvironment) -> None:
+    env.callback("task.created")
+    with set_to(env.server, dedupEnabled=False):
+        assert env.send(CREATED)["id"] != env.send(CREATED)["id"]
+    env.runs(2)
 
 
-def test_merging_is_off_unless_it_is_switched_on(place: Place) -> None:
-    place.callback("task.created")
-    assert not any("batchId" in one for one in merged(place, [{**CREATED, "taskTitle": str(n)} for n in range(3)]))
-    place.runs(3)
+def test_merging_is_off_unless_it_is_switched_on(env: SeedEnvironment) -> None:
+    env.callback("task.created")
+    assert not any("batchId" in one for one in merged(env, [{**CREATED, "taskTitle": str(n)} for n in range(3)]))
+    env.runs(3)
 
 
-def test_merging_hands_many_events_of_one_type_to_one_run(place: Place) -> None:
+def test_merging_hands_many_events_of_one_type_to_one_run(env: SeedEnvironment) -> None:
     """当短时间内产生大量相同类型事件时,系统会在时间窗口内合并事件,一次性传递给 Agent 处理."""
-    place.callback("task.created", "task.deleted", prompt="{{eventName}} {{batchSize}}")
+    env.callback("task.created", "task.deleted", prompt="{{eventName}} {{batchSize}}")
     events = [{"eventName": name, "taskId": f"t-{n}"} for name in ("task.created", "task.deleted") for n in range(20)]
-    with set_to(place.server, mergeEnabled=True, mergeWindowMs=100):
-        results = merged(place, events)
+    with set_to(env.server, mergeEnabled=True, mergeWindowMs=100):
+        results = merged(env, events)
     assert len({one["batchId"] for one in results}) == 2, "only events of one type are merged"
-    assert sorted(place.prompts(2)) == ["task.created 20", "task.deleted 20"]
+    assert sorted(env.prompts(2)) == ["task.created 20", "task.deleted 20"]
 
 
-def test_queue_limits_how_many_run_at_once(place: Place, tmp_path: Path) -> None:
+def test_queue_limits_how_many_run_at_once(env: SeedEnvironment, tmp_path: Path) -> None:
     """系统限制并发执行的事件回调数量; the others wait, and none is dropped."""
     gate = tmp_path / "gate"
     waits = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
-    place.callback("task.created", agent={"kind": "command", "argv": [sys.executable, "-c", waits]})
+    env.callback("task.created", agent={"kind": "command", "argv": [sys.executable, "-c", waits]})
 
     def states() -> Counter[str]:
-        return Counter(run["status"] for run in place.server.everything(f"/workspaces/{place.id}/runs"))
+        return Counter(run["status"] for run in env.server.everything(f"/workspaces/{env.id}/runs"))
 
-    with set_to(place.server, maxQueueSize=2):
+    with set_to(env.server, maxQueueSize=2):
         for number in range(5):
-            place.send({**CREATED, "taskId": f"t-{number}"})
+            env.send({**CREATED, "taskId": f"t-{number}"})
         eventually(lambda: states()["running"] == 2, "two are executing")
         assert states() == {"running": 2, "queued": 3}
         gate.touch()
-        runs = place.runs(5)
+        runs = env.runs(5)
     begun = sorted((run["startedAt"], 1) for run in runs)
     ended = sorted((run["finishedAt"], -1) for run in runs)
     assert [run["status"] for run in runs] == ["succeeded"] * 5
@@ -572,24 +574,24 @@ def test_settings_are_managed_at_run_time(server: ServerProcess, seed: Seed) -> 
 # -- 常见问题 --------------------------------------------------------------------------------------------------------
 
 
-def test_faq_events_of_another_workspace_start_nothing(place: Place, server: ServerProcess, seed: Seed) -> None:
+def test_faq_events_of_another_workspace_start_nothing(env: SeedEnvironment, server: ServerProcess, seed: Seed) -> None:
     """Q:跨工作空间的事件会触发回调任务吗? A:不会."""
-    other = Place(server, seed)
-    here, there = place.callback("task.created"), other.callback("task.created")
+    other = SeedEnvironment(server, seed)
+    here, there = env.callback("task.created"), other.callback("task.created")
     other.api("POST", "/tasks", {"title": "a", "type": "task", "status": "todo"})
     other.send({**CREATED, "taskTitle": "b"})
     assert {run["callbackId"] for run in other.runs(2)} == {there}
-    assert server.everything(f"/workspaces/{place.id}/runs") == []
-    assert place.events("task.created") == []
-    assert place.verdict(place.send(CREATED)["id"], here) == ("run", None)
+    assert server.everything(f"/workspaces/{env.id}/runs") == []
+    assert env.events("task.created") == []
+    assert env.verdict(env.send(CREATED)["id"], here) == ("run", None)
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_faq_every_event_carries_its_workspace(place: Place, name: str) -> None:
+def test_faq_every_event_carries_its_workspace(env: SeedEnvironment, name: str) -> None:
     """每个事件都携带 workspaceId, which nobody can make another's."""
-    event = place.event({"eventName": name})
-    assert place.matches(f"ctx.workspaceId === '{place.id}'", {**event, "workspaceId": place.id})
-    path = f"/api/v1/workspaces/{place.id}/events"
-    status, answer = place.server.request("POST", path, {**event, "workspaceId": "another"})
+    event = env.event({"eventName": name})
+    assert env.matches(f"ctx.workspaceId === '{env.id}'", {**event, "workspaceId": env.id})
+    path = f"/api/v1/workspaces/{env.id}/events"
+    status, answer = env.server.request("POST", path, {**event, "workspaceId": "another"})
     assert status == 422
     assert [problem["field"] for problem in answer["problems"]] == ["workspaceId"]

@@ -67,7 +67,7 @@ def pair(make_server: Callable[..., ServerProcess], postgresql_url: str, tmp_pat
         make_server(
             {
                 "HOOKYARD_DATABASE_URL": postgresql_url, "HOOKYARD_SECRET_KEY": key,
-                "HOOKYARD_EVENTCALLBACK_MAXQUEUESIZE": str(LIMIT), "HOOKYARD_WORKER_MAXRUNS": str(HERE),
+                "HOOKYARD_EVENT_CALLBACK_MAX_QUEUE_SIZE": str(LIMIT), "HOOKYARD_WORKER_MAX_RUNS": str(HERE),
                 "FOLDER": str(tmp_path), "LIMIT": str(LIMIT), "E2E_MARK": mark,
             },
             name=name,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.events.catalog import BATCH, BUILT_IN, COMMON, Catalog, VariableType, declare
 
 

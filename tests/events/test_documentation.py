@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from hookyard.callbacks.condition import Conditions
 from hookyard.callbacks.template import check
-from hookyard.clock import SystemClock
+from hookyard.conditions.conditions import Conditions
+from hookyard.core.clock import SystemClock
 from hookyard.events.catalog import Catalog
 from hookyard.events.envelope import parse
 from scripts.event_tables import PAGES, with_tables

@@ -11,10 +11,10 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.errors import InvalidError, Problem
 from hookyard.events.catalog import BUILT_IN, Catalog, declare
 from hookyard.events.envelope import MAX_BATCH, MAX_BODY_BYTES, parse
-from hookyard.events.model import AuthorTrust, Draft
+from hookyard.events.model import AuthorTrust, EventDraft
 
 CATALOG = Catalog(
     [declare("measure.taken", [("value", "number", 1), ("good", "boolean", True), ("unit", "string", "m")])]
@@ -24,7 +24,7 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
 
 
-def one(body: object, headers: dict[str, str] | None = None) -> Draft:
+def one(body: object, headers: dict[str, str] | None = None) -> EventDraft:
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     parsed = parse(raw, headers or JSON, "ws", CATALOG)
     assert not parsed.batch
@@ -94,7 +94,7 @@ def test_structured_and_binary_say_the_same_as_the_sdk(name: str) -> None:
     }
     data = cloud(name)["data"]
     event = CloudEvent(attributes, data)
-    expected = Draft(
+    expected = EventDraft(
         name,
         data,
         attributes["source"],

@@ -1,11 +1,11 @@
 """Events and their causes."""
 
-from hookyard.events.model import NO_CAUSE, AuthorTrust, Cause, Draft, Event
-from hookyard.ids import CallbackId, EventId, RunId, WorkspaceId
+from hookyard.core.ids import CallbackId, EventId, RunId, WorkspaceId
+from hookyard.events.model import NO_CAUSE, AuthorTrust, Cause, Event, EventDraft
 
 
 def event(at: float = 1_768_467_600.0, **changes: object) -> Event:
-    draft = Draft("task.deleted", {"taskId": "task-1", "retries": 2}, **changes)  # type: ignore[arg-type]
+    draft = EventDraft("task.deleted", {"taskId": "task-1", "retries": 2}, **changes)  # type: ignore[arg-type]
     return draft.accepted(EventId("evt_1"), WorkspaceId("ws"), at)
 
 

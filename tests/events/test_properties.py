@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.callbacks.dedup_gates import event_claim
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
+from hookyard.core.ids import EventId, WorkspaceId
 from hookyard.events.catalog import BUILT_IN, Catalog, EventType, Value, VariableType
 from hookyard.events.envelope import MAX_PROBLEMS, parse
-from hookyard.events.model import Draft
-from hookyard.ids import EventId, WorkspaceId
+from hookyard.events.model import EventDraft
+from hookyard.intake.dedup_gates import event_dedup_key
 from hookyard.settings import LiveSettings
 
 CATALOG = Catalog()
@@ -53,7 +53,7 @@ def test_the_three_forms_of_an_event_say_the_same(event: tuple[str, dict[str, Va
     ]
     for body, headers in requests:
         [draft] = parse(json.dumps(body).encode(), headers, "ws", CATALOG).drafts
-        assert draft == Draft(name, values, "/s", "1")
+        assert draft == EventDraft(name, values, "/s", "1")
 
 
 @given(EVENTS, st.data())
@@ -103,8 +103,8 @@ def test_two_events_are_one_by_content_exactly_when_they_say_the_same(
     other = (one[0], dict(reversed(one[1].items()))) if same else other
     claims = []
     for at, ((name, values), op) in enumerate(((one, operation), (other, other_operation))):
-        event = Draft(name, values, operation_id=op).accepted(EventId(f"evt_{at}"), WorkspaceId("ws"), at)
-        claims.append(event_claim(event, json.dumps(values, sort_keys=True), LiveSettings()))
+        event = EventDraft(name, values, operation_id=op).accepted(EventId(f"evt_{at}"), WorkspaceId("ws"), at)
+        claims.append(event_dedup_key(event, json.dumps(values, sort_keys=True), LiveSettings()))
     # As JSON, for 0.0 and -0.0 are equal in Python and two values in JavaScript.
     told = [
         json.dumps([name, values, op], sort_keys=True)

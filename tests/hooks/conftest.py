@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.hooks.receiver import Home, Receiver, TestClock
+from tests.hooks.receiver import FakeClock, Home, Receiver
 
 
 @pytest.fixture
@@ -36,6 +36,6 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 
 
 @pytest.fixture
-def clock() -> TestClock:
+def clock() -> FakeClock:
     """A clock that the test owns."""
-    return TestClock()
+    return FakeClock()

@@ -16,23 +16,23 @@ from pathlib import Path
 
 import aiohttp
 
-from hookyard.clock import SystemClock
-from hookyard.hooks.outbox import Outbox
-from hookyard.hooks.outbox_bounds import Bounds
-from hookyard.hooks.owed import Owed, Parcel, Sent
-from hookyard.hooks.record import Attempt, Delivery, DeliveryState
-from hookyard.ids import Ids
+from hookyard.core.clock import SystemClock
+from hookyard.core.ids import Ids
+from hookyard.hooks.delivery.delivery_log import Attempt, Delivery, DeliveryState
+from hookyard.hooks.outbox.limits import OutboxLimits
+from hookyard.hooks.outbox.models import NewDelivery, QueuedDelivery, SendResult
+from hookyard.hooks.outbox.outbox import Outbox
 
 
 def delivery(delivery_id: str, webhook: str = "audit", body: str = "{}") -> Delivery:
     return Delivery(delivery_id, webhook, "pre_tool_execution", "hookyard", "https://x.example/…", body, time.time())
 
 
-def owed(delivery_id: str, webhook: str = "audit", body: str = "{}") -> Owed:
-    return Owed(delivery(delivery_id, webhook, body), "hooks.toml")
+def owed(delivery_id: str, webhook: str = "audit", body: str = "{}") -> NewDelivery:
+    return NewDelivery(delivery(delivery_id, webhook, body), "hooks.toml")
 
 
-async def post(session: aiohttp.ClientSession, url: str, parcel: Parcel) -> Sent:
+async def post(session: aiohttp.ClientSession, url: str, parcel: QueuedDelivery) -> SendResult:
     """One attempt, as a sender makes it: 2xx is delivered, 503 is tried again soon, anything else is dead."""
     made = parcel.delivery
     headers = {"webhook-id": made.id, "x-webhook": made.webhook}
@@ -41,9 +41,9 @@ async def post(session: aiohttp.ClientSession, url: str, parcel: Parcel) -> Sent
         status = response.status
     attempts = (*made.attempts, Attempt(len(made.attempts) + 1, time.time(), 1.0, status))
     if status == 503:
-        return Sent(replace(made, attempts=attempts), again_in=0.02)
+        return SendResult(replace(made, attempts=attempts), again_in=0.02)
     state = DeliveryState.DELIVERED if status < 300 else DeliveryState.DEAD
-    return Sent(replace(made, attempts=attempts, state=state))
+    return SendResult(replace(made, attempts=attempts, state=state))
 
 
 async def main(path: Path, url: str, mode: str, count: int) -> None:
@@ -51,7 +51,7 @@ async def main(path: Path, url: str, mode: str, count: int) -> None:
     async with aiohttp.ClientSession() as session:
         sent = 0
 
-        async def send(parcel: Parcel) -> Sent:
+        async def send(parcel: QueuedDelivery) -> SendResult:
             nonlocal sent
             outcome = await post(session, url, parcel)
             sent += 1
@@ -59,7 +59,9 @@ async def main(path: Path, url: str, mode: str, count: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return outcome
 
-        outbox = Outbox(path, clock=SystemClock(), ids=ids, send=send, warn=print, bounds=Bounds(lease_seconds=1.0))
+        outbox = Outbox(
+            path, clock=SystemClock(), ids=ids, send=send, warn=print, bounds=OutboxLimits(lease_seconds=1.0)
+        )
         if mode == "put":
             for number in range(count):
                 await outbox.put(owed(ids.delivery(), body=str(number)))

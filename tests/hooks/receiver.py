@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 
 Answer = web.StreamResponse | dict[str, Any]
 Answerer = Callable[["Received"], Answer | Awaitable[Answer]]
@@ -97,7 +97,7 @@ def entry(name: str, trigger: str, url: str, **keys: object) -> str:
     return "[[webhooks]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-class TestClock:
+class FakeClock:
     """A clock that moves only when told; `sleep` moves it."""
 
     __test__ = False

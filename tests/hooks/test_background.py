@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 
 from hookyard import Hooks
-from hookyard.hooks.facade import server_sender
-from hookyard.hooks.outbox import Outbox
-from hookyard.hooks.record import DeliveryState
-from hookyard.hooks.sender import Sender
-from tests.hooks.receiver import Answer, Home, Received, Receiver, TestClock, entry
+from hookyard.hooks.delivery.delivery_log import DeliveryState
+from hookyard.hooks.delivery.sender import Sender
+from hookyard.hooks.hooks import server_sender
+from hookyard.hooks.outbox.outbox import Outbox
+from tests.hooks.receiver import Answer, FakeClock, Home, Received, Receiver, entry
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -175,7 +175,7 @@ async def test_an_endpoint_that_is_gone_is_left_alone_and_told_of(home: Home, re
 
 
 async def test_an_endpoint_that_keeps_failing_comes_back_by_itself(
-    home: Home, receiver: Receiver, clock: TestClock
+    home: Home, receiver: Receiver, clock: FakeClock
 ) -> None:
     receiver.answer(lambda _: web.Response(status=500))
     home.write(entry("gate", "pre_tool", receiver.url(), retries=0))
@@ -190,7 +190,7 @@ async def test_an_endpoint_that_keeps_failing_comes_back_by_itself(
 
 
 async def test_what_is_too_much_for_a_chat_service_is_sent_later(
-    home: Home, receiver: Receiver, clock: TestClock
+    home: Home, receiver: Receiver, clock: FakeClock
 ) -> None:
     receiver.answer(lambda _: web.Response(text="ok"))
     home.write(entry("gate", "error", receiver.url(), format="slack"))  # Slack takes one message a second
@@ -225,7 +225,7 @@ async def test_a_process_can_learn_of_webhooks_that_it_does_not_know_yet(tmp_pat
         assert origin == "workspace ws_1"
         learned.append(hooks_of(after))
 
-    after.background.learn = learn
+    after.background.on_unknown_origin = learn
     after.background.resume()
     await until(lambda: len(receiver.at()) == 1)
     assert len(learned) == 1

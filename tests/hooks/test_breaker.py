@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.clock import SystemClock
-from hookyard.hooks import breaker as module
-from hookyard.hooks.breaker import Breaker, Endpoint
-from tests.hooks.receiver import TestClock
+from hookyard.core.clock import SystemClock
+from hookyard.hooks.delivery import breaker as module
+from hookyard.hooks.delivery.breaker import Breaker, Endpoint
+from tests.hooks.receiver import FakeClock
 
 
 def fail(breaker: Breaker, times: int, status: int | None = 500) -> Endpoint | None:
@@ -24,7 +24,7 @@ def fail(breaker: Breaker, times: int, status: int | None = 500) -> Endpoint | N
     return off
 
 
-def test_it_is_switched_off_after_so_many_failures_and_says_so(clock: TestClock) -> None:
+def test_it_is_switched_off_after_so_many_failures_and_says_so(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     assert fail(breaker, module.FAILURES - 1) is None
     assert breaker.off("k") is None
@@ -34,14 +34,14 @@ def test_it_is_switched_off_after_so_many_failures_and_says_so(clock: TestClock)
     assert breaker.off("other") is None
 
 
-def test_a_success_in_between_starts_the_count_anew(clock: TestClock) -> None:
+def test_a_success_in_between_starts_the_count_anew(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     fail(breaker, module.FAILURES - 1)
     breaker.success("k")
     assert fail(breaker, module.FAILURES - 1) is None
 
 
-def test_one_try_after_the_time_then_twice_as_long_or_on_again(clock: TestClock) -> None:
+def test_one_try_after_the_time_then_twice_as_long_or_on_again(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     fail(breaker, module.FAILURES)
     clock.ticks += 30.1
@@ -57,7 +57,7 @@ def test_one_try_after_the_time_then_twice_as_long_or_on_again(clock: TestClock)
     assert breaker.endpoints() == {}
 
 
-def test_a_try_of_which_nothing_is_heard_is_made_again(clock: TestClock) -> None:
+def test_a_try_of_which_nothing_is_heard_is_made_again(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     fail(breaker, module.FAILURES)
     clock.ticks += 31
@@ -66,7 +66,7 @@ def test_a_try_of_which_nothing_is_heard_is_made_again(clock: TestClock) -> None
     assert breaker.off("k") is None
 
 
-def test_gone_is_off_at_once_and_longer(clock: TestClock) -> None:
+def test_gone_is_off_at_once_and_longer(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     off = breaker.failure("k", "audit", "HTTP 410", 410)
     assert off is not None
@@ -79,14 +79,14 @@ def test_gone_is_off_at_once_and_longer(clock: TestClock) -> None:
     assert off.seconds == module.LONGEST_GONE_SECONDS
 
 
-def test_a_gate_that_fails_closed_is_never_left_out(clock: TestClock) -> None:
+def test_a_gate_that_fails_closed_is_never_left_out(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     fail(breaker, 50, 410)
     assert breaker.off("k", fails_closed=True) is None
     assert breaker.off("k") is not None
 
 
-def test_all_processes_know_and_the_file_holds_no_address(tmp_path: Path, clock: TestClock) -> None:
+def test_all_processes_know_and_the_file_holds_no_address(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "home" / "breakers.json"
     one, two = Breaker(path, clock), Breaker(path, clock)
     assert two.off("k") is None
@@ -104,7 +104,7 @@ def test_all_processes_know_and_the_file_holds_no_address(tmp_path: Path, clock:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_failures_of_short_processes_add_up(tmp_path: Path, clock: TestClock) -> None:
+def test_failures_of_short_processes_add_up(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "breakers.json"
     for _ in range(module.FAILURES - 1):
         assert Breaker(path, clock).failure("k", "audit", "timeout") is None
@@ -112,7 +112,7 @@ def test_failures_of_short_processes_add_up(tmp_path: Path, clock: TestClock) ->
 
 
 @pytest.mark.parametrize("wall", [-1e9, 1e9])
-def test_the_wall_clock_does_not_matter(clock: TestClock, wall: float) -> None:
+def test_the_wall_clock_does_not_matter(clock: FakeClock, wall: float) -> None:
     breaker = Breaker(None, clock)
     fail(breaker, module.FAILURES)
     clock.at += wall
@@ -121,7 +121,7 @@ def test_the_wall_clock_does_not_matter(clock: TestClock, wall: float) -> None:
     assert breaker.off("k") is None
 
 
-def test_a_restart_of_the_machine_lets_it_be_tried(clock: TestClock) -> None:
+def test_a_restart_of_the_machine_lets_it_be_tried(clock: FakeClock) -> None:
     breaker = Breaker(None, clock)
     clock.ticks = 90_000.0
     fail(breaker, module.FAILURES)
@@ -130,7 +130,7 @@ def test_a_restart_of_the_machine_lets_it_be_tried(clock: TestClock) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"k": 1}', '{"k": {"name": 1}}', "[" * 100_000, "\ud800"])
-def test_a_broken_file_is_as_good_as_none(tmp_path: Path, clock: TestClock, text: str) -> None:
+def test_a_broken_file_is_as_good_as_none(tmp_path: Path, clock: FakeClock, text: str) -> None:
     path = tmp_path / "breakers.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     breaker = Breaker(path, clock)
@@ -139,7 +139,7 @@ def test_a_broken_file_is_as_good_as_none(tmp_path: Path, clock: TestClock, text
     assert Breaker(path, clock).off("k") is not None
 
 
-def test_a_file_that_cannot_be_written_costs_only_the_sharing(tmp_path: Path, clock: TestClock) -> None:
+def test_a_file_that_cannot_be_written_costs_only_the_sharing(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "file").write_text("in the way")
     breaker = Breaker(tmp_path / "file" / "breakers.json", clock)
     assert fail(breaker, module.FAILURES) is not None
@@ -162,7 +162,7 @@ def test_processes_at_once_lose_no_count(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["ok", "500", "410"]), st.floats(0, 10_000)), max_size=40))
 def test_it_is_never_off_longer_than_the_longest_and_never_after_a_success(events: list[tuple[str, float]]) -> None:
-    clock = TestClock()
+    clock = FakeClock()
     breaker = Breaker(None, clock)
     for event, wait in events:
         clock.ticks += wait

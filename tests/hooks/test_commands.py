@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hookyard.cli.hooks import hooks
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from tests.hooks.receiver import entry
 
 URL = "https://hooks.slack.com/services/T/B/s3cretvalue"
@@ -155,7 +155,7 @@ class TestTrust:
         (user.project / ".hookyard" / "hooks.toml").write_text("[[webhooks]\n")
         result = user.run("trust", "--yes")
         assert result.exit_code == 1
-        assert "mend it before it can be trusted" in result.output
+        assert "fix it before it can be trusted" in result.output
 
     def test_nothing_to_trust(self, user: User) -> None:
         assert "nothing to trust" in user.run("trust").output

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.hooks.files import FileState
+from hookyard.hooks.config.hooks_file import FileState
+from hookyard.hooks.config.toml_lines import table_lines
 from hookyard.hooks.points import Point
-from hookyard.hooks.toml_lines import table_lines
-from hookyard.hooks.webhook import ClosedGate, Mode, OnFailure, Webhook
+from hookyard.hooks.webhook import InvalidFailClosedHook, Mode, OnFailure, Webhook
 from tests.hooks.receiver import Home, entry
 
 URL = "http://127.0.0.1:9/x"
@@ -277,7 +277,7 @@ class TestNoGateIsLost:
         home.write(entry("gate", "pre_tool", URL, matcher="bash") + line + "\n")
         hooks = home.hooks()
         (gate,) = hooks.configuration.gates
-        assert isinstance(gate, ClosedGate)
+        assert isinstance(gate, InvalidFailClosedHook)
         decision = await hooks.fire("pre_tool", tool_name="bash", tool_args="{}")
         assert decision.denied
         assert f"{home.path}/hooks.toml" in decision.message
@@ -367,9 +367,9 @@ class TestNoGateIsLost:
     async def test_what_is_kept_is_the_user_s_alone(self, home: Home) -> None:
         home.write(entry("gate", "pre_tool", URL, on_failure="deny"))
         home.hooks()
-        folder = home.path / "state" / "hooks"
-        assert folder.stat().st_mode & 0o077 == 0
-        assert [file.stat().st_mode & 0o077 for file in folder.iterdir()] == [0]
+        directory = home.path / "state" / "hooks"
+        assert directory.stat().st_mode & 0o077 == 0
+        assert [file.stat().st_mode & 0o077 for file in directory.iterdir()] == [0]
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ class TestPrecedence:
         assert "".join(webhook.name for webhook in home.hooks().configuration.webhooks) == "24135"
 
     async def test_a_file_of_the_server_and_a_workspace_s_entries(self, tmp_path: Path) -> None:
-        from hookyard.hooks.facade import Hooks, server_sender
+        from hookyard.hooks.hooks import Hooks, server_sender
 
         (tmp_path / "hooks.toml").write_text(entry("a", "error", URL))
         kept = [

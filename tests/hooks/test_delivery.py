@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as Reference
 
-from hookyard.hooks import retry
-from hookyard.hooks.delivery import Delivered, Deliverer
-from hookyard.hooks.egress import Egress
+from hookyard.hooks.delivery import retry
+from hookyard.hooks.delivery.delivery import Deliverer, DeliveryOutcome
+from hookyard.hooks.delivery.egress import Egress
 from hookyard.hooks.points import Point
 from hookyard.hooks.webhook import Webhook
-from tests.hooks.receiver import Answer, Home, Received, Receiver, TestClock
+from tests.hooks.receiver import Answer, FakeClock, Home, Received, Receiver
 
 BODY = {"hook_name": "slack-notify", "event": "post_tool_execution"}
 
@@ -28,18 +28,18 @@ BODY = {"hook_name": "slack-notify", "event": "post_tool_execution"}
 class Sender:
     """A deliverer on a test's clock, and what it printed."""
 
-    def __init__(self, clock: TestClock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.lines: list[str] = []
         self.egress = Egress()
         self.deliverer = Deliverer(self.egress, clock, self.lines.append, jitter=lambda: 1.0, sleep=clock.sleep)
 
-    async def send(self, url: str, **keys: object) -> Delivered:
+    async def send(self, url: str, **keys: object) -> DeliveryOutcome:
         webhook = Webhook("slack-notify", "post_tool", frozenset(Point), url, **keys)  # type: ignore[arg-type]
         return await self.deliverer.deliver(webhook, "dlv_1", BODY)
 
 
 @pytest.fixture
-async def sender(clock: TestClock) -> AsyncIterator[Sender]:
+async def sender(clock: FakeClock) -> AsyncIterator[Sender]:
     sender = Sender(clock)
     yield sender
     await sender.egress.aclose()
@@ -51,7 +51,7 @@ def responses(*statuses: int, **keys: object) -> Callable[[Received], web.Respon
     return lambda _: web.Response(status=left.pop(0) if len(left) > 1 else left[0], **keys)  # type: ignore[arg-type]
 
 
-async def test_the_request_of_the_contract(sender: Sender, receiver: Receiver, clock: TestClock) -> None:
+async def test_the_request_of_the_contract(sender: Sender, receiver: Receiver, clock: FakeClock) -> None:
     secrets = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "the old one")
     headers = (("Authorization", "Bearer t"), ("user-agent", "mine"), ("webhook-id", "forged"))
     clock.at = 1_800_000_000.9
@@ -95,7 +95,7 @@ async def test_the_reference_library_believes_the_signature(home: Home, receiver
 class TestRetries:
     @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
     async def test_what_may_pass_is_tried_again_with_back_off(
-        self, sender: Sender, receiver: Receiver, clock: TestClock, status: int
+        self, sender: Sender, receiver: Receiver, clock: FakeClock, status: int
     ) -> None:
         receiver.answer(responses(status, status, status, 200))
         delivered = await sender.send(receiver.url(), retries=3)
@@ -118,13 +118,13 @@ class TestRetries:
         assert (len(delivered.attempts), len(receiver.at())) == (3, 3)
         assert delivered.failure == "HTTP 500: Internal Server Error"
 
-    async def test_retry_after_is_respected(self, sender: Sender, receiver: Receiver, clock: TestClock) -> None:
+    async def test_retry_after_is_respected(self, sender: Sender, receiver: Receiver, clock: FakeClock) -> None:
         receiver.answer(responses(429, 200, headers={"Retry-After": "7"}))
         assert (await sender.send(receiver.url())).reply is not None
         assert clock.slept == [7.0]
 
     async def test_a_wait_beyond_the_deadline_is_not_begun(
-        self, sender: Sender, receiver: Receiver, clock: TestClock
+        self, sender: Sender, receiver: Receiver, clock: FakeClock
     ) -> None:
         receiver.answer(responses(503, 200, headers={"Retry-After": "7"}))
         assert (await sender.send(receiver.url(), deadline_secs=5.0)).reply is None
@@ -354,7 +354,7 @@ class TestReceiversAtTheirWorst:
         assert len(delivered.attempts) == 1
 
     async def test_the_server_refuses_private_addresses(self, receiver: Receiver, tmp_path: Path) -> None:
-        from hookyard.hooks.facade import Hooks, server_sender
+        from hookyard.hooks.hooks import Hooks, server_sender
 
         lines: list[str] = []
         entry = {"name": "a", "trigger": "pre_tool", "url": receiver.url()}

@@ -8,8 +8,8 @@ import json
 import pytest
 from aiohttp import web
 
-from hookyard.hooks.answer import read_answer
 from hookyard.hooks.decision import Result
+from hookyard.hooks.delivery.reply import parse_reply
 from hookyard.hooks.points import POINTS, Point
 from hookyard.hooks.webhook import Webhook
 from tests.hooks.receiver import Answer, Home, Received, Receiver, entry
@@ -284,7 +284,7 @@ class TestWhoMayNotModify:
     def test_plain_http_off_this_machine(self, url: str, may: bool) -> None:
         webhook = Webhook("a", "*", frozenset(Point), url)
         assert webhook.may_modify is may
-        answer = read_answer(
+        answer = parse_reply(
             b'{"result": "modify", "modified_content": {}}', "", POINTS[Point.PRE_TOOL], may_modify=webhook.may_modify
         )
         assert answer.result is (Result.MODIFY if may else Result.DENY)

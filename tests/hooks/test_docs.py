@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.hooks.entry_keys import KEYS
+from hookyard.hooks.config.entry_keys import KEYS
 from hookyard.hooks.payload import body_of
 from hookyard.hooks.points import Point
 from hookyard.hooks.samples import sample

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from hookyard.hooks import signing
 from hookyard.hooks.decision import Result
-from hookyard.hooks.egress import Egress, Reply, SendError
-from hookyard.hooks.guard import Guard
-from hookyard.hooks.proxies import Proxies
+from hookyard.hooks.delivery import signing
+from hookyard.hooks.delivery.egress import Egress, Reply, SendError
+from hookyard.hooks.delivery.guard import Guard
+from hookyard.hooks.delivery.proxies import Proxies
 from tests.hooks.certificates import Authority
-from tests.hooks.receiver import Home, Received, Receiver, TestClock, entry
+from tests.hooks.receiver import FakeClock, Home, Received, Receiver, entry
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ async def test_a_proxy_that_is_down_is_a_failure_that_may_pass(proxy: Proxy) -> 
     assert "pr0xy" not in str(caught.value)
 
 
-class JumpingClock(TestClock):
+class JumpingClock(FakeClock):
     """The wall clock jumps when told; the monotonic one goes on."""
 
     def jump(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookyard.hooks.formats import all_formats, for_url
-from hookyard.hooks.formats.base import Outcome, Target, retry_after_seconds
+from hookyard.hooks.formats.base import DeliveryVerdict, Target, retry_after_seconds
 from hookyard.hooks.points import POINTS, Point
 from tests.hooks.bodies import BODIES, FAILED_TOOL, hostile
 
@@ -286,7 +286,12 @@ def test_cloudevents_is_read_by_the_reference_library() -> None:
     assert event.get_data() == body
 
 
-OK, RETRY, THROTTLED, REFUSED = Outcome.OK, Outcome.RETRY, Outcome.THROTTLED, Outcome.REFUSED
+OK, RETRY, THROTTLED, REFUSED = (
+    DeliveryVerdict.OK,
+    DeliveryVerdict.RETRY,
+    DeliveryVerdict.THROTTLED,
+    DeliveryVerdict.REFUSED,
+)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +350,7 @@ OK, RETRY, THROTTLED, REFUSED = Outcome.OK, Outcome.RETRY, Outcome.THROTTLED, Ou
     ],
 )
 def test_replies_are_judged_as_the_service_means_them(
-    name: str, status: int, headers: dict[str, str], body: str, outcome: Outcome, wait: float | None
+    name: str, status: int, headers: dict[str, str], body: str, outcome: DeliveryVerdict, wait: float | None
 ) -> None:
     judged = all_formats()[name].judge(status, headers, body.encode(), NOW)
     assert (judged.outcome, judged.retry_after) == (outcome, wait)

@@ -13,9 +13,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.hooks.guard import (
+from hookyard.hooks.delivery.guard import (
     Guard,
-    Mode,
+    GuardMode,
     RefusedAddressError,
     check_literal,
     judge,
@@ -23,7 +23,7 @@ from hookyard.hooks.guard import (
     system_lookup,
 )
 
-SERVER, USER = Mode.SERVER, Mode.COMMAND_LINE
+SERVER, USER = GuardMode.SERVER, GuardMode.COMMAND_LINE
 
 # address, refused on the server, refused on the command line
 CASES = [
@@ -111,7 +111,7 @@ def test_an_administrator_can_allow_networks(address: str, network: str, passes:
 
 @given(st.ip_addresses(v=4))
 def test_mapping_into_ipv6_never_changes_the_verdict(address: ipaddress.IPv4Address) -> None:
-    for mode in Mode:
+    for mode in GuardMode:
         assert judge(f"::ffff:{address}", mode) == judge(address, mode)
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hookyard.clock import SystemClock
-from hookyard.errors import InvalidError
-from hookyard.hooks import signing
+from hookyard.core.clock import SystemClock
+from hookyard.core.errors import InvalidError
+from hookyard.hooks.delivery import signing
 from hookyard.hooks.formats import all_formats
-from hookyard.hooks.formats.base import Outcome, Target
+from hookyard.hooks.formats.base import DeliveryVerdict, Target
 from hookyard.hooks.listen import Listening, listen
 from hookyard.hooks.points import Point
-from hookyard.hooks.rules import Action, named
+from hookyard.hooks.redaction.secret_rules import Action, named
 from tests.hooks.bodies import BODIES
 
 BODY = BODIES[Point.PRE_TOOL]
@@ -120,18 +120,18 @@ async def test_signatures_are_verified_with_any_of_the_secrets() -> None:
 
 
 async def test_requests_are_saved_as_fixtures_without_credentials(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "fixtures"
-    async with talking(Listening(save=folder)) as talk:
+    directory = tmp_path / "new" / "fixtures"
+    async with talking(Listening(save=directory)) as talk:
         await talk.post(BODY, {"Authorization": "Bearer t0p", "X-Api-Key": "t0p"})
         await talk.post(b"not json", path="../../etc/passwd?x=1")
         await talk.post({"event": "../../evil"})
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in directory.iterdir())
     assert names == ["0001-pre_tool_execution.json", "0002-request.json", "0003-evil.json"]
-    fixture = json.loads((folder / names[0]).read_text())
+    fixture = json.loads((directory / names[0]).read_text())
     assert fixture["body"] == BODY
     assert fixture["headers"]["Authorization"] == "***"
     assert fixture["answer"] == {"status": 200, "body": {"result": "ok"}}
-    assert "t0p" not in talk.text + (folder / names[0]).read_text()
+    assert "t0p" not in talk.text + (directory / names[0]).read_text()
 
 
 @pytest.mark.parametrize("name", ["slack", "dingtalk", "wecom", "feishu", "discord", "teams"])
@@ -141,7 +141,7 @@ async def test_messages_of_chat_services_are_named_and_answered_as_they_would(na
         request = made.build(BODY, Target(talk.url, now=time.time()))
         async with talk.session.post(talk.url, data=request.body, headers=request.headers) as response:
             judged = made.judge(response.status, response.headers, await response.read(), time.time())
-    assert judged.outcome is Outcome.OK
+    assert judged.outcome is DeliveryVerdict.OK
     assert f"{name} message" in talk.text.lower()
 
 
@@ -199,12 +199,12 @@ def test_wrong_wishes_are_refused(wrong: dict[str, Any]) -> None:
         Listening(**wrong)
 
 
-@pytest.mark.parametrize(("host", "mend"), [("203.0.113.7", "no such address"), ("a..host", "such as 127.0.0.1")])
-async def test_an_address_that_cannot_be_used_is_said_plainly(host: str, mend: str) -> None:
+@pytest.mark.parametrize(("host", "hint"), [("203.0.113.7", "no such address"), ("a..host", "such as 127.0.0.1")])
+async def test_an_address_that_cannot_be_used_is_said_plainly(host: str, hint: str) -> None:
     with pytest.raises(InvalidError, match="cannot listen") as refused:
         await listen(Listening(host=host), print, SystemClock())
     assert str(refused.value).startswith(f"{host}:0: ")
-    assert mend in str(refused.value)
+    assert hint in str(refused.value)
 
 
 async def test_a_folder_that_cannot_be_made_is_no_matter_of_the_port(tmp_path: Path) -> None:

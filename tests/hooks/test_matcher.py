@@ -165,9 +165,9 @@ def test_names_that_resemble_a_known_one() -> None:
 class User:
     """Commands in a home and a project of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.project = folder / "project"
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.project = directory / "project"
         self.home.mkdir()
         self.project.mkdir()
 

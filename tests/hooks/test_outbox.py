@@ -21,28 +21,28 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from hookyard.clock import SystemClock
-from hookyard.errors import ConflictError, NotFoundError
-from hookyard.hooks import outbox_rows as rows
-from hookyard.hooks import owners
+from hookyard.core.clock import SystemClock
+from hookyard.core.errors import ConflictError, NotFoundError
+from hookyard.core.ids import Ids
+from hookyard.hooks.delivery.delivery_log import Attempt, DeliveryState
 from hookyard.hooks.formats.base import Rate
-from hookyard.hooks.outbox import Outbox
-from hookyard.hooks.outbox_bounds import Bounds
-from hookyard.hooks.owed import Batching, NotHereError, Owed, Parcel, Sent
-from hookyard.hooks.record import Attempt, DeliveryState
-from hookyard.hooks.sqlite_thread import FileBusyError, FileFullError
-from hookyard.ids import Ids
+from hookyard.hooks.outbox import process_owner
+from hookyard.hooks.outbox import queue as rows
+from hookyard.hooks.outbox.limits import OutboxLimits
+from hookyard.hooks.outbox.models import Batching, NewDelivery, QueuedDelivery, SendResult, UnknownOriginError
+from hookyard.hooks.outbox.outbox import Outbox
+from hookyard.hooks.outbox.sqlite_thread import FileBusyError, FileFullError
 from tests.hooks.outbox_process import delivery, owed, post
 
 START_SECONDS = 60.0
 """For what must come: far longer than it takes, on a machine that does much else."""
 
-QUICK = Bounds(poll_seconds=0.02, lease_seconds=0.6)
+QUICK = OutboxLimits(poll_seconds=0.02, lease_seconds=0.6)
 HELD = replace(QUICK, lease_seconds=START_SECONDS)
 """Where each delivery is counted: nobody loses a lane because the machine let it wait."""
 
 SCRIPT = Path(__file__).with_name("outbox_process.py")
-Send = Callable[[Parcel], Awaitable[Sent]]
+Send = Callable[[QueuedDelivery], Awaitable[SendResult]]
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Receiver:
         self.got.append((request.headers["webhook-id"], request.headers["x-webhook"], body))
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
-    async def send(self, parcel: Parcel) -> Sent:
+    async def send(self, parcel: QueuedDelivery) -> SendResult:
         assert self.session is not None
         return await post(self.session, self.url, parcel)
 
@@ -91,7 +91,7 @@ class Box:
     made: list[Outbox] = field(default_factory=list)
     ids: Ids = field(default_factory=Ids)
 
-    def open(self, send: Send | None = None, bounds: Bounds = QUICK, clock: SystemClock | None = None) -> Outbox:
+    def open(self, send: Send | None = None, bounds: OutboxLimits = QUICK, clock: SystemClock | None = None) -> Outbox:
         outbox = Outbox(
             self.path, clock=clock or SystemClock(), ids=self.ids, send=send, warn=self.warnings.append, bounds=bounds
         )
@@ -225,8 +225,8 @@ async def test_pages_of_the_list_go_on_where_the_last_one_ended(box: Box) -> Non
     assert await outbox.listed(webhook="other") == []
 
 
-def entry(number: int, batching: Batching) -> Owed:
-    return Owed(delivery("", "batched", json.dumps({"n": number})), "hooks.toml", batching=batching)
+def entry(number: int, batching: Batching) -> NewDelivery:
+    return NewDelivery(delivery("", "batched", json.dumps({"n": number})), "hooks.toml", batching=batching)
 
 
 async def test_batches_are_full_or_flushed_and_in_order(box: Box, receiver: Receiver) -> None:
@@ -258,7 +258,7 @@ async def test_a_batch_waits_for_more_until_its_time_but_not_at_the_end(box: Box
 
 
 async def test_a_batch_keeps_its_id_and_events_on_a_retry_in_another_process(box: Box, receiver: Receiver) -> None:
-    async def die(parcel: Parcel) -> Sent:
+    async def die(parcel: QueuedDelivery) -> SendResult:
         await receiver.send(parcel)
         raise asyncio.CancelledError
 
@@ -281,7 +281,7 @@ async def test_a_huge_batch_is_split(box: Box, receiver: Receiver) -> None:
     outbox = box.open(receiver.send)
     for _ in range(3):
         made = delivery("", "batched", json.dumps({"text": "x" * 600_000}))
-        await outbox.put(Owed(made, "hooks.toml", batching=Batching(10, 0.0)))
+        await outbox.put(NewDelivery(made, "hooks.toml", batching=Batching(10, 0.0)))
     assert await outbox.drain(START_SECONDS) == 0
     assert [len(json.loads(body)["events"]) for body in receiver.bodies] == [1, 1, 1]
 
@@ -289,7 +289,7 @@ async def test_a_huge_batch_is_split(box: Box, receiver: Receiver) -> None:
 async def test_rate_limits_hold_for_all_webhooks_of_one_endpoint(box: Box, receiver: Receiver) -> None:
     sent: list[float] = []
 
-    async def send(parcel: Parcel) -> Sent:
+    async def send(parcel: QueuedDelivery) -> SendResult:
         sent.append(time.monotonic())
         return await receiver.send(parcel)
 
@@ -297,12 +297,14 @@ async def test_rate_limits_hold_for_all_webhooks_of_one_endpoint(box: Box, recei
     for number in range(6):
         made = owed(f"dlv_{number}", "ab"[number % 2])
         await outbox.put(replace(made, rates=(Rate(2, 0.2),), endpoint="robot"))
-    with sqlite3.connect(box.path) as db:  # a place that was taken long ago is forgotten: keep them all
-        db.execute("CREATE TABLE places (at_mono REAL)")
-        db.execute("CREATE TRIGGER kept AFTER INSERT ON pace BEGIN INSERT INTO places VALUES (NEW.at_mono); END")
+    with sqlite3.connect(box.path) as connection:  # a place that was taken long ago is forgotten: keep them all
+        connection.execute("CREATE TABLE places (at_mono REAL)")
+        connection.execute(
+            "CREATE TRIGGER kept AFTER INSERT ON pace BEGIN INSERT INTO places VALUES (NEW.at_mono); END"
+        )
     assert await outbox.drain(START_SECONDS) == 0
-    places = [at for (at,) in db.execute("SELECT at_mono FROM places ORDER BY at_mono")]
-    db.close()
+    places = [at for (at,) in connection.execute("SELECT at_mono FROM places ORDER BY at_mono")]
+    connection.close()
     assert len(places) == len(sent) == 6
     assert all(places[i + 2] - places[i] >= 0.2 - 1e-9 for i in range(4))
     assert all(at <= begun for at, begun in zip(places, sent, strict=True))  # none goes out before it has its place
@@ -317,9 +319,9 @@ async def test_a_long_rate_limit_lets_the_lane_go_and_loses_nothing(box: Box, re
 
 
 async def test_a_webhook_that_this_process_cannot_send_for_is_left_to_another(box: Box, receiver: Receiver) -> None:
-    async def elsewhere(parcel: Parcel) -> Sent:
+    async def elsewhere(parcel: QueuedDelivery) -> SendResult:
         if parcel.delivery.webhook == "theirs":
-            raise NotHereError("the variable TOKEN is not set")
+            raise UnknownOriginError("the variable TOKEN is not set")
         return await receiver.send(parcel)
 
     outbox = box.open(elsewhere)
@@ -332,7 +334,7 @@ async def test_a_webhook_that_this_process_cannot_send_for_is_left_to_another(bo
 
 
 async def test_a_sender_that_breaks_holds_back_its_own_webhook_only(box: Box, receiver: Receiver) -> None:
-    async def broken(parcel: Parcel) -> Sent:
+    async def broken(parcel: QueuedDelivery) -> SendResult:
         if parcel.delivery.webhook == "bad":
             raise RuntimeError("boom")
         return await receiver.send(parcel)
@@ -345,7 +347,7 @@ async def test_a_sender_that_breaks_holds_back_its_own_webhook_only(box: Box, re
 
 
 async def test_a_drain_ends_in_its_time_and_the_next_process_goes_on(box: Box, receiver: Receiver) -> None:
-    async def stuck(parcel: Parcel) -> Sent:
+    async def stuck(parcel: QueuedDelivery) -> SendResult:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -369,27 +371,27 @@ def alive(_: str) -> bool:
 
 
 def test_only_a_process_that_is_certainly_gone_is_called_gone() -> None:
-    mine = owners.new_owner()
-    assert not owners.is_gone(mine)
+    mine = process_owner.new_owner()
+    assert not process_owner.is_gone(mine)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    assert owners.is_gone(mine.replace(str(os.getpid()), str(ended.pid), 1))
+    assert process_owner.is_gone(mine.replace(str(os.getpid()), str(ended.pid), 1))
     for other in ("", "x", "@", "dead", f"{ended.pid}@elsewhere/:x", "0@", "-1@", "9" * 40 + mine[mine.index("@") :]):
-        assert not owners.is_gone(other)
+        assert not process_owner.is_gone(other)
 
 
 async def test_a_claim_that_waited_for_its_turn_takes_no_lane_that_was_leased_meanwhile(box: Box) -> None:
     outbox = box.open()
     await box.fill(outbox, 1)
     outbox.close()
-    taking = rows.Taking(time.time(), box.ids.delivery, 10, 1000, flush=False)
-    with sqlite3.connect(box.path) as db:
-        assert rows.claim(db, 1, rows.Lease("first", 100.2, 15.0), taking).parcels
+    taking = rows.BatchLimits(time.time(), box.ids.delivery, 10, 1000, flush=False)
+    with sqlite3.connect(box.path) as connection:
+        assert rows.claim(connection, 1, rows.Lease("first", 100.2, 15.0), taking).parcels
         late = rows.Lease("second", 100.0, 15.0)  # looked at the clock before the first one did
-        assert rows.ready(db, late, alive) == []
-        assert rows.claim(db, 1, late, taking) == rows.Claim()
-        assert rows.ready(db, rows.Lease("second", 115.3, 15.0), alive) == [1]
-    db.close()
+        assert rows.ready(connection, late, alive) == []
+        assert rows.claim(connection, 1, late, taking) == rows.QueueLease()
+        assert rows.ready(connection, rows.Lease("second", 115.3, 15.0), alive) == [1]
+    connection.close()
 
 
 async def test_a_late_look_at_the_clock_does_not_beat_a_rate_limit(box: Box) -> None:
@@ -397,11 +399,11 @@ async def test_a_late_look_at_the_clock_does_not_beat_a_rate_limit(box: Box) -> 
     await box.fill(outbox, 1)
     outbox.close()
     limit = (Rate(1, 10.0),)
-    with sqlite3.connect(box.path) as db:
-        assert rows.reserve(db, "robot", limit, 100.2) == 0
-        assert rows.reserve(db, "robot", limit, 100.0) == pytest.approx(10.2)
-        assert rows.reserve(db, "robot", limit, 110.3) == 0
-    db.close()
+    with sqlite3.connect(box.path) as connection:
+        assert rows.reserve(connection, "robot", limit, 100.2) == 0
+        assert rows.reserve(connection, "robot", limit, 100.0) == pytest.approx(10.2)
+        assert rows.reserve(connection, "robot", limit, 110.3) == 0
+    connection.close()
 
 
 async def test_two_outboxes_at_once_send_everything_once_and_in_order(box: Box, receiver: Receiver) -> None:
@@ -508,11 +510,11 @@ async def test_a_restart_of_the_machine_frees_leases_and_waits(box: Box, receive
     """After a restart the monotonic clock begins anew, far below the stored times."""
     outbox = box.open(receiver.send)
     await box.fill(outbox, 1)
-    with sqlite3.connect(box.path) as db:
+    with sqlite3.connect(box.path) as connection:
         far = time.monotonic() + 40_000
-        db.execute("UPDATE lane SET owner = 'dead', leased_until_mono = ?, due_mono = ?", (far, far))
-        db.execute("INSERT INTO pace VALUES ('x', ?)", (far,))
-    db.close()
+        connection.execute("UPDATE lane SET owner = 'dead', leased_until_mono = ?, due_mono = ?", (far, far))
+        connection.execute("INSERT INTO pace VALUES ('x', ?)", (far,))
+    connection.close()
     assert await outbox.drain(5) == 0
 
 
@@ -583,12 +585,12 @@ async def test_a_locked_file_gives_a_clear_error_and_later_works(box: Box) -> No
     held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
-        db = sqlite3.connect(box.path, isolation_level=None)
-        db.execute("BEGIN IMMEDIATE")
+        connection = sqlite3.connect(box.path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
         held.set()
         free.wait(START_SECONDS)
-        db.execute("ROLLBACK")
-        db.close()
+        connection.execute("ROLLBACK")
+        connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()

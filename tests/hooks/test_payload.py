@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hookyard.clock import iso
-from hookyard.hooks.payload import Occasion, batch_entry, body_of
+from hookyard.core.clock import iso
+from hookyard.hooks.payload import HookEvent, batch_entry, body_of
 from hookyard.hooks.points import POINTS, Point
 from hookyard.hooks.webhook import Webhook
 
@@ -61,9 +61,9 @@ AT_THE_TOP: dict[Point, dict[str, Any]] = {
 }
 
 
-def occasion(point: Point, **keys: Any) -> Occasion:
+def occasion(point: Point, **keys: Any) -> HookEvent:
     common = TOOL if POINTS[point].for_tools else COMMON
-    return Occasion(point, AT, own=OWN[point], **{**common, **keys})
+    return HookEvent(point, AT, own=OWN[point], **{**common, **keys})
 
 
 @pytest.mark.parametrize("point", list(Point))
@@ -82,7 +82,7 @@ def test_every_point(point: Point) -> None:
 
 
 def test_what_does_not_apply_is_left_out() -> None:
-    body = body_of(WEBHOOK, Occasion(Point.POST_TOOL, AT, tool_name="bash", own={"success": None}))
+    body = body_of(WEBHOOK, HookEvent(Point.POST_TOOL, AT, tool_name="bash", own={"success": None}))
     assert body["hook_context"] == body["context"] == {"tool_name": "bash"}
     assert body["result_context"] == {"tool_name": "bash"}
     assert "cause" not in body

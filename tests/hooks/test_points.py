@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.errors import InvalidError
-from hookyard.hooks.facade import point_named
+from hookyard.core.errors import InvalidError
+from hookyard.hooks.hooks import point_named
 from hookyard.hooks.points import POINTS, Point, points_of
 
 WORDS = [word for spec in POINTS.values() for word in spec.words]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.hooks.redact import Redactor, UnknownMarkError
+from hookyard.hooks.redaction.redactor import Redactor, UnknownMarkError
 
 KEY = r"sk-[a-z0-9]{4,}"
 

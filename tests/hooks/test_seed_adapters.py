@@ -23,13 +23,13 @@ def script_of(seed: str, constant: str) -> str:
 
 
 @asynccontextmanager
-async def adapter(seed: str, constant: str, outbound: str, folder: Path) -> AsyncIterator[str]:
+async def adapter(seed: str, constant: str, outbound: str, directory: Path) -> AsyncIterator[str]:
     """The running script; gives the URL that the seed configures for it."""
     script = script_of(seed, constant)
     script, outbounds = re.subn(rf'^{constant} = ".*"$', f'{constant} = "{outbound}"', script, flags=re.MULTILINE)
     script, ports = re.subn(r"app\.run\(port=5000\)", "app.run(port=0)", script)
     assert (outbounds, ports) == (1, 1)
-    file = folder / "webhook_adapter.py"
+    file = directory / "webhook_adapter.py"
     file.write_text(script, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(file), stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL

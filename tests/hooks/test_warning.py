@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from hookyard.hooks.decision import Result
-from hookyard.hooks.facade import Hooks
-from hookyard.hooks.record import Delivery
+from hookyard.hooks.delivery.delivery_log import Delivery
+from hookyard.hooks.hooks import Hooks
 from hookyard.hooks.warning import Warn, to_stderr
 from tests.hooks.receiver import Home, Receiver, entry
 

@@ -8,7 +8,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from tests.pages.world import World
+from tests.pages.environment import PagesEnvironment
 
 
 class _Stay(HTTPRedirectHandler):
@@ -26,7 +26,7 @@ class Answer:
 
 
 def ask(
-    server: World,
+    server: PagesEnvironment,
     path: str,
     secret: str = "",
     form: dict[str, str] | None = None,
@@ -52,7 +52,7 @@ def ask(
             return Answer(error.code, error.read().decode(), {k.lower(): v for k, v in error.headers.items()})
 
 
-def token(server: World, secret: str) -> str:
+def token(server: PagesEnvironment, secret: str) -> str:
     """The form token of a session, as a page carries it."""
     page = ask(server, f"/w/{next(iter(server.samples))}/tasks", secret)
     found = re.search(r'name="csrf" value="(\w+)"', page.text)

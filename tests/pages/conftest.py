@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from scripts.sample_data import Sample
-from tests.pages.world import World, world
+from tests.pages.environment import PagesEnvironment, world
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
@@ -25,7 +25,7 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesEnvironment]:
     """The product with two workspaces, one in each language."""
     now = time.time()
     with world(tmp_path_factory.mktemp("pages"), Sample(now), Sample(now, "zh-CN", "zhifu", seed=3)) as started:
@@ -57,7 +57,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     contexts = []
     errors: list[str] = []
 
-    def opened(started: World, path: str, secret: str = "", *, language: str = "en", **options: Any) -> Page:
+    def opened(started: PagesEnvironment, path: str, secret: str = "", *, language: str = "en", **options: Any) -> Page:
         context = browser.new_context(locale=language, **options)
         contexts.append(context)
         if secret:
@@ -101,5 +101,5 @@ def every_path(sample: Sample) -> list[str]:
 @pytest.fixture
 def shots() -> Path | None:
     """Where pictures go when somebody wants to look at them: `HOOKYARD_SHOTS`."""
-    folder = os.environ.get("HOOKYARD_SHOTS")
-    return Path(folder) if folder else None
+    directory = os.environ.get("HOOKYARD_SHOTS")
+    return Path(directory) if directory else None

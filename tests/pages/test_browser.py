@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from hookyard.store.database import announce
 from hookyard.store.schema import run_entries, runs
 from tests.pages.conftest import OpenPage, every_path
-from tests.pages.world import World
+from tests.pages.environment import PagesEnvironment
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -25,7 +25,7 @@ CROWDED_MS = 10_000
 (300 ms, 500 ms) is measured by `benchmarks/pages.py`."""
 
 
-def tell(server: World, run_id: str, seq: int, kind: str, **data: Any) -> None:
+def tell(server: PagesEnvironment, run_id: str, seq: int, kind: str, **data: Any) -> None:
     """A fact of a run, as `runs.timeline` stores it."""
 
     def write(conn: Connection) -> None:
@@ -33,7 +33,7 @@ def tell(server: World, run_id: str, seq: int, kind: str, **data: Any) -> None:
         conn.execute(run_entries.insert().values(row))
         announce(conn, f"run:{run_id}")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
 
 
 def watched(page: Page) -> None:
@@ -44,7 +44,7 @@ def watched(page: Page) -> None:
     )
 
 
-def test_a_fact_of_a_run_is_seen_at_once(open_page: OpenPage, server: World) -> None:
+def test_a_fact_of_a_run_is_seen_at_once(open_page: OpenPage, server: PagesEnvironment) -> None:
     run = server.samples["payments"].run_rows[-1]["id"]
     page = open_page(server, f"/w/payments/runs/{run}", server.boss)
     waits = []
@@ -60,7 +60,7 @@ def test_a_fact_of_a_run_is_seen_at_once(open_page: OpenPage, server: World) -> 
     expect(page.locator("#timeline .moment")).to_have_count(3 + 5)
 
 
-def test_eight_tabs_share_one_stream_and_end_with_the_run(open_page: OpenPage, server: World) -> None:
+def test_eight_tabs_share_one_stream_and_end_with_the_run(open_page: OpenPage, server: PagesEnvironment) -> None:
     run = server.samples["zhifu"].run_rows[-1]["id"]
     first = open_page(server, f"/w/zhifu/runs/{run}", server.boss)
     tabs = [first] + [first.context.new_page() for _ in range(7)]
@@ -74,14 +74,14 @@ def test_eight_tabs_share_one_stream_and_end_with_the_run(open_page: OpenPage, s
         conn.execute(runs.update().where(runs.c.id == run).values(status="succeeded", finished_at=time.time()))
         announce(conn, f"run:{run}", "runs:zhifu")
 
-    server.services.db.write_sync(end)
+    server.services.database.write_sync(end)
     for tab in tabs:
         expect(tab.locator(".pill")).to_contain_text("Succeeded")
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_accessibility_of_every_page(open_page: OpenPage, server: World, theme: str) -> None:
+def test_accessibility_of_every_page(open_page: OpenPage, server: PagesEnvironment, theme: str) -> None:
     page = open_page(server, "/sign-in", color_scheme=theme, bypass_csp=True, reduced_motion="reduce")
     faults = check(page, "/sign-in")
     page.context.add_cookies([{"name": "hookyard_session", "value": server.boss, "url": server.url}])
@@ -104,7 +104,7 @@ def check(page: Page, path: str) -> list[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, server: World, language: str) -> None:
+def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, server: PagesEnvironment, language: str) -> None:
     sample = server.samples["payments" if language == "en" else "zhifu"]
     page = open_page(server, "/sign-in", language=language, **PHONE)
     page.context.add_cookies([{"name": "hookyard_session", "value": server.boss, "url": server.url}])
@@ -118,7 +118,7 @@ def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, server: World, langu
     assert wide == []
 
 
-def test_the_keyboard(open_page: OpenPage, server: World) -> None:
+def test_the_keyboard(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/runs", server.boss)
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -160,7 +160,7 @@ def test_the_keyboard(open_page: OpenPage, server: World) -> None:
     expect(page.locator("#new-task [name=title]")).to_have_value("typed j k n / ? without going anywhere")
 
 
-def test_the_theme_follows_the_system_and_can_be_switched(open_page: OpenPage, server: World) -> None:
+def test_the_theme_follows_the_system_and_can_be_switched(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/tasks", server.member, color_scheme="dark")
     body = page.locator("body")
     expect(body).to_have_css("background-color", "rgb(14, 16, 18)")
@@ -174,7 +174,7 @@ def test_the_theme_follows_the_system_and_can_be_switched(open_page: OpenPage, s
     expect(body).to_have_css("background-color", "rgb(14, 16, 18)")
 
 
-def test_more_rows_join_the_list(open_page: OpenPage, server: World) -> None:
+def test_more_rows_join_the_list(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/events", server.boss)
     expect(page.locator(".rows .row")).to_have_count(50)
     page.locator("[data-more] a").click()
@@ -183,7 +183,7 @@ def test_more_rows_join_the_list(open_page: OpenPage, server: World) -> None:
     assert len(set(seen)) == 100
 
 
-def test_what_cannot_be_undone_is_asked_first(open_page: OpenPage, server: World) -> None:
+def test_what_cannot_be_undone_is_asked_first(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/tasks", server.boss)
     page.locator("[data-dialog=new-task]").first.click()
     page.locator("#new-task [name=title]").fill("To be deleted")
@@ -203,7 +203,7 @@ def test_what_cannot_be_undone_is_asked_first(open_page: OpenPage, server: World
     expect(page).to_have_url(server.url + "/w/payments/tasks")
 
 
-def test_every_page_is_ready_soon(open_page: OpenPage, server: World) -> None:
+def test_every_page_is_ready_soon(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/tasks", server.boss)
     times = []
     for path in every_path(server.samples["payments"]):
@@ -214,7 +214,7 @@ def test_every_page_is_ready_soon(open_page: OpenPage, server: World) -> None:
     assert sorted(times)[len(times) // 2][0] < CROWDED_MS, sorted(times)[-5:]
 
 
-def test_a_list_is_narrowed_to_a_task_and_the_address_says_so(open_page: OpenPage, server: World) -> None:
+def test_a_list_is_narrowed_to_a_task_and_the_address_says_so(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/events", server.boss)
     number = server.samples["payments"].task_rows[-1]["task_id"]
     page.locator("[data-search]").fill(number)
@@ -226,7 +226,7 @@ def test_a_list_is_narrowed_to_a_task_and_the_address_says_so(open_page: OpenPag
     expect(page.locator(".rows .row").filter(has_not_text=number)).to_have_count(0)
 
 
-def test_a_menu_is_answered_by_its_letters(open_page: OpenPage, server: World) -> None:
+def test_a_menu_is_answered_by_its_letters(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/automations", server.boss)
     page.keyboard.press("n")
     expect(page.locator("#new")).to_be_visible()
@@ -234,21 +234,23 @@ def test_a_menu_is_answered_by_its_letters(open_page: OpenPage, server: World) -
     expect(page.locator("h1")).to_have_text("Start from a template")
 
 
-def test_what_comes_meanwhile_does_not_shorten_a_list_that_was_made_longer(open_page: OpenPage, server: World) -> None:
+def test_what_comes_meanwhile_does_not_shorten_a_list_that_was_made_longer(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     page = open_page(server, "/w/payments/events", server.boss)
     page.locator("[data-more] a").click()
     expect(page.locator(".rows .row")).to_have_count(100)
     fresh = page.locator(".btn.fresh")
     deadline = time.monotonic() + 60
     while not fresh.is_visible() and time.monotonic() < deadline:  # said again until the page's stream is there
-        server.services.db.write_sync(lambda conn: announce(conn, "events:payments"))
+        server.services.database.write_sync(lambda conn: announce(conn, "events:payments"))
         page.wait_for_timeout(200)
     expect(page.locator(".rows .row")).to_have_count(100)
     fresh.click()
     expect(page.locator(".rows .row")).to_have_count(50)
 
 
-def test_a_dialog_can_be_linked_to(open_page: OpenPage, server: World) -> None:
+def test_a_dialog_can_be_linked_to(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/tasks?open=new-task", server.boss)
     expect(page.locator("#new-task")).to_be_visible()
     page.locator("#new-task [data-close]").click()

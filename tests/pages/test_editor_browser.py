@@ -5,10 +5,10 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.pages.conftest import OpenPage
-from tests.pages.world import World
+from tests.pages.environment import PagesEnvironment
 
 
-def editor(open_page: OpenPage, server: World, language: str = "en") -> Page:
+def editor(open_page: OpenPage, server: PagesEnvironment, language: str = "en") -> Page:
     workspace = "payments" if language == "en" else "zhifu"
     callback = server.samples[workspace].callback_ids[0]
     page = open_page(server, f"/w/{workspace}/automations/{callback}", server.boss, language=language)
@@ -16,7 +16,7 @@ def editor(open_page: OpenPage, server: World, language: str = "en") -> Page:
     return page
 
 
-def test_typing_two_braces_offers_the_variables(open_page: OpenPage, server: World) -> None:
+def test_typing_two_braces_offers_the_variables(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     prompt = page.locator("#f-prompt")
     prompt.fill("Look at ")
@@ -38,7 +38,7 @@ def test_typing_two_braces_offers_the_variables(open_page: OpenPage, server: Wor
     expect(prompt).to_have_value("Look at {{taskTitle}}")
 
 
-def test_escape_closes_the_list_and_a_condition_completes_too(open_page: OpenPage, server: World) -> None:
+def test_escape_closes_the_list_and_a_condition_completes_too(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     condition = page.locator("#f-condition")
     condition.fill("")
@@ -51,7 +51,7 @@ def test_escape_closes_the_list_and_a_condition_completes_too(open_page: OpenPag
     expect(condition).to_have_value("ctx.taskStatus")
 
 
-def test_while_text_is_composed_the_textareas_own_is_shown(open_page: OpenPage, server: World) -> None:
+def test_while_text_is_composed_the_textareas_own_is_shown(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server, "zh-CN")
     prompt = page.locator("#f-prompt")
     prompt.focus()
@@ -64,7 +64,7 @@ def test_while_text_is_composed_the_textareas_own_is_shown(open_page: OpenPage, 
     assert prompt.evaluate(shown) == ["rgba(0, 0, 0, 0)", "visible"]
 
 
-def test_the_copy_lies_exactly_under_the_text(open_page: OpenPage, server: World) -> None:
+def test_the_copy_lies_exactly_under_the_text(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     prompt = page.locator("#f-prompt")
     prompt.fill("一个很长的段落 " * 30 + "{{taskTitle}} and much more text that has to wrap " * 6 + "\nlast")
@@ -78,7 +78,7 @@ def test_the_copy_lies_exactly_under_the_text(open_page: OpenPage, server: World
     assert numbers == ["1", "2"]
 
 
-def test_the_squiggle_stands_under_the_right_column(open_page: OpenPage, server: World) -> None:
+def test_the_squiggle_stands_under_the_right_column(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     condition = page.locator("#f-condition")
     condition.fill("ctx.taskTitle.includes('😀') && = 2")
@@ -92,7 +92,7 @@ def test_the_squiggle_stands_under_the_right_column(open_page: OpenPage, server:
     expect(page.locator("[data-messages-of=prompt]")).to_contain_text("line 2, column 3")
 
 
-def test_a_large_paste_stays_usable(open_page: OpenPage, server: World) -> None:
+def test_a_large_paste_stays_usable(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     prompt = page.locator("#f-prompt")
     took = prompt.evaluate(
@@ -105,7 +105,7 @@ def test_a_large_paste_stays_usable(open_page: OpenPage, server: World) -> None:
     expect(page.locator("code-editor[mode=prompt] .var").first).to_have_text("{{taskId}}")
 
 
-def test_the_preview_follows_what_is_written(open_page: OpenPage, server: World) -> None:
+def test_the_preview_follows_what_is_written(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = editor(open_page, server)
     panel = page.locator("[data-panel]")
     expect(panel).to_contain_text("Would run")
@@ -128,7 +128,7 @@ def test_the_preview_follows_what_is_written(open_page: OpenPage, server: World)
     page.goto(server.url + "/w/payments/tasks")
 
 
-def test_without_scripts_the_form_shows_mistakes_and_saves(open_page: OpenPage, server: World) -> None:
+def test_without_scripts_the_form_shows_mistakes_and_saves(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/w/payments/automations/new", server.boss, java_script_enabled=False)
     page.fill("#f-name", "Without scripts")
     page.locator(".event-picker summary").click()

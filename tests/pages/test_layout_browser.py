@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from hookyard.store import schema
 from scripts.sample_data import Sample
 from tests.pages.conftest import OpenPage
-from tests.pages.world import World, world
+from tests.pages.environment import PagesEnvironment, world
 
 LONG = "averyveryverylongnamewithoutanyspaceinitthatnothingcanbreakapart" * 2
 PATH = "/home/somebody/.local/share/hookyard/workspaces/payments/runs/" + "deep/" * 12 + "worktree"
@@ -51,14 +51,14 @@ OUTSIDE = r"""() => {
 }"""
 
 
-def awkward(server: World, sample: Sample, words: str) -> None:
+def awkward(server: PagesEnvironment, sample: Sample, words: str) -> None:
     """Give callbacks, tasks, agents and attempts of a sample names that nobody has thought of."""
 
     def write(conn: Connection) -> None:
         mine = schema.callbacks.c.workspace_id == sample.workspace
-        for place, key in enumerate(sample.callback_ids[:4]):
+        for index, key in enumerate(sample.callback_ids[:4]):
             conn.execute(
-                schema.callbacks.update().where(mine, schema.callbacks.c.id == key).values(name=f"{words}{place}")
+                schema.callbacks.update().where(mine, schema.callbacks.c.id == key).values(name=f"{words}{index}")
             )
         conn.execute(
             schema.tasks.update()
@@ -81,11 +81,11 @@ def awkward(server: World, sample: Sample, words: str) -> None:
             .values(folder=None, model=words, worker_id=words)
         )
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesEnvironment]:
     """Two workspaces with awkward data."""
     now = time.time()
     samples = (Sample(now), Sample(now, "zh-CN", "zhifu", seed=3))
@@ -108,7 +108,9 @@ def paths(sample: Sample) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("width", [390, 960, 1280])
 @pytest.mark.parametrize(("workspace", "theme"), [("payments", "light"), ("zhifu", "dark")])
-def test_no_text_leaves_its_panel(open_page: OpenPage, server: World, workspace: str, theme: str, width: int) -> None:
+def test_no_text_leaves_its_panel(
+    open_page: OpenPage, server: PagesEnvironment, workspace: str, theme: str, width: int
+) -> None:
     language = "en" if workspace == "payments" else "zh-CN"
     view = {"width": width, "height": 900}
     page = open_page(server, "/sign-in", server.boss, language=language, color_scheme=theme, viewport=view)

@@ -18,20 +18,20 @@ from hookyard.store.database import announce
 from hookyard.store.schema import run_entries, runs, tasks
 from scripts.sample_data import Sample
 from tests.pages.conftest import OpenPage
-from tests.pages.world import World, world
+from tests.pages.environment import PagesEnvironment, world
 
 NEXT = iter(range(10_000))
 LOOKED = "() => window.looked"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesEnvironment]:
     """A server of this module's own, since its runs start and end."""
     with world(tmp_path_factory.mktemp("live"), Sample(time.time(), runs=60, events=400)) as started:
         yield started
 
 
-def start(server: World, task: str | None = None, status: str = "running", **row: Any) -> str:
+def start(server: PagesEnvironment, task: str | None = None, status: str = "running", **row: Any) -> str:
     """Store a run that has just started and signal it, as admission does."""
     sample = server.samples["payments"]
     old = next(r for r in reversed(sample.run_rows) if r["status"] == "running")
@@ -43,21 +43,21 @@ def start(server: World, task: str | None = None, status: str = "running", **row
         conn.execute(runs.insert().values(made))
         announce(conn, "runs:payments", f"run:{made['id']}")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
     return str(made["id"])
 
 
-def end(server: World, run: str) -> None:
+def end(server: PagesEnvironment, run: str) -> None:
     """End a run and signal it."""
 
     def write(conn: Connection) -> None:
         conn.execute(runs.update().where(runs.c.id == run).values(status="succeeded", finished_at=time.time()))
         announce(conn, "runs:payments", f"run:{run}")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
 
 
-def entry(server: World, run: str, seq: int, kind: str, **data: Any) -> None:
+def entry(server: PagesEnvironment, run: str, seq: int, kind: str, **data: Any) -> None:
     """A fact of a run."""
 
     def write(conn: Connection) -> None:
@@ -65,7 +65,7 @@ def entry(server: World, run: str, seq: int, kind: str, **data: Any) -> None:
         conn.execute(run_entries.insert().values(row))
         announce(conn, f"run:{run}")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
 
 
 def count_looks(page: Page) -> None:
@@ -78,7 +78,7 @@ def count_looks(page: Page) -> None:
     )
 
 
-def looked(page: Page, server: World, task: str | None = None) -> None:
+def looked(page: Page, server: PagesEnvironment, task: str | None = None) -> None:
     """Start and end a run of a task until the page has looked twice, so that both have been shown to it."""
     for _ in range(2):
         before = page.evaluate(LOOKED)
@@ -89,11 +89,11 @@ def looked(page: Page, server: World, task: str | None = None) -> None:
         page.wait_for_function(f"() => window.looked > {before}")
 
 
-def task_of(server: World, place: int = 5) -> str:
-    return str(server.samples["payments"].task_rows[place]["task_id"])
+def task_of(server: PagesEnvironment, index: int = 5) -> str:
+    return str(server.samples["payments"].task_rows[index]["task_id"])
 
 
-def open_live(open_page: OpenPage, server: World, path: str) -> Page:
+def open_live(open_page: OpenPage, server: PagesEnvironment, path: str) -> Page:
     page = open_page(server, f"/w/payments/{path}", server.boss)
     page.wait_for_load_state("load")
     count_looks(page)
@@ -105,7 +105,7 @@ def caret(field: Locator) -> list[int]:
     return found
 
 
-def test_a_half_typed_comment_stays_and_the_runs_become_true(open_page: OpenPage, server: World) -> None:
+def test_a_half_typed_comment_stays_and_the_runs_become_true(open_page: OpenPage, server: PagesEnvironment) -> None:
     task = task_of(server)
     page = open_live(open_page, server, f"tasks/{task}")
     comment = page.locator("#f-content")
@@ -129,7 +129,9 @@ def test_a_half_typed_comment_stays_and_the_runs_become_true(open_page: OpenPage
     expect(page.locator("#f-content")).to_have_value("")
 
 
-def test_changed_fields_keep_their_values_when_focus_is_elsewhere(open_page: OpenPage, server: World) -> None:
+def test_changed_fields_keep_their_values_when_focus_is_elsewhere(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     task = task_of(server, 6)
     page = open_live(open_page, server, f"tasks/{task}")
     page.locator("#f-content").fill("not sent yet")
@@ -140,7 +142,7 @@ def test_changed_fields_keep_their_values_when_focus_is_elsewhere(open_page: Ope
     expect(page.locator("aside [name=status]")).to_have_value("review")
 
 
-def test_a_comment_is_composed_while_runs_start(open_page: OpenPage, server: World) -> None:
+def test_a_comment_is_composed_while_runs_start(open_page: OpenPage, server: PagesEnvironment) -> None:
     task = task_of(server, 7)
     page = open_live(open_page, server, f"tasks/{task}")
     comment = page.locator("#f-content")
@@ -169,7 +171,7 @@ def test_a_comment_is_composed_while_runs_start(open_page: OpenPage, server: Wor
     end(server, other)
 
 
-def test_what_was_refused_stays_in_its_form(open_page: OpenPage, server: World) -> None:
+def test_what_was_refused_stays_in_its_form(open_page: OpenPage, server: PagesEnvironment) -> None:
     """The page that answers a refused form has what was typed as its default."""
     task = task_of(server, 8)
     page = open_live(open_page, server, f"tasks/{task}")
@@ -183,7 +185,7 @@ def test_what_was_refused_stays_in_its_form(open_page: OpenPage, server: World) 
     expect(page.locator("#comments .message.err")).to_be_visible()
 
 
-def test_a_dialog_in_use_and_a_fold_stay(open_page: OpenPage, server: World) -> None:
+def test_a_dialog_in_use_and_a_fold_stay(open_page: OpenPage, server: PagesEnvironment) -> None:
     task = task_of(server, 9)
     page = open_live(open_page, server, f"tasks/{task}")
     page.locator("[data-dialog=edit-task]").click()
@@ -198,7 +200,7 @@ def test_a_dialog_in_use_and_a_fold_stay(open_page: OpenPage, server: World) -> 
     expect(page.locator("#task-menu")).to_be_visible()
 
 
-def test_selected_text_stays_selected_until_it_is_let_go(open_page: OpenPage, server: World) -> None:
+def test_selected_text_stays_selected_until_it_is_let_go(open_page: OpenPage, server: PagesEnvironment) -> None:
     run = start(server)
     page = open_live(open_page, server, "runs")
     row = page.locator(".rows .row").filter(has=page.locator(f"[href$='{run}']"))
@@ -212,7 +214,7 @@ def test_selected_text_stays_selected_until_it_is_let_go(open_page: OpenPage, se
         conn.execute(runs.update().where(runs.c.id == run).values(snippet="something else"))
         announce(conn, "runs:payments")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
     end(server, other)
     expect(page.locator(".rows .row").filter(has=page.locator(f"[href$='{other}']"))).to_contain_text("Succeeded")
     assert page.evaluate("() => String(getSelection())") == words
@@ -221,7 +223,9 @@ def test_selected_text_stays_selected_until_it_is_let_go(open_page: OpenPage, se
     end(server, run)
 
 
-def test_the_board_keeps_scroll_focus_and_what_is_typed_in_its_filter(open_page: OpenPage, server: World) -> None:
+def test_the_board_keeps_scroll_focus_and_what_is_typed_in_its_filter(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     page = open_live(open_page, server, "tasks")
     page.set_viewport_size({"width": 800, "height": 600})
     page.locator(".board").evaluate("e => { e.scrollLeft = 140 }")
@@ -241,7 +245,7 @@ def test_the_board_keeps_scroll_focus_and_what_is_typed_in_its_filter(open_page:
 
 
 @pytest.mark.parametrize("path", ["settings", "automations"])
-def test_forms_of_other_pages_are_left_alone(open_page: OpenPage, server: World, path: str) -> None:
+def test_forms_of_other_pages_are_left_alone(open_page: OpenPage, server: PagesEnvironment, path: str) -> None:
     callback = server.samples["payments"].callback_ids[0]
     page = open_page(server, f"/w/payments/{path if path == 'settings' else f'automations/{callback}'}", server.boss)
     field = page.locator("#f-prompt" if path == "automations" else ".settings [inputmode=numeric]").first
@@ -256,7 +260,9 @@ def test_forms_of_other_pages_are_left_alone(open_page: OpenPage, server: World,
     expect(field).to_be_focused()
 
 
-def test_a_run_page_keeps_open_folds_selection_and_place_when_the_run_ends(open_page: OpenPage, server: World) -> None:
+def test_a_run_page_keeps_open_folds_selection_and_place_when_the_run_ends(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     run = start(server)
     long = "\n".join(f"line {n}" for n in range(60))
     for seq in range(2, 8):
@@ -286,7 +292,7 @@ def test_a_run_page_keeps_open_folds_selection_and_place_when_the_run_ends(open_
     expect(page.locator("[data-run=head] .btn.danger")).to_have_count(0)
 
 
-def ending(server: World, run: str, ended: list[str]) -> Callable[[Route], None]:
+def ending(server: PagesEnvironment, run: str, ended: list[str]) -> Callable[[Route], None]:
     """End a run when the page asks for its stream, before the server gets to know of it."""
 
     def on_stream(route: Route) -> None:
@@ -298,7 +304,9 @@ def ending(server: World, run: str, ended: list[str]) -> Callable[[Route], None]
     return on_stream
 
 
-def test_a_run_that_ends_before_the_page_listens_is_not_shown_as_running(open_page: OpenPage, server: World) -> None:
+def test_a_run_that_ends_before_the_page_listens_is_not_shown_as_running(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     """The run ends between the rendering of the page and its subscription."""
     for path in ("runs", "tasks/" + task_of(server, 10)):
         run = start(server, task_of(server, 10))
@@ -312,7 +320,7 @@ def test_a_run_that_ends_before_the_page_listens_is_not_shown_as_running(open_pa
         assert ended
 
 
-def test_a_page_that_was_hidden_or_cut_off_looks_again(open_page: OpenPage, server: World) -> None:
+def test_a_page_that_was_hidden_or_cut_off_looks_again(open_page: OpenPage, server: PagesEnvironment) -> None:
     run = start(server)
     page = open_live(open_page, server, "runs")
     row = page.locator(".rows .row").filter(has=page.locator(f"[href$='{run}']"))
@@ -328,7 +336,7 @@ def test_a_page_that_was_hidden_or_cut_off_looks_again(open_page: OpenPage, serv
     expect(row).to_contain_text("Succeeded")
 
 
-def test_what_is_asked_first_can_still_be_sent_after_an_update(open_page: OpenPage, server: World) -> None:
+def test_what_is_asked_first_can_still_be_sent_after_an_update(open_page: OpenPage, server: PagesEnvironment) -> None:
     """The checkbox that stands for the question where scripts are off must not become a field of the page."""
     task = task_of(server, 12)
     page = open_live(open_page, server, f"tasks/{task}")
@@ -339,17 +347,17 @@ def test_what_is_asked_first_can_still_be_sent_after_an_update(open_page: OpenPa
     expect(page.locator("dialog[open]")).to_contain_text("Delete task-")
 
 
-def delete_task(server: World, task: str) -> None:
+def delete_task(server: PagesEnvironment, task: str) -> None:
     """Delete a task behind the pages and signal that something has changed."""
 
     def write(conn: Connection) -> None:
         conn.execute(tasks.delete().where(tasks.c.workspace_id == "payments", tasks.c.task_id == task))
         announce(conn, "runs:payments", "events:payments")
 
-    server.services.db.write_sync(write)
+    server.services.database.write_sync(write)
 
 
-def test_a_comment_stays_when_its_task_is_deleted(open_page: OpenPage, server: World) -> None:
+def test_a_comment_stays_when_its_task_is_deleted(open_page: OpenPage, server: PagesEnvironment) -> None:
     task = task_of(server, 13)
     page = open_live(open_page, server, f"tasks/{task}")
     page.locator("#f-content").click()
@@ -361,14 +369,14 @@ def test_a_comment_stays_when_its_task_is_deleted(open_page: OpenPage, server: W
     expect(page.locator("#f-content")).to_be_focused()
 
 
-def test_typing_goes_on_while_three_runs_start_a_second(open_page: OpenPage, server: World) -> None:
+def test_typing_goes_on_while_three_runs_start_a_second(open_page: OpenPage, server: PagesEnvironment) -> None:
     task = task_of(server, 14)
     page = open_live(open_page, server, f"tasks/{task}")
     page.locator("#f-content").click()
     text = "every key arrives, in its order. " * 6
     made = []
-    for place, letter in enumerate(text):
-        if place % 10 == 0:
+    for index, letter in enumerate(text):
+        if index % 10 == 0:
             made.append(start(server, task))
         page.keyboard.type(letter, delay=30)
     expect(page.locator("#f-content")).to_have_value(text)
@@ -377,7 +385,7 @@ def test_typing_goes_on_while_three_runs_start_a_second(open_page: OpenPage, ser
         end(server, run)
 
 
-def test_an_open_dialog_outlives_a_row_behind_it(open_page: OpenPage, server: World) -> None:
+def test_an_open_dialog_outlives_a_row_behind_it(open_page: OpenPage, server: PagesEnvironment) -> None:
     """What is typed in a dialog stays although the list behind it changes, and the list becomes true."""
     gone = task_of(server, 15)
     page = open_live(open_page, server, "tasks")
@@ -391,7 +399,7 @@ def test_an_open_dialog_outlives_a_row_behind_it(open_page: OpenPage, server: Wo
     expect(page.locator("#new-task [name=title]")).to_be_focused()
 
 
-def test_a_long_run_page_stays_where_its_reader_is(open_page: OpenPage, server: World) -> None:
+def test_a_long_run_page_stays_where_its_reader_is(open_page: OpenPage, server: PagesEnvironment) -> None:
     run = start(server)
     for seq in range(2, 302):
         entry(server, run, seq, "note", text=f"note {seq}")

@@ -19,22 +19,22 @@ from hookyard.web.pages.language import language
 from scripts.sample_data import Sample
 from tests.pages.asking import ask
 from tests.pages.conftest import WAIT_MS, OpenPage
+from tests.pages.environment import PagesEnvironment, world
 from tests.pages.test_live_browser import end, entry, start
 from tests.pages.wire import wire
-from tests.pages.world import World, world
 
 BEFORE_DEFAULT_MS = 30_000
 """Less than the silence that a browser bears when the server does not say how often it pings."""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesEnvironment]:
     """A server of this module's own, since its runs start and end."""
     with world(tmp_path_factory.mktemp("streams"), Sample(time.time(), runs=40, events=200)) as started:
         yield started
 
 
-def open_through(open_page: OpenPage, server: World, url: str, path: str) -> Page:
+def open_through(open_page: OpenPage, server: PagesEnvironment, url: str, path: str) -> Page:
     """Open a page through a relay; the cookie is valid on every port of the host."""
     page = open_page(server, "/sign-in", server.boss)
     page.goto(f"{url}/w/payments/{path}")
@@ -46,7 +46,7 @@ def row(page: Page, run: str) -> Locator:
     return page.locator(".rows .row").filter(has=page.locator(f"[href$='{run}']"))
 
 
-def follows(server: World, topic: str, count: int = 1) -> None:
+def follows(server: PagesEnvironment, topic: str, count: int = 1) -> None:
     """Wait until a topic has as many readers."""
 
     async def readers() -> int:
@@ -58,7 +58,9 @@ def follows(server: World, topic: str, count: int = 1) -> None:
         time.sleep(0.02)
 
 
-def test_a_stream_that_is_cut_comes_back_and_the_pages_become_true(open_page: OpenPage, server: World) -> None:
+def test_a_stream_that_is_cut_comes_back_and_the_pages_become_true(
+    open_page: OpenPage, server: PagesEnvironment
+) -> None:
     """Two tabs share the worker's stream; what changed while the server was away is on both."""
     run = start(server)
     with wire(server) as line:
@@ -81,7 +83,7 @@ def test_a_stream_that_is_cut_comes_back_and_the_pages_become_true(open_page: Op
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared worker", "own stream"])
 def test_a_stream_that_goes_silent_is_opened_again(
-    open_page: OpenPage, server: World, monkeypatch: pytest.MonkeyPatch, shared: bool
+    open_page: OpenPage, server: PagesEnvironment, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
     """The connection dies without a word: no end, no error. The browser knows from the pings that do not come."""
     monkeypatch.setattr(live, "PING_SECONDS", 0.3)
@@ -98,7 +100,7 @@ def test_a_stream_that_goes_silent_is_opened_again(
         expect(row(page, run)).to_contain_text("Succeeded", timeout=BEFORE_DEFAULT_MS)
 
 
-def test_a_run_page_keeps_following_until_its_end_is_shown(open_page: OpenPage, server: World) -> None:
+def test_a_run_page_keeps_following_until_its_end_is_shown(open_page: OpenPage, server: PagesEnvironment) -> None:
     """The page cannot be fetched when its run ends: it stays subscribed and shows the end later."""
     run = start(server)
     page = open_page(server, f"/w/payments/runs/{run}", server.boss)
@@ -119,14 +121,14 @@ def test_a_run_page_keeps_following_until_its_end_is_shown(open_page: OpenPage, 
     assert refused
 
 
-def test_a_reader_that_joins_takes_no_entries_from_the_others(server: World) -> None:
+def test_a_reader_that_joins_takes_no_entries_from_the_others(server: PagesEnvironment) -> None:
     """Entries that the joining reader's look finds first are given to those who were there before it."""
     run = start(server)
     spoken = language("en", "UTC", 0.0)
 
     async def join_in_between() -> list[list[dict[str, Any]]]:
         feed = live.feed_of(server.services, f"run:{run}")
-        readers = [live.Reader(spoken) for _ in range(2)]
+        readers = [live.StreamClient(spoken) for _ in range(2)]
         await feed.join(readers[0], -1)
         first = json.loads(await readers[0].messages.get() or "")
         assert feed.task
@@ -145,19 +147,19 @@ def test_a_reader_that_joins_takes_no_entries_from_the_others(server: World) -> 
         assert [key for key, html in message["items"] if "found by the one who joins" in html], message
 
 
-def _quiet_entry(server: World, run: str) -> None:
+def _quiet_entry(server: PagesEnvironment, run: str) -> None:
     row = {"run_id": run, "seq": 40, "attempt": 1, "at": time.time(), "kind": "note"}
     row["data"] = json.dumps({"text": "found by the one who joins"})
-    server.services.db.write_sync(lambda conn: conn.execute(run_entries.insert().values(row)))
+    server.services.database.write_sync(lambda conn: conn.execute(run_entries.insert().values(row)))
 
 
-def test_a_feed_that_somebody_joins_is_not_replaced(server: World) -> None:
+def test_a_feed_that_somebody_joins_is_not_replaced(server: PagesEnvironment) -> None:
     """Another stream that begins meanwhile gets the same feed, so an item is rendered once."""
     run = start(server)
 
     async def joined() -> bool:
         feed = live.feed_of(server.services, f"run:{run}")
-        reader = live.Reader(language("en", "UTC", 0.0))
+        reader = live.StreamClient(language("en", "UTC", 0.0))
         joining = asyncio.create_task(feed.join(reader, -1))
         await asyncio.sleep(0)  # it runs until it waits
         assert feed.joining
@@ -170,7 +172,7 @@ def test_a_feed_that_somebody_joins_is_not_replaced(server: World) -> None:
     assert server.call(joined())
 
 
-def test_a_body_that_is_too_large_is_a_413(server: World) -> None:
+def test_a_body_that_is_too_large_is_a_413(server: PagesEnvironment) -> None:
     """With its length announced it is refused at once; in chunks a page says so."""
     parts = urlsplit(server.url)
     size = 3 * 1024 * 1024

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hookyard import errors
+from hookyard.core import errors
 from hookyard.web.pages.language import language
-from hookyard.web.pages.messages import ATTEMPTS, LONGEST, Reading, chinese, sentences
+from hookyard.web.pages.messages import ATTEMPTS, LONGEST, MessageTranslator, chinese, sentences
 
-SOURCE = Path(errors.__file__).resolve().parent
+SOURCE = Path(errors.__file__).resolve().parents[1]
 # Rooms whose errors reach a page. Not: doors for programs only, and what a model is told (ToolError).
 ROOMS = (
     "workspace/*.py",
@@ -51,9 +51,9 @@ def sentences_of(tree: ast.AST) -> Iterator[str]:
         name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
         if name not in KINDS:
             continue
-        place = 1 if name in ("Problem", "_refused") else 0
-        said = [call.args[place]] if len(call.args) > place else []
-        said += [keyword.value for keyword in call.keywords if keyword.arg in ("mend", "reason")]
+        index = 1 if name in ("Problem", "_refused") else 0
+        said = [call.args[index]] if len(call.args) > index else []
+        said += [keyword.value for keyword in call.keywords if keyword.arg in ("hint", "reason")]
         yield from (text for node in said if (text := text_of(node)))
 
 
@@ -130,7 +130,7 @@ def test_sentences_within_sentences(english: str, said: str) -> None:
     ],
 )
 def test_the_work_is_bounded_whatever_others_have_written(text: str) -> None:
-    reading = Reading()
+    reading = MessageTranslator()
     reading.said(text[:LONGEST])
     # What can be compared is compared part by part: with the length of a message bounded too, that is all of it.
     assert reading.left >= 0

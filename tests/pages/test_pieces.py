@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookyard.callbacks.letters import GATES, GateVerdict
 from hookyard.callbacks.spec import CallbackSpec
-from hookyard.callbacks.trace import CallbackVerdict
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
+from hookyard.core.ids import BatchId, CallbackId, earliest
+from hookyard.core.verdicts import GATES, GateVerdict
 from hookyard.events.catalog import Value
-from hookyard.ids import BatchId, CallbackId, earliest
+from hookyard.intake.trace import CallbackVerdict
 from hookyard.web.pages.automations import as_yaml, read_yaml
 from hookyard.web.pages.differences import WORK, differences, work_of
 from hookyard.web.pages.events import summary
@@ -22,11 +22,11 @@ from hookyard.web.pages.form import Form
 from hookyard.web.pages.gates import line_of
 from hookyard.web.pages.highlight import javascript, json_text
 from hookyard.web.pages.language import language
+from hookyard.web.pages.markdown import render_markdown
 from hookyard.web.pages.plots import Tick, columns, nice_top, ticks
 from hookyard.web.pages.preview import pieces
-from hookyard.web.pages.prose import prose
 from hookyard.web.pages.queries.cursor import number_and_id, with_number
-from hookyard.web.pages.queries.runs import Entry
+from hookyard.web.pages.queries.runs import TimelineEntry
 from hookyard.web.pages.sign_in import inside
 from hookyard.web.pages.spec_form import fields_of, spec_of
 from hookyard.web.pages.timeline import Assembly
@@ -60,7 +60,7 @@ def test_only_the_changed_words_are_marked() -> None:
 @given(TEXT)
 def test_nothing_that_is_shown_makes_elements_of_its_own(text: str) -> None:
     for made, allowed in (
-        (prose(text), {"p", "br", "code", "b", "ul", "ol", "li", "pre"}),
+        (render_markdown(text), {"p", "br", "code", "b", "ul", "ol", "li", "pre"}),
         (javascript(text), {"span"}),
         (json_text(text), {"span"}),
     ):
@@ -98,15 +98,15 @@ def test_the_differences_of_one_run_have_one_bound() -> None:
 
 
 def test_prose_knows_lists_code_and_bold() -> None:
-    made = str(prose("Do **this**:\n\n1. `a`\n2. b\n\n- c\n\n```\n<x>\n```"))
+    made = str(render_markdown("Do **this**:\n\n1. `a`\n2. b\n\n- c\n\n```\n<x>\n```"))
     assert "<b>this</b>" in made
     assert "<ol><li><code>a</code></li><li>b</li></ol>" in made
     assert "<ul><li>c</li></ul>" in made
     assert "&lt;x&gt;" in made
 
 
-def entry(seq: int, kind: str, attempt: int = 1, **data: Any) -> Entry:
-    return Entry(seq, attempt, 100.0 + seq, kind, data)
+def entry(seq: int, kind: str, attempt: int = 1, **data: Any) -> TimelineEntry:
+    return TimelineEntry(seq, attempt, 100.0 + seq, kind, data)
 
 
 def test_a_call_its_decision_and_its_result_are_one_item() -> None:
@@ -148,7 +148,7 @@ def test_tokens_of_a_turn_are_the_difference_of_totals() -> None:
     assembly = Assembly()
     totals = [(1, 1, 100, 10), (1, 2, 250, 30), (1, 2, 250, 32), (1, 3, 250, 32), (2, 1, 90, 5), (2, 2, 40, 9)]
     changed = assembly.add(
-        Entry(seq, attempt, 0.0, "usage", {"turn": turn, "inputTokens": sent, "outputTokens": made})
+        TimelineEntry(seq, attempt, 0.0, "usage", {"turn": turn, "inputTokens": sent, "outputTokens": made})
         for seq, (attempt, turn, sent, made) in enumerate(totals)
     )
     assert [item.kind for item in changed] == ["attempt"]

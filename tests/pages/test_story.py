@@ -13,25 +13,25 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from hookyard.ids import UserId, WorkspaceId
+from hookyard.core.ids import UserId, WorkspaceId
 from hookyard.web.pages.language import Language, language
 from hookyard.workspace.actor import Actor
 from hookyard.workspace.tasks import TaskChange
 from scripts.sample_data import Sample
 from tests.pages.conftest import OpenPage
-from tests.pages.world import World, world
+from tests.pages.environment import PagesEnvironment, world
 
 ANSWERS = [sys.executable, "-c", "import sys; print('read', len(sys.stdin.read()), 'letters')"]
 SLEEPS = [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)"]
 
 
 @pytest.fixture(scope="module")
-def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesEnvironment]:
     """The product with its worker, two agents that are processes, and an empty list of callbacks."""
-    folder = tmp_path_factory.mktemp("story")
+    directory = tmp_path_factory.mktemp("story")
     now = time.time()
     samples = (Sample(now, tasks=3, bare=True), Sample(now, "zh-CN", "zhifu", tasks=3, seed=3, bare=True))
-    with world(folder, *samples, work=True) as started:
+    with world(directory, *samples, work=True) as started:
         profiles = started.services.agent_profiles
         started.call(profiles.create("answers", {"kind": "command", "argv": ANSWERS}))
         started.call(profiles.create("sleeps", {"kind": "command", "argv": SLEEPS}))
@@ -41,7 +41,7 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield started
 
 
-async def set_status(started: World, workspace: str, number: str, status: str) -> None:
+async def set_status(started: PagesEnvironment, workspace: str, number: str, status: str) -> None:
     """Begin from a known status."""
     actor = Actor(UserId("usr_test"), "Test")
     await started.services.tasks.update(WorkspaceId(workspace), number, TaskChange(status=status), actor)
@@ -84,7 +84,7 @@ def change_status(page: Page, number: str, status: str) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("code", ["en", "zh-CN"])
-def test_the_whole_story(open_page: OpenPage, working: World, code: str) -> None:
+def test_the_whole_story(open_page: OpenPage, working: PagesEnvironment, code: str) -> None:
     words, workspace = language(code), "payments" if code == "en" else "zhifu"
     secret = working.call(
         working.services.accounts.login_link(working.call(working.services.accounts.first_start())[0].id)

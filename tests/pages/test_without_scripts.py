@@ -8,17 +8,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.pages.conftest import OpenPage, every_path
-from tests.pages.world import World
+from tests.pages.environment import PagesEnvironment
 
 
 @pytest.fixture
-def plain(open_page: OpenPage, server: World) -> Page:
+def plain(open_page: OpenPage, server: PagesEnvironment) -> Page:
     """A browser without scripts, in which an administrator is signed in."""
     return open_page(server, "/w/payments/tasks", server.boss, java_script_enabled=False)
 
 
 @pytest.mark.timeout(300)
-def test_every_page_is_readable(plain: Page, server: World) -> None:
+def test_every_page_is_readable(plain: Page, server: PagesEnvironment) -> None:
     for path in every_path(server.samples["payments"]):
         answer = plain.goto(server.url + path)
         assert answer is not None
@@ -28,7 +28,7 @@ def test_every_page_is_readable(plain: Page, server: World) -> None:
         assert plain.locator("[data-copy]:visible").count() == 0, path
 
 
-def test_a_task_is_made_changed_talked_about_and_deleted(plain: Page, server: World) -> None:
+def test_a_task_is_made_changed_talked_about_and_deleted(plain: Page, server: PagesEnvironment) -> None:
     plain.locator(".acts .btn.main").click()
     plain.locator("#new-task [name=title]").fill("Made without scripts")
     plain.locator("#new-task .btn.main").click()
@@ -53,7 +53,7 @@ def test_a_task_is_made_changed_talked_about_and_deleted(plain: Page, server: Wo
     expect(plain).to_have_url(server.url + "/w/payments/tasks?done=task_deleted")
 
 
-def test_lists_are_filtered_and_turned_over(plain: Page, server: World) -> None:
+def test_lists_are_filtered_and_turned_over(plain: Page, server: PagesEnvironment) -> None:
     plain.goto(f"{server.url}/w/payments/runs")
     plain.locator("[name=status]").select_option("skipped")
     plain.locator(".bar button").click()
@@ -67,7 +67,7 @@ def test_lists_are_filtered_and_turned_over(plain: Page, server: World) -> None:
     expect(plain.locator(".rows .row")).to_have_count(50)
 
 
-def test_an_automation_is_switched(plain: Page, server: World) -> None:
+def test_an_automation_is_switched(plain: Page, server: PagesEnvironment) -> None:
     plain.goto(f"{server.url}/w/payments/automations")
     switch = plain.locator(".rows .row", has_text="Quota alarm").locator(".switch")
     expect(switch).to_have_attribute("aria-checked", "true")
@@ -77,7 +77,7 @@ def test_an_automation_is_switched(plain: Page, server: World) -> None:
     expect(switch).to_have_attribute("aria-checked", "true")
 
 
-def test_an_event_is_replayed_and_a_setting_changed(plain: Page, server: World) -> None:
+def test_an_event_is_replayed_and_a_setting_changed(plain: Page, server: PagesEnvironment) -> None:
     plain.goto(f"{server.url}/w/payments/events/{server.samples['payments'].event_rows[-3]['id']}")
     plain.locator("[popovertarget=replay]").click()
     plain.locator("#replay button").first.click()
@@ -95,7 +95,7 @@ def test_an_event_is_replayed_and_a_setting_changed(plain: Page, server: World) 
     expect(plain.locator("[name='runs.maxAttempts']")).to_have_value("3")
 
 
-def test_language_and_theme_are_switched(open_page: OpenPage, server: World) -> None:
+def test_language_and_theme_are_switched(open_page: OpenPage, server: PagesEnvironment) -> None:
     page = open_page(server, "/sign-in", java_script_enabled=False)
     page.locator("button[name=language]").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
@@ -103,7 +103,7 @@ def test_language_and_theme_are_switched(open_page: OpenPage, server: World) -> 
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_an_agent_profile_is_made(plain: Page, server: World) -> None:
+def test_an_agent_profile_is_made(plain: Page, server: PagesEnvironment) -> None:
     plain.goto(f"{server.url}/w/payments/settings/agents")
     plain.locator(".acts .btn.main").click()
     plain.locator("#profile [name=name]").fill("without-scripts")
@@ -111,7 +111,7 @@ def test_an_agent_profile_is_made(plain: Page, server: World) -> None:
     expect(plain.locator(".profiles-list")).to_contain_text("without-scripts")
 
 
-def test_signing_in_and_out(open_page: OpenPage, server: World) -> None:
+def test_signing_in_and_out(open_page: OpenPage, server: PagesEnvironment) -> None:
     boss = server.call(server.services.accounts.first_start())[0]
     link = server.call(server.services.accounts.login_link(boss.id))
     page = open_page(server, f"/login/{link}", java_script_enabled=False)

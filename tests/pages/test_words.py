@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hookyard.callbacks import template
-from hookyard.clock import from_iso
+from hookyard.core.clock import from_iso
 from hookyard.events.catalog import Catalog
 from hookyard.web.pages.language import language, preferred, zone
 from hookyard.web.pages.preview import partly_empty

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from tests.pages.world import World
+from tests.pages.environment import PagesEnvironment
 
 
 class _Connection:
@@ -104,7 +104,7 @@ class Wire:
 
 
 @contextmanager
-def wire(server: World) -> Iterator[Wire]:
+def wire(server: PagesEnvironment) -> Iterator[Wire]:
     """Open a relay to a server, in the server's loop."""
     port = urlsplit(server.url).port
     assert port

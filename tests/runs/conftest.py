@@ -7,34 +7,34 @@ from pathlib import Path
 import pytest
 
 from hookyard.store.database import Database
-from tests.runs.scene import Scene
+from tests.runs.environment import RunsEnvironment
 
 
 @contextmanager
-def _scene(url: str) -> Iterator[Scene]:
+def _scene(url: str) -> Iterator[RunsEnvironment]:
     with Database(url) as database:
-        scene = Scene(database)
-        scene.create()
+        env = RunsEnvironment(database)
+        env.create()
         database.listen()
-        yield scene
+        yield env
 
 
 @pytest.fixture
-def scene(database_url: str) -> Iterator[Scene]:
+def env(database_url: str) -> Iterator[RunsEnvironment]:
     """An empty database of ours, of each kind."""
-    with _scene(database_url) as scene:
-        yield scene
+    with _scene(database_url) as env:
+        yield env
 
 
 @pytest.fixture
-def sqlite_scene(tmp_path: Path) -> Iterator[Scene]:
+def sqlite_scene(tmp_path: Path) -> Iterator[RunsEnvironment]:
     """An empty SQLite file of ours."""
-    with _scene(f"sqlite:///{tmp_path / 'hookyard.db'}") as scene:
-        yield scene
+    with _scene(f"sqlite:///{tmp_path / 'hookyard.db'}") as env:
+        yield env
 
 
 @pytest.fixture
-def postgresql_scene(postgresql_url: str) -> Iterator[Scene]:
+def postgresql_scene(postgresql_url: str) -> Iterator[RunsEnvironment]:
     """An empty PostgreSQL database of ours."""
-    with _scene(postgresql_url) as scene:
-        yield scene
+    with _scene(postgresql_url) as env:
+        yield env

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.dbos_queue import DbosQueue
-from hookyard.errors import TemporaryError
-from hookyard.ids import Ids, RunId, WorkerId
+from hookyard.core.errors import TemporaryError
+from hookyard.core.ids import Ids, RunId, WorkerId
 from hookyard.runs.engine import TaskQueue
 from hookyard.runs.queue import Execution, RunQueue
 

@@ -14,31 +14,33 @@ from pathlib import Path
 
 from hookyard.agents.base import AgentResult, Assignment, Recorder
 from hookyard.store.database import Database
-from tests.runs.scene import Scene
+from tests.runs.environment import RunsEnvironment
 
 
-def note(folder: Path, line: str) -> None:
+def note(directory: Path, line: str) -> None:
     """Append a line, whole even when several processes write."""
-    with (folder / "notes").open("a") as notes:
+    with (directory / "notes").open("a") as notes:
         notes.write(line + "\n")
 
 
-async def main(url: str, folder: Path, seconds: float) -> None:
+async def main(url: str, directory: Path, seconds: float) -> None:
     """Work until told to stop."""
 
     async def work(assignment: Assignment, recorder: Recorder) -> AgentResult:
-        note(folder, f"began {assignment.run_id} {assignment.attempt} {os.getpid()}")
+        note(directory, f"began {assignment.run_id} {assignment.attempt} {os.getpid()}")
         recorder.message("assistant", f"attempt {assignment.attempt}")
         await asyncio.sleep(seconds)
-        while (folder / "hold").exists():  # noqa: ASYNC110 - a test removes it
+        while (directory / "hold").exists():  # noqa: ASYNC110 - a test removes it
             await asyncio.sleep(0.02)
-        note(folder, f"ended {assignment.run_id} {assignment.attempt} {os.getpid()}")
+        note(directory, f"ended {assignment.run_id} {assignment.attempt} {os.getpid()}")
         return AgentResult(f"attempt {assignment.attempt}")
 
     with Database(url) as database:
         database.listen()
-        scene = Scene(database, settings={"worker.maxRuns": 8, "runs.maxAttempts": 20, "worker.leaseSeconds": 6})
-        async with scene.working(work):
+        env = RunsEnvironment(
+            database, settings={"worker.maxRuns": 8, "runs.maxAttempts": 20, "worker.leaseSeconds": 6}
+        )
+        async with env.working(work):
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.read)
 

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from hookyard.clock import SystemClock
-from hookyard.errors import ConflictError, InvalidError, NotFoundError
+from hookyard.core.clock import SystemClock
+from hookyard.core.errors import ConflictError, InvalidError, NotFoundError
 from hookyard.settings import SETTINGS_FILE, LiveSettings, Settings
 from hookyard.store import migrations
 from hookyard.store.database import Database
-from hookyard.store.live_settings import LOOK_SECONDS, LiveSettingsStore
+from hookyard.store.live_settings import POLL_INTERVAL_SECONDS, LiveSettingsStore
 
 WINDOW = "eventCallback.dedupWindowMs"
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     with Database(database_url) as database:
         migrations.upgrade(database)
         yield database
 
 
-async def test_the_seeds_defaults(db: Database) -> None:
-    current = await LiveSettingsStore(db, SystemClock(), LiveSettings()).load()
+async def test_the_seeds_defaults(database: Database) -> None:
+    current = await LiveSettingsStore(database, SystemClock(), LiveSettings()).load()
     assert current.flag("eventCallback.dedupEnabled") is True
     assert current.number(WINDOW) == 5000
     assert current.flag("eventCallback.mergeEnabled") is False
@@ -33,8 +33,8 @@ async def test_the_seeds_defaults(db: Database) -> None:
     assert current.number("eventCallback.maxQueueSize") == 100
 
 
-async def test_a_change_reaches_another_server_within_two_seconds(db: Database, database_url: str) -> None:
-    here = LiveSettingsStore(db, SystemClock(), LiveSettings())
+async def test_a_change_reaches_another_server_within_two_seconds(database: Database, database_url: str) -> None:
+    here = LiveSettingsStore(database, SystemClock(), LiveSettings())
     with Database(database_url) as other:
         other.listen()
         there = LiveSettingsStore(other, SystemClock(), LiveSettings())
@@ -42,7 +42,7 @@ async def test_a_change_reaches_another_server_within_two_seconds(db: Database, 
         try:
             changed = await here.change({WINDOW: 100}, by="usr_1")
             assert changed.number(WINDOW) == here.current.number(WINDOW) == 100
-            assert LOOK_SECONDS < 2
+            assert POLL_INTERVAL_SECONDS < 2
             async with asyncio.timeout(60):
                 while there.current.number(WINDOW) != 100:  # noqa: ASYNC110 - another server tells nobody here
                     await asyncio.sleep(0.02)
@@ -51,8 +51,8 @@ async def test_a_change_reaches_another_server_within_two_seconds(db: Database, 
     assert (await here.change({WINDOW: None}, by="usr_1")).number(WINDOW) == 5000
 
 
-async def test_all_changes_or_none(db: Database) -> None:
-    store = LiveSettingsStore(db, SystemClock(), LiveSettings())
+async def test_all_changes_or_none(database: Database) -> None:
+    store = LiveSettingsStore(database, SystemClock(), LiveSettings())
     with pytest.raises(InvalidError) as refused:
         await store.change({"eventCallback.mergeEnabled": True, WINDOW: -1, "worker.maxRuns": "many"}, by="usr_1")
     assert [problem.field for problem in refused.value.problems] == [WINDOW, "worker.maxRuns"]
@@ -61,21 +61,21 @@ async def test_all_changes_or_none(db: Database) -> None:
     assert (await store.load()).flag("eventCallback.mergeEnabled") is False
 
 
-async def test_what_the_environment_fixes_stays(db: Database) -> None:
-    free = LiveSettingsStore(db, SystemClock(), LiveSettings())
+async def test_what_the_environment_fixes_stays(database: Database) -> None:
+    free = LiveSettingsStore(database, SystemClock(), LiveSettings())
     await free.change({WINDOW: 100}, by="usr_1")
-    fixed = LiveSettings({**LiveSettings().values, WINDOW: 7}, {WINDOW: "HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS"})
-    store = LiveSettingsStore(db, SystemClock(), fixed)
+    fixed = LiveSettings({**LiveSettings().values, WINDOW: 7}, {WINDOW: "HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS"})
+    store = LiveSettingsStore(database, SystemClock(), fixed)
     assert (await store.load()).number(WINDOW) == 7
-    with pytest.raises(ConflictError, match="HOOKYARD_EVENTCALLBACK_DEDUPWINDOWMS"):
+    with pytest.raises(ConflictError, match="HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS"):
         await store.change({WINDOW: 100}, by="usr_1")
 
 
-async def test_a_change_of_the_settings_file_needs_no_restart(db: Database, tmp_path: Path) -> None:
+async def test_a_change_of_the_settings_file_needs_no_restart(database: Database, tmp_path: Path) -> None:
     settings = Settings.load({"HOOKYARD_DATA": str(tmp_path)})
     file = tmp_path / SETTINGS_FILE
-    store = LiveSettingsStore(db, SystemClock(), settings.live({}), lambda: settings.live({}))
-    with db.signals.subscribe("settings") as told:
+    store = LiveSettingsStore(database, SystemClock(), settings.live({}), lambda: settings.live({}))
+    with database.signals.subscribe("settings") as told:
         following = asyncio.create_task(store.follow())
         try:
             assert (await store.change({WINDOW: 100}, by="usr_1")).number(WINDOW) == 100
@@ -96,12 +96,12 @@ async def test_a_change_of_the_settings_file_needs_no_restart(db: Database, tmp_
 
 
 async def test_a_settings_file_with_a_mistake_changes_nothing_and_is_told_once(
-    db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings.load({"HOOKYARD_DATA": str(tmp_path)})
     file = tmp_path / SETTINGS_FILE
     file.write_text("eventCallback.dedupWindowMs = 7\n")
-    store = LiveSettingsStore(db, SystemClock(), settings.live({}), lambda: settings.live({}))
+    store = LiveSettingsStore(database, SystemClock(), settings.live({}), lambda: settings.live({}))
     await store.change({"worker.maxRuns": 3}, by="usr_1")
     with caplog.at_level(logging.WARNING):
         for mistake in ("eventCallback.dedupWindowMs = -1\n", "eventCallback.dedupWindowMs =", "no.such = 1\n"):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, insert, select, update
 
-from hookyard.errors import PermanentError
-from hookyard.ids import Ids, earliest
+from hookyard.core.errors import PermanentError
+from hookyard.core.ids import Ids, earliest
 from hookyard.settings import LiveSettings
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
@@ -20,7 +20,7 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     with Database(database_url) as database:
         migrations.upgrade(database)
         yield database
@@ -37,8 +37,8 @@ class At:
         return self.at
 
 
-def rows(db: Database, table: Table, column: str) -> list[Any]:
-    return db.read_sync(lambda conn: sorted(conn.execute(select(table.c[column])).scalars()))
+def rows(database: Database, table: Table, column: str) -> list[Any]:
+    return database.read_sync(lambda conn: sorted(conn.execute(select(table.c[column])).scalars()))
 
 
 def put(conn: Connection, table: Table, **values: Any) -> None:
@@ -69,32 +69,32 @@ def story(conn: Connection, days_ago: float, *, status: str = "succeeded") -> di
     return {"event": event, "other": other, "run": run, "batch": batch}
 
 
-async def test_old_rows_go_and_young_ones_stay(db: Database) -> None:
+async def test_old_rows_go_and_young_ones_stay(database: Database) -> None:
     def fill(conn: Connection) -> tuple[dict[str, str], dict[str, str]]:
         return story(conn, 100), story(conn, 10)
 
-    _, young = await db.write(fill)
+    _, young = await database.write(fill)
     steps: list[tuple[str, int]] = []
-    deleted = await prune(db, NOW, LiveSettings(), lambda table, count: steps.append((table, count)))
+    deleted = await prune(database, NOW, LiveSettings(), lambda table, count: steps.append((table, count)))
     assert deleted == {"deliveries": 1, "runs": 1, "batches": 1, "events": 2, "listener_sets": 1}
     assert dict(steps) == dict(deleted)
-    assert rows(db, schema.events, "id") == sorted([young["event"], young["other"]])
-    assert rows(db, schema.runs, "id") == [young["run"]]
-    assert rows(db, schema.attempts, "run_id") == rows(db, schema.run_entries, "run_id") == [young["run"]]
-    assert rows(db, schema.batch_events, "batch_id") == [young["batch"]]
-    assert await prune(db, NOW, LiveSettings()) == {}
+    assert rows(database, schema.events, "id") == sorted([young["event"], young["other"]])
+    assert rows(database, schema.runs, "id") == [young["run"]]
+    assert rows(database, schema.attempts, "run_id") == rows(database, schema.run_entries, "run_id") == [young["run"]]
+    assert rows(database, schema.batch_events, "batch_id") == [young["batch"]]
+    assert await prune(database, NOW, LiveSettings()) == {}
 
 
-async def test_an_event_stays_as_long_as_its_run(db: Database) -> None:
+async def test_an_event_stays_as_long_as_its_run(database: Database) -> None:
     live = LiveSettings({**LiveSettings().values, "retention.runDays": 0})
-    old = await db.write(lambda conn: story(conn, 100))
-    await prune(db, NOW, live)
-    assert rows(db, schema.events, "id") == [old["event"]]
-    assert rows(db, schema.runs, "id") == [old["run"]]
-    assert rows(db, schema.listener_sets, "id") == ["set_100"]  # why it ran can still be said
+    old = await database.write(lambda conn: story(conn, 100))
+    await prune(database, NOW, live)
+    assert rows(database, schema.events, "id") == [old["event"]]
+    assert rows(database, schema.runs, "id") == [old["run"]]
+    assert rows(database, schema.listener_sets, "id") == ["set_100"]  # why it ran can still be said
 
 
-async def test_a_batch_stays_as_long_as_its_run(db: Database) -> None:
+async def test_a_batch_stays_as_long_as_its_run(database: Database) -> None:
     def fill(conn: Connection) -> dict[str, str]:
         made = story(conn, 100)
         put(conn, schema.batch_events, batch_id=made["batch"], event_id=made["other"])
@@ -102,41 +102,41 @@ async def test_a_batch_stays_as_long_as_its_run(db: Database) -> None:
         return made
 
     live = LiveSettings({**LiveSettings().values, "retention.runDays": 0})
-    old = await db.write(fill)
-    await prune(db, NOW, live)
-    assert rows(db, schema.batches, "id") == [old["batch"]]
-    assert rows(db, schema.batch_events, "event_id") == sorted([old["event"], old["other"]])
-    assert rows(db, schema.events, "id") == sorted([old["event"], old["other"]])
-    await prune(db, NOW, LiveSettings())
-    assert [rows(db, table, "id") for table in (schema.runs, schema.batches, schema.events)] == [[], [], []]
-    assert rows(db, schema.listener_sets, "id") == []
+    old = await database.write(fill)
+    await prune(database, NOW, live)
+    assert rows(database, schema.batches, "id") == [old["batch"]]
+    assert rows(database, schema.batch_events, "event_id") == sorted([old["event"], old["other"]])
+    assert rows(database, schema.events, "id") == sorted([old["event"], old["other"]])
+    await prune(database, NOW, LiveSettings())
+    assert [rows(database, table, "id") for table in (schema.runs, schema.batches, schema.events)] == [[], [], []]
+    assert rows(database, schema.listener_sets, "id") == []
 
 
-async def test_a_run_that_has_not_ended_stays(db: Database) -> None:
-    old = await db.write(lambda conn: story(conn, 100, status="queued"))
-    await prune(db, NOW, LiveSettings())
-    assert rows(db, schema.runs, "id") == [old["run"]]
-    assert rows(db, schema.events, "id") == [old["event"]]
+async def test_a_run_that_has_not_ended_stays(database: Database) -> None:
+    old = await database.write(lambda conn: story(conn, 100, status="queued"))
+    await prune(database, NOW, LiveSettings())
+    assert rows(database, schema.runs, "id") == [old["run"]]
+    assert rows(database, schema.events, "id") == [old["event"]]
 
 
-async def test_zero_days_keep_for_ever(db: Database) -> None:
+async def test_zero_days_keep_for_ever(database: Database) -> None:
     names = ("retention.runDays", "retention.eventDays", "retention.deliveryDays")
-    await db.write(lambda conn: story(conn, 10_000))
-    assert await prune(db, NOW, LiveSettings({**LiveSettings().values, **dict.fromkeys(names, 0)})) == {}
+    await database.write(lambda conn: story(conn, 10_000))
+    assert await prune(database, NOW, LiveSettings({**LiveSettings().values, **dict.fromkeys(names, 0)})) == {}
 
 
-async def test_expired_claims_of_every_slice_go(db: Database) -> None:
+async def test_expired_claims_of_every_slice_go(database: Database) -> None:
     def fill(conn: Connection) -> None:
         for first in range(256):
             for end, expires_at in ((b"a", NOW - 1), (b"b", NOW + 1)):
                 put(conn, schema.claims, key=bytes([first]) + end, expires_at=expires_at)
 
-    await db.write(fill)
-    assert await prune(db, NOW, LiveSettings()) == {"claims": 256}
-    assert len(rows(db, schema.claims, "key")) == 256
+    await database.write(fill)
+    assert await prune(database, NOW, LiveSettings()) == {"claims": 256}
+    assert len(rows(database, schema.claims, "key")) == 256
 
 
-async def test_sessions_links_tokens_and_spend(db: Database) -> None:
+async def test_sessions_links_tokens_and_spend(database: Database) -> None:
     def fill(conn: Connection) -> None:
         for number, ago in enumerate((8, 6, -1)):
             key = bytes([number])
@@ -147,8 +147,8 @@ async def test_sessions_links_tokens_and_spend(db: Database) -> None:
         put(conn, schema.spend, workspace_id="w", day="2024-01-01")
         put(conn, schema.spend, workspace_id="w", day="2026-01-01")
 
-    await db.write(fill)
-    assert await prune(db, NOW, LiveSettings()) == {"sessions": 1, "login_links": 1, "tokens": 1, "spend": 1}
+    await database.write(fill)
+    assert await prune(database, NOW, LiveSettings()) == {"sessions": 1, "login_links": 1, "tokens": 1, "spend": 1}
 
 
 def test_earliest_id_of_a_time() -> None:
@@ -157,26 +157,26 @@ def test_earliest_id_of_a_time() -> None:
 
 
 def test_a_backup_is_a_whole_database(tmp_path: Path) -> None:
-    with Database(f"sqlite:///{tmp_path / 'a.db'}") as db:
-        migrations.upgrade(db)
-        db.write_sync(lambda conn: story(conn, 1) and None)
+    with Database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        migrations.upgrade(database)
+        database.write_sync(lambda conn: story(conn, 1) and None)
         copy = tmp_path / "copy.db"
-        assert backup(db, copy) == copy.stat().st_size
+        assert backup(database, copy) == copy.stat().st_size
         assert copy.stat().st_mode & 0o777 == 0o600
         with pytest.raises(PermanentError, match="backup"):
-            backup(db, copy)
+            backup(database, copy)
         with pytest.raises(PermanentError, match="backup"):
-            backup(db, tmp_path / "no" / "folder.db")
+            backup(database, tmp_path / "no" / "folder.db")
     assert sorted(p.name for p in tmp_path.glob("copy*")) == ["copy.db"]
     with sqlite3.connect(copy) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert conn.execute("SELECT count(*) FROM events").fetchone() == (2,)
     conn.close()
-    with Database(f"sqlite:///{copy}") as db:
-        assert migrations.upgrade(db) is False
+    with Database(f"sqlite:///{copy}") as database:
+        assert migrations.upgrade(database) is False
 
 
 def test_postgresql_has_a_tool_of_its_own(postgresql_url: str, tmp_path: Path) -> None:
-    with Database(postgresql_url) as db, pytest.raises(PermanentError, match="of its own") as refused:
-        backup(db, tmp_path / "copy.db")
+    with Database(postgresql_url) as database, pytest.raises(PermanentError, match="of its own") as refused:
+        backup(database, tmp_path / "copy.db")
     assert "pg_dump" in str(refused.value)

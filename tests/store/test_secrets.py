@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 from hookyard.store.secrets import KEY_FILE, SecretBox
 
 
@@ -21,11 +21,11 @@ def test_there_and_back(key: str, tmp_path: Path) -> None:
 
 
 def test_the_key_file_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    sealed = SecretBox.open(None, folder).seal("x")
-    assert SecretBox.open(None, folder).unseal(sealed) == "x"
-    assert (folder / KEY_FILE).stat().st_mode & 0o777 == 0o600
-    assert [p.name for p in folder.iterdir()] == [KEY_FILE]
+    directory = tmp_path / "data"
+    sealed = SecretBox.open(None, directory).seal("x")
+    assert SecretBox.open(None, directory).unseal(sealed) == "x"
+    assert (directory / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in directory.iterdir()] == [KEY_FILE]
 
 
 def test_servers_that_start_at_once_share_a_key(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ async def test_its_own_announcements_come_once(postgresql_url: str) -> None:
 
 
 async def test_a_lost_listener_comes_back_and_wakes_everybody(postgresql_url: str) -> None:
-    with Database(postgresql_url) as db, db.signals.subscribe("runs") as woken:
-        db.listen()
-        await db.write(
+    with Database(postgresql_url) as database, database.signals.subscribe("runs") as woken:
+        database.listen()
+        await database.write(
             sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
@@ -108,9 +108,9 @@ async def test_what_others_did_while_a_connection_was_lost_is_looked_for(tmp_pat
     def broken(_: Connection) -> None:
         raise ValueError("an error that nobody foresaw")
 
-    with Database(f"sqlite:///{tmp_path / 'a.db'}") as db:
-        db.listen()
-        with db.signals.subscribe("a") as woken:
+    with Database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        database.listen()
+        with database.signals.subscribe("a") as woken:
             with pytest.raises(ValueError, match="nobody foresaw"):
-                await db.write(broken)
+                await database.write(broken)
             assert await woken.wait(60) == {"a"}

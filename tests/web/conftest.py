@@ -16,14 +16,14 @@ import uvicorn
 from sqlalchemy import select
 
 from hookyard import wiring
-from hookyard.ids import UserId, WorkspaceId
+from hookyard.core.ids import UserId, WorkspaceId
+from hookyard.identity.tokens import Scope
 from hookyard.settings import Settings
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
 from hookyard.web.connection import Connection
 from hookyard.web.services import Services
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.tokens import Scope
 
 ADMIN_TOKEN = "an administrator's token, for the tests only"
 
@@ -118,7 +118,7 @@ class Server:
         """Names of the workspace's events, oldest first; the member who joined first left out."""
         table = schema.events.c
         query = select(table.name).where(table.workspace_id == workspace).order_by(table.id)
-        names = await self.services.db.read(lambda conn: list(conn.execute(query).scalars()))
+        names = await self.services.database.read(lambda conn: list(conn.execute(query).scalars()))
         assert names[0] == "workspace.member_joined"
         return names[1:]
 
@@ -158,8 +158,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables and nothing else, to be copied."""
     path = tmp_path_factory.mktemp("template") / "hookyard.db"
-    with Database(f"sqlite:///{path}") as db:
-        migrations.upgrade(db)
+    with Database(f"sqlite:///{path}") as database:
+        migrations.upgrade(database)
     return path
 
 

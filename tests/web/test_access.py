@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import update
 
-from hookyard.ids import UserId, WorkspaceId
+from hookyard.core.ids import UserId, WorkspaceId
+from hookyard.identity.tokens import Scope
 from hookyard.store import schema
-from hookyard.workspace.tokens import Scope
 from tests.web.conftest import Answer, Client, Server
 
 EXAMPLES = {"workspace": "w", "task": "task-1", "user_id": "u1", "token_id": "tok_1", "name": "some", "kind": "github"}
@@ -117,7 +117,7 @@ async def test_a_run_may_use_its_task_tools_in_its_workspace_until_it_ends(serve
 
     async def become(status: str) -> None:
         change = update(schema.runs).where(schema.runs.c.id == run["id"]).values(status=status)
-        await server.services.db.write(lambda conn: conn.execute(change).rowcount)
+        await server.services.database.write(lambda conn: conn.execute(change).rowcount)
         server.services.auth.forget()
 
     secret = await server.services.tokens.for_run(WorkspaceId("w"), run["id"], server.services.clock.now() + 3600)

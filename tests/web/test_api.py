@@ -307,7 +307,7 @@ async def test_a_workspaces_webhooks_never_show_what_is_secret(server: Server) -
     listed = await server.admin.get(path)
     assert not any(word in made.text + again.text + listed.text for word in ("SECRET", "U0VD", "pass"))
     table = schema.webhooks.c
-    sealed = await server.services.db.read(lambda conn: conn.execute(select(table.config)).scalar_one())
+    sealed = await server.services.database.read(lambda conn: conn.execute(select(table.config)).scalar_one())
     assert b"SECRET" not in sealed
     kept = SecretBox.open(None, server.services.settings.data).unseal(sealed)
     assert json.loads(kept) == hook | {"trigger": "post_tool"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hookyard.settings import LIVE
-from hookyard.web.metrics import SPECS
+from hookyard.telemetry.metrics import SPECS
 from scripts import pages
 from scripts.settings_table import PAGES, with_table
 from tests.web.conftest import ADMIN_TOKEN, Server

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hookyard.ids import UserId, WorkspaceId
+from hookyard.core.ids import UserId, WorkspaceId
+from hookyard.identity.tokens import Scope
 from hookyard.web.api.paging import pack
-from hookyard.workspace.tokens import Scope
 from tests.web.conftest import Answer, Client, Server
 
 MINE, THEIRS = "/api/v1/workspaces/x", "/api/v1/workspaces/w"

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from hookyard.store import schema
 from hookyard.web.connection import Connection
-from hookyard.web.ingest import Answer, Ingest
+from hookyard.web.ingest import Ingest, IngestResponse
 from tests.web.conftest import Client, QuietServer, Server
 
 PATH = "/api/v1/workspaces/w/events"
@@ -47,7 +47,7 @@ def request(caller: Client, body: bytes, *, path: str = PATH, chunked: bool = Fa
     return head + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-class Line:
+class RawConnection:
     """A raw connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,12 +62,12 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def line(server: Server) -> AsyncIterator[Line]:
+async def line(server: Server) -> AsyncIterator[RawConnection]:
     """A connection to the server."""
     address = urlsplit(server.admin.address)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
-        yield Line(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -78,7 +78,7 @@ async def stored(server: Server) -> int:
     """How many events of tasks there are."""
     table = schema.events
     query = select(func.count()).where(table.c.workspace_id == "w", table.c.name == "task.created")
-    return await server.services.db.read(lambda conn: conn.execute(query).scalar_one())
+    return await server.services.database.read(lambda conn: conn.execute(query).scalar_one())
 
 
 async def test_chunked_and_plain_bodies_are_answered_alike(server: Server) -> None:
@@ -131,8 +131,8 @@ async def test_requests_of_all_kinds_sent_together_are_answered_in_their_order(s
 async def test_a_request_in_many_pieces(server: Server) -> None:
     whole = request(server.ingest, event())
     async with line(server) as raw:
-        for place in range(0, len(whole), 7):
-            raw.writer.write(whole[place : place + 7])
+        for index in range(0, len(whole), 7):
+            raw.writer.write(whole[index : index + 7])
             await raw.writer.drain()
             await asyncio.sleep(0)
         assert (await raw.answer())[0] == 202
@@ -199,7 +199,7 @@ async def test_one_that_goes_away_while_its_event_is_stored(server: Server, monk
         assert free.wait(30)
 
     monkeypatch.setattr(server.services.accept, "accept", accept)
-    holding = asyncio.create_task(server.services.db.write(hold))
+    holding = asyncio.create_task(server.services.database.write(hold))
     await asyncio.to_thread(held.wait, 30)
     async with line(server) as raw:
         raw.writer.write(request(server.ingest, event(1)))
@@ -229,29 +229,29 @@ async def test_a_fault_is_answered_and_told_to_nobody_but_the_log(
     assert "s3cret" in caplog.text
 
 
-class SlowDoor(Ingest):
+class SlowIngest(Ingest):
     """Answers when it is let."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
         self.free = asyncio.Event()
 
-    async def answer(self, *_: object) -> Answer:
+    async def answer(self, *_: object) -> IngestResponse:
         """202, in the end."""
         self.entered.set()
         await self.free.wait()
-        return Answer(202, [(b"content-length", b"2")], b"{}")
+        return IngestResponse(202, [(b"content-length", b"2")], b"{}")
 
 
 async def test_when_the_server_ends_the_request_under_way_is_answered() -> None:
-    door = SlowDoor()
+    door = SlowIngest()
     server = QuietServer(
         uvicorn.Config(door, host="127.0.0.1", port=0, http=Connection, lifespan="off", log_config=None)
     )
     serving = asyncio.create_task(server.serve())
     await server.ready.wait()
     port = server.servers[0].sockets[0].getsockname()[1]
-    raw, idle = [Line(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(2)]
+    raw, idle = [RawConnection(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(2)]
     raw.writer.write(b"POST " + PATH.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
     await door.entered.wait()
     server.should_exit = True

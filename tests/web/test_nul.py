@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from hookyard import wiring
 from hookyard.settings import Settings
-from hookyard.web.pages.visit import Visit
+from hookyard.web.pages.page_context import PageContext
 from tests.web.conftest import ADMIN_TOKEN, Client, serving
 
 W = "/api/v1/workspaces/w"
@@ -44,7 +44,7 @@ async def test_no_address_has_one(admin: Client) -> None:
         answer = await admin.get(address)
         assert answer.status == (422 if "?" in address else 404), address
         assert "a NUL character" in answer.json()["detail"]
-        assert answer.json()["mend"] == "leave it out"
+        assert answer.json()["hint"] == "leave it out"
     delivery = await admin.post("/in/github/%00", {"action": "opened"}, headers={"X-GitHub-Event": "issues"})
     assert delivery.status == 404
     event = {"eventName": "workspace.member_left", "userId": "u", "userName": "n"}
@@ -82,5 +82,5 @@ async def test_no_form_has_one(admin: Client) -> None:
 
 def test_a_page_takes_a_parameter_with_one_for_none() -> None:
     request = Request({"type": "http", "query_string": b"status=a%00&view=list", "headers": []})
-    visit = Visit(request)
+    visit = PageContext(request)
     assert (visit.query("status"), visit.query("view")) == ("", "list")

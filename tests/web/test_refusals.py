@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookyard.errors import NotFoundError, TemporaryError
+from hookyard.core.errors import NotFoundError, TemporaryError
 from hookyard.web.problems import of_error
 from tests.web.conftest import Server
 
@@ -74,7 +74,7 @@ async def test_of_what_is_not_there(server: Server, method: str, path: str, stat
     document = answer.json()
     assert (answer.status, document["status"]) == (status, status)
     assert document["detail"]
-    assert document["mend"]
+    assert document["hint"]
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ async def test_a_head_is_its_get_without_the_body(server: Server) -> None:
 
 
 def test_a_trouble_of_the_server_does_not_tell_senders_where_its_database_is() -> None:
-    trouble = TemporaryError("the disk is full", where="postgresql://me@db.corp.example/hookyard", mend="free some")
+    trouble = TemporaryError("the disk is full", where="postgresql://me@db.corp.example/hookyard", hint="free some")
     answer = of_error(trouble)
-    assert (answer.status_code, json.loads(bytes(answer.body))["mend"]) == (503, "free some")
+    assert (answer.status_code, json.loads(bytes(answer.body))["hint"]) == (503, "free some")
     assert b"corp" not in bytes(answer.body)
     answer = of_error(NotFoundError("there is no such workspace", where="payments"))
     assert json.loads(bytes(answer.body))["where"] == "payments"

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from hookyard.callbacks import trace
-from hookyard.ids import CallbackId, WorkspaceId
+from hookyard.core.ids import CallbackId, WorkspaceId
+from hookyard.intake import trace
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
 from hookyard.web.api.run_rows import RunFilter, list_runs
 from hookyard.web.pages.queries import runs, tasks
-from tests.callbacks.world import START
+from tests.intake.environment import START
 
 BY_SUBJECT = "ix_runs_workspace_id_subject_id"
 RUNS = 240
@@ -31,7 +31,7 @@ def run(number: int, workspace: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     """Two workspaces with tasks of the same numbers, and many runs of each."""
     with Database(database_url) as made:
         migrations.upgrade(made)
@@ -59,7 +59,7 @@ def db(database_url: str) -> Iterator[Database]:
         yield made
 
 
-def plans(db: Database, ask: Callable[[Connection], object]) -> list[str]:
+def plans(database: Database, ask: Callable[[Connection], object]) -> list[str]:
     """How SQLite finds the runs, for each statement of a question that is about runs."""
     asked: list[tuple[str, Any]] = []
 
@@ -77,75 +77,75 @@ def plans(db: Database, ask: Callable[[Connection], object]) -> list[str]:
             if " runs " in f"{step[3]} "
         ]
 
-    return db.read_sync(read)
+    return database.read_sync(read)
 
 
 @pytest.mark.parametrize(
     "filters",
     [
-        runs.Filters(task="task-1"),
-        runs.Filters(task="task-1", status="failed"),
-        runs.Filters(task="task-1", callback="cb_w"),
+        runs.RunFilters(task="task-1"),
+        runs.RunFilters(task="task-1", status="failed"),
+        runs.RunFilters(task="task-1", callback="cb_w"),
     ],
 )
-def test_the_runs_of_a_task_are_listed_and_counted_by_an_index(db: Database, filters: runs.Filters) -> None:
+def test_the_runs_of_a_task_are_listed_and_counted_by_an_index(database: Database, filters: runs.RunFilters) -> None:
     wanted = [
         one["id"]
         for one in (run(number, "w") for number in reversed(range(RUNS)))
         if one["subject"] == "task-1" and filters.status in ("", one["status"])
     ]
-    found, after = db.read_sync(lambda conn: runs.page(conn, "w", filters, ""))
-    more, _ = db.read_sync(lambda conn: runs.page(conn, "w", filters, after)) if after else ([], "")
+    found, after = database.read_sync(lambda conn: runs.page(conn, "w", filters, ""))
+    more, _ = database.read_sync(lambda conn: runs.page(conn, "w", filters, after)) if after else ([], "")
     assert [one.id for one in (*found, *more)] == wanted
-    assert db.read_sync(lambda conn: runs.count(conn, "w", filters)) == len(wanted)
-    if db.sqlite:
+    assert database.read_sync(lambda conn: runs.count(conn, "w", filters)) == len(wanted)
+    if database.sqlite:
         for ask in (
             lambda conn: runs.page(conn, "w", filters, ""),
             lambda conn: runs.page(conn, "w", filters, "run_w0100"),
             lambda conn: runs.count(conn, "w", filters),
         ):
-            assert ["subject=?" in step for step in plans(db, ask)] == [True]
+            assert ["subject=?" in step for step in plans(database, ask)] == [True]
 
 
-def test_a_tasks_page_has_its_newest_runs_by_an_index(db: Database) -> None:
-    page = db.read_sync(lambda conn: tasks.one(conn, "w", "task-1"))
+def test_a_tasks_page_has_its_newest_runs_by_an_index(database: Database) -> None:
+    page = database.read_sync(lambda conn: tasks.one(conn, "w", "task-1"))
     assert page is not None
     assert [one.id for one in page.runs] == [f"run_w{RUNS - 3 - TASKS * n:04}" for n in range(10)]
     assert page.task.running == 3
-    if db.sqlite:
-        listed, running = plans(db, lambda conn: tasks.one(conn, "w", "task-1"))
+    if database.sqlite:
+        listed, running = plans(database, lambda conn: tasks.one(conn, "w", "task-1"))
         assert BY_SUBJECT in listed
         assert "ix_runs_status_workspace_id_id" in running
 
 
-def test_a_list_of_tasks_counts_the_runs_that_execute_and_reads_no_others(db: Database) -> None:
-    listed, _ = db.read_sync(lambda conn: tasks.page(conn, "w", tasks.Filters(), None))
+def test_a_list_of_tasks_counts_the_runs_that_execute_and_reads_no_others(database: Database) -> None:
+    listed, _ = database.read_sync(lambda conn: tasks.page(conn, "w", tasks.TaskFilters(), None))
     assert [one.running for one in listed] == [3] * TASKS
-    if db.sqlite:
-        (running,) = plans(db, lambda conn: tasks.page(conn, "w", tasks.Filters(), None))
+    if database.sqlite:
+        (running,) = plans(database, lambda conn: tasks.page(conn, "w", tasks.TaskFilters(), None))
         assert "ix_runs_status_workspace_id_id" in running
 
 
-def test_the_runs_of_an_event_are_found_by_an_index(db: Database) -> None:
-    of_event = runs.Filters(event="evt_w0050")
+def test_the_runs_of_an_event_are_found_by_an_index(database: Database) -> None:
+    of_event = runs.RunFilters(event="evt_w0050")
     wanted = ["run_w0101", "run_w0100"]
-    assert [one.id for one in db.read_sync(lambda conn: runs.page(conn, "w", of_event, ""))[0]] == wanted
-    assert db.read_sync(lambda conn: runs.count(conn, "w", of_event)) == 2
-    assert db.read_sync(lambda conn: runs.count(conn, "x", of_event)) == 0
+    assert [one.id for one in database.read_sync(lambda conn: runs.page(conn, "w", of_event, ""))[0]] == wanted
+    assert database.read_sync(lambda conn: runs.count(conn, "w", of_event)) == 2
+    assert database.read_sync(lambda conn: runs.count(conn, "x", of_event)) == 0
     only = RunFilter(event="evt_w0050")
-    listed = db.read_sync(lambda conn: list_runs(conn, WorkspaceId("w"), only, None, 50))
+    listed = database.read_sync(lambda conn: list_runs(conn, WorkspaceId("w"), only, None, 50))
     assert [one["id"] for one in listed] == wanted
     one_event: list[Any] = [{"id": "evt_w0050"}]
-    if db.sqlite:
+    if database.sqlite:
         for ask in (
             lambda conn: runs.page(conn, "w", of_event, ""),
             lambda conn: runs.page(conn, "w", of_event, "run_w0101"),
             lambda conn: runs.count(conn, "w", of_event),
             lambda conn: list_runs(conn, WorkspaceId("w"), only, None, 50),
-            lambda conn: trace._what_came(
+            lambda conn: trace._follow_ups(
                 conn, one_event, [{CallbackId("cb_w"): {"run": "run_w0100"}}], every_run=True
             ),
         ):
-            assert ["event_id=?" in step for step in plans(db, ask)] == [True]
-        retries = plans(db, lambda conn: runs.one(conn, "w", "run_w0100"))[-1]
+            assert ["event_id=?" in step for step in plans(database, ask)] == [True]
+        retries = plans(database, lambda conn: runs.one(conn, "w", "run_w0100"))[-1]
         assert "event_id=?" in retries

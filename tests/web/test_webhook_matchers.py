@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hookyard.hooks.decision import Result
-from hookyard.hooks.facade import Hooks, server_sender
+from hookyard.hooks.hooks import Hooks, server_sender
 from tests.web.conftest import Server
 
 PATH = "/api/v1/workspaces/w/webhooks"

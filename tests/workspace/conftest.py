@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Connection
 
-from hookyard.clock import SystemClock
-from hookyard.events.model import Draft
-from hookyard.ids import EventId, Ids, UserId, WorkspaceId
+from hookyard.core.clock import SystemClock
+from hookyard.core.ids import EventId, Ids, UserId, WorkspaceId
+from hookyard.events.model import EventDraft
+from hookyard.identity.tokens import Tokens
 from hookyard.store import migrations
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
 from hookyard.workspace.comments import Comments
 from hookyard.workspace.members import Members
 from hookyard.workspace.tasks import Tasks
-from hookyard.workspace.tokens import Tokens
 from hookyard.workspace.workspaces import Workspaces
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcceptedDraft:
     """An event that was taken."""
 
     event_id: EventId
@@ -31,18 +31,22 @@ class Taken:
 class Ledger:
     """Takes events as the real path does, rows and all in one transaction, and keeps them to be looked at."""
 
-    db: Database
+    database: Database
     ids: Ids
-    taken: list[tuple[WorkspaceId, Draft]] = field(default_factory=list)
+    taken: list[tuple[WorkspaceId, EventDraft]] = field(default_factory=list)
 
     async def accept(
-        self, workspace_id: WorkspaceId, drafts: Sequence[Draft], *, apply: Callable[[Connection], None] | None = None
-    ) -> list[Taken]:
+        self,
+        workspace_id: WorkspaceId,
+        drafts: Sequence[EventDraft],
+        *,
+        apply: Callable[[Connection], None] | None = None,
+    ) -> list[AcceptedDraft]:
         """Take them."""
         if apply is not None:
-            await self.db.write(apply)
+            await self.database.write(apply)
         self.taken += [(workspace_id, draft) for draft in drafts]
-        return [Taken(self.ids.event()) for _ in drafts]
+        return [AcceptedDraft(self.ids.event()) for _ in drafts]
 
     def names(self) -> list[str]:
         """Names of the events so far."""
@@ -50,10 +54,10 @@ class Ledger:
 
 
 @dataclass
-class Place:
+class WorkspaceEnvironment:
     """A workspace with everything that works in it."""
 
-    db: Database
+    database: Database
     ledger: Ledger
     workspaces: Workspaces
     members: Members
@@ -65,7 +69,7 @@ class Place:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
+async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with its tables."""
     with Database(database_url) as database:
         migrations.upgrade(database)
@@ -73,21 +77,21 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def place(db: Database) -> Place:
+async def env(database: Database) -> WorkspaceEnvironment:
     """The workspace `w`, and somebody who works in it."""
     clock = SystemClock()
     ids = Ids(clock)
-    ledger = Ledger(db, ids)
-    workspaces = Workspaces(db, clock, ids)
+    ledger = Ledger(database, ids)
+    workspaces = Workspaces(database, clock, ids)
     made = await workspaces.create("Our work", "w")
-    return Place(
-        db,
+    return WorkspaceEnvironment(
+        database,
         ledger,
         workspaces,
-        Members(db, ledger, clock, ids),
-        Tasks(db, ledger, clock, ids),
-        Comments(db, ledger, clock, ids),
-        Tokens(db, clock, ids),
+        Members(database, ledger, clock, ids),
+        Tasks(database, ledger, clock, ids),
+        Comments(database, ledger, clock, ids),
+        Tokens(database, clock, ids),
         made.id,
         Actor(UserId("u1"), "王五"),
     )

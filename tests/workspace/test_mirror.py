@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select, text
 
-from hookyard.clock import SystemClock
-from hookyard.events.sources.base import Comment, Happening, MirroredTask, Person
-from hookyard.ids import CommentId, WorkspaceId
+from hookyard.core.clock import SystemClock
+from hookyard.core.ids import CommentId, WorkspaceId
+from hookyard.events.integrations.base import Comment, MirroredTask, Person, TaskChange
 from hookyard.store import migrations, schema
 from hookyard.store.database import Database
 from hookyard.workspace.mirror import mirror
@@ -29,7 +29,7 @@ BLOCKED_BY_ME = text(
 )
 
 
-def told(what: Happening, comment_id: str, conn: Connection) -> None:
+def told(what: TaskChange, comment_id: str, conn: Connection) -> None:
     mirror(conn, WORKSPACE, "github", what, SystemClock().now(), CommentId(comment_id))
 
 
@@ -37,11 +37,11 @@ def told(what: Happening, comment_id: str, conn: Connection) -> None:
 async def test_two_servers_that_hear_of_an_issue_at_once_keep_one_task(postgresql_url: str, known: bool) -> None:
     wait = threading.Event()
     said = Comment("99", "hello", LI)
-    commented = Happening(TASK, LI, at=20.0, comment=said)
+    commented = TaskChange(TASK, LI, at=20.0, comment=said)
     with Database(postgresql_url) as one, Database(postgresql_url) as other:
         migrations.upgrade(one)
         if known:
-            await one.write(lambda conn: told(Happening(TASK, LI, at=5.0, created=True), "cmt_0", conn))
+            await one.write(lambda conn: told(TaskChange(TASK, LI, at=5.0, created=True), "cmt_0", conn))
 
         def hold(conn: Connection) -> None:
             told(commented, "cmt_1", conn)
@@ -51,7 +51,7 @@ async def test_two_servers_that_hear_of_an_issue_at_once_keep_one_task(postgresq
 
         def late(conn: Connection) -> None:
             wait.wait(60)
-            told(Happening(TASK, LI, at=10.0, comment=said), "cmt_2", conn)
+            told(TaskChange(TASK, LI, at=10.0, comment=said), "cmt_2", conn)
 
         await asyncio.gather(one.write(hold), other.write(late))
         tasks, comments = schema.tasks.c, schema.comments.c
@@ -63,7 +63,7 @@ async def test_two_servers_that_hear_of_an_issue_at_once_keep_one_task(postgresq
 class Life(NamedTuple):
     """What happened to an issue of Jira, in its order, and how it ended."""
 
-    told: list[Happening]
+    told: list[TaskChange]
     key: str
     title: str
     deleted: bool
@@ -75,7 +75,7 @@ def lives(draw: st.DrawFn) -> Life:
     """The life of an issue that is edited, moved between three projects (and back), commented on, perhaps deleted."""
     steps = draw(st.lists(st.sampled_from(["edit", "move", "move", "comment"]), max_size=6))
     steps += draw(st.sampled_from([[], [], [], ["delete"]]))
-    key, told, comments = "A-1", [Happening(jira_task("A-1", 0), LI, at=10.0, created=True)], set[str]()
+    key, told, comments = "A-1", [TaskChange(jira_task("A-1", 0), LI, at=10.0, created=True)], set[str]()
     for number, step in enumerate(steps, start=1):
         former = key
         if step == "move":
@@ -83,7 +83,7 @@ def lives(draw: st.DrawFn) -> Life:
         comment = Comment(str(number), "hello", LI) if step == "comment" else None
         comments |= set() if comment is None else {comment.id}
         task = jira_task(key, number, None if former == key else former)
-        told.append(Happening(task, LI, at=10.0 + number, deleted=step == "delete", comment=comment))
+        told.append(TaskChange(task, LI, at=10.0 + number, deleted=step == "delete", comment=comment))
     return Life(told, key, f"title {len(steps)}", steps[-1:] == ["delete"], comments)
 
 
@@ -95,8 +95,8 @@ def jira_task(key: str, number: int, former: str | None = None) -> MirroredTask:
 
 @pytest.fixture(scope="module")
 def one_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder: Path = tmp_path_factory.mktemp("mirror")
-    with Database(f"sqlite:///{folder / 'hookyard.db'}") as database:
+    directory: Path = tmp_path_factory.mktemp("mirror")
+    with Database(f"sqlite:///{directory / 'hookyard.db'}") as database:
         migrations.upgrade(database)
         yield database
 

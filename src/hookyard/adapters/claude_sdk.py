@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from claude_agent_sdk import HookMatcher
 
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 from hookyard.hooks.points import POINTS, Point
 
 AGENT = "claude-agent-sdk"

@@ -22,9 +22,9 @@ from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 
-from hookyard.errors import NotAllowedError
+from hookyard.core.errors import NotAllowedError
 from hookyard.hooks.decision import Decision
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 from hookyard.hooks.points import Point
 
 
@@ -32,7 +32,7 @@ from hookyard.hooks.points import Point
 class Webhooks(AbstractCapability[Any]):
     """Fires every hook point of a run, and obeys the answers.
 
-    A refused message raises `hookyard.errors.NotAllowedError` from the run, and so does a modified one, since the
+    A refused message raises `hookyard.core.errors.NotAllowedError` from the run, and so does a modified one, since the
     message of a pydantic-ai run cannot be changed any more. A refused tool call is not executed; the model reads why.
 
     Attributes:

@@ -23,10 +23,10 @@ from hookyard.agents.base import (
     WorkspaceTools,
 )
 from hookyard.agents.cli_agent import MCP_NAME, STDERR_CHARS, mcp_server
-from hookyard.agents.life import Life
 from hookyard.agents.processes import Bounded, started
 from hookyard.agents.profiles import Profile
 from hookyard.agents.repository_files import check_unknown
+from hookyard.agents.session import AgentSession
 from hookyard.hooks.points import Point
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Acp:
         Raises:
             AgentError: A gate on tools fails closed, or the agent could not be started or failed.
         """
-        life = Life(assignment, hooks, recorder, agent="acp", provider_name="acp", clock=self._parts.clock)
+        life = AgentSession(assignment, hooks, recorder, agent="acp", provider_name="acp", clock=self._parts.clock)
 
         async def work(prompt: str) -> str:
             if hooks.fail_closed(Point.TOOL_CALL_START) or hooks.fail_closed(Point.PRE_TOOL):
                 raise AgentError(
                     "an ACP agent cannot be gated, and a webhook for its tools fails closed",
-                    mend="use another kind of agent, or change on_failure of that webhook",
+                    hint="use another kind of agent, or change on_failure of that webhook",
                 )
             await asyncio.to_thread(check_unknown, assignment.working_dir)
             async with started(
@@ -82,27 +82,27 @@ class Acp:
                 except (AgentError, asyncio.CancelledError):
                     raise
                 except Exception as error:
-                    life.said_on_stderr(errors.text())
+                    life.stderr_line(errors.text())
                     # The library has no exception of its own for an agent that hangs up or talks nonsense.
                     raise AgentError(f"{self._command[0]} failed: {error}", stack=errors.text()) from error
                 finally:
                     listening.cancel()
                     await asyncio.gather(listening, return_exceptions=True)
 
-        return await life.live(work)
+        return await life.run(work)
 
 
-async def _talk(process: asyncio.subprocess.Process, life: Life, assignment: Assignment, prompt: str) -> str:
+async def _talk(process: asyncio.subprocess.Process, life: AgentSession, assignment: Assignment, prompt: str) -> str:
     from acp import PROTOCOL_VERSION, connect_to_agent, text_block
     from acp.schema import ClientCapabilities
 
-    seen = Seen(life)
+    seen = AcpClient(life)
     client: Any = seen  # it has what the protocol needs of a client that offers neither files nor terminals
     connection = connect_to_agent(client, process.stdin, process.stdout)
     try:
         welcome = await connection.initialize(PROTOCOL_VERSION, ClientCapabilities())
         if welcome.agent_info is not None:
-            life.introduced(
+            life.agent_info(
                 version=f"{welcome.agent_info.title or welcome.agent_info.name} {welcome.agent_info.version}"
             )
         session = await connection.new_session(str(assignment.working_dir), mcp_servers=_servers(assignment))
@@ -134,14 +134,14 @@ async def _listen(process: asyncio.subprocess.Process, errors: Bounded) -> None:
         errors.add(chunk)
 
 
-class Seen:
+class AcpClient:
     """What the agent may ask of us and tells us: the client's side of the protocol.
 
     Args:
         life: The run's.
     """
 
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: AgentSession) -> None:
         self._life = life
         self._pieces: list[str] = []
         self._calls: dict[str, tuple[str, str, float]] = {}

@@ -1,6 +1,6 @@
 """What an agent is to the rest of hookyard: it is given an assignment, it fires its hook points, it tells what it does.
 
-Called by `runs.execute` (a run's agent) and by `cli` (`hookyard -p`). An agent knows no database and no queue: what it
+Called by `runs.executor` (a run's agent) and by `cli` (`hookyard -p`). An agent knows no database and no queue: what it
 needs of them comes in through the protocols here.
 """
 
@@ -14,10 +14,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from hookyard.clock import Clock, SystemClock
-from hookyard.errors import HookyardError
+from hookyard.core.clock import Clock, SystemClock
+from hookyard.core.errors import HookyardError
 from hookyard.hooks.decision import Decision
-from hookyard.hooks.egress import Egress
+from hookyard.hooks.delivery.egress import Egress
 from hookyard.hooks.points import Point
 
 
@@ -123,7 +123,7 @@ class Recorder(Protocol):
         """The total so far."""
         ...
 
-    def introduced(self, *, version: str = "", model: str = "") -> None:
+    def agent_info(self, *, version: str = "", model: str = "") -> None:
         """What the agent says of itself: the version of its program, its model; the first word on each counts."""
         ...
 
@@ -209,7 +209,7 @@ class HookFirer(Protocol):
         ...
 
 
-class Gate(Protocol):
+class ToolGate(Protocol):
     """What the native hooks of an agent that is a process ask; fires the points in the run's own worker."""
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
@@ -223,14 +223,14 @@ class Gate(Protocol):
         ...
 
 
-class Governor(Protocol):
+class AgentGovernor(Protocol):
     """Lets webhooks govern an agent that is a process, through that agent's own hooks. From `bridge`, by wiring."""
 
     def governs(self, kind: str) -> bool:
         """Whether it can deny what an agent of this kind does."""
         ...
 
-    def governing(self, kind: str, gate: Gate) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+    def governing(self, kind: str, gate: ToolGate) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """While it lasts, native hooks configured with the value reach the gate, and what cannot reach it is denied.
 
         The value is what the agent's settings hold under `hooks`, for its tool events alone.
@@ -261,7 +261,7 @@ class Parts:
 
     default_model: str | None = None
     egress: Egress | None = None
-    governor: Governor | None = None
+    governor: AgentGovernor | None = None
     permission: Permission | None = None
     clock: Clock = field(default_factory=SystemClock)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -275,8 +275,8 @@ class AgentError(HookyardError):
         retry_count: Tries that were made before giving up.
     """
 
-    def __init__(self, what: str, *, stack: str = "", retry_count: int = 0, mend: str | None = None) -> None:
-        super().__init__(what, mend=mend)
+    def __init__(self, what: str, *, stack: str = "", retry_count: int = 0, hint: str | None = None) -> None:
+        super().__init__(what, hint=hint)
         self.stack = stack
         self.retry_count = retry_count
 
@@ -289,8 +289,8 @@ class BudgetError(AgentError):
         remaining: What is left of it.
     """
 
-    def __init__(self, what: str, *, quota_type: str, remaining: float = 0, mend: str | None = None) -> None:
-        super().__init__(what, mend=mend)
+    def __init__(self, what: str, *, quota_type: str, remaining: float = 0, hint: str | None = None) -> None:
+        super().__init__(what, hint=hint)
         self.quota_type = quota_type
         self.remaining = remaining
 
@@ -303,8 +303,8 @@ class TimeLimitError(AgentError):
         last_message: The agent's last words, `""` when it had none.
     """
 
-    def __init__(self, what: str, *, duration_seconds: float, last_message: str = "", mend: str | None = None) -> None:
-        super().__init__(what, mend=mend)
+    def __init__(self, what: str, *, duration_seconds: float, last_message: str = "", hint: str | None = None) -> None:
+        super().__init__(what, hint=hint)
         self.duration_seconds = duration_seconds
         self.last_message = last_message
 

@@ -20,9 +20,9 @@ from hookyard.agents.base import (
     Recorder,
     WorkspaceTools,
 )
-from hookyard.agents.folder import Folder
-from hookyard.agents.life import Life
 from hookyard.agents.profiles import Profile
+from hookyard.agents.sandboxed_directory import SandboxedDirectory
+from hookyard.agents.session import AgentSession
 from hookyard.agents.tools import Tool, make_tools
 
 
@@ -53,9 +53,11 @@ class BuiltIn:
         """
         provider, _, model = self._model.partition(":")
         shown = SCRIPTED_MODEL if provider == SCRIPTED_PROVIDER else model
-        life = Life(assignment, hooks, recorder, model_name=shown, provider_name=provider, clock=self._parts.clock)
+        life = AgentSession(
+            assignment, hooks, recorder, model_name=shown, provider_name=provider, clock=self._parts.clock
+        )
         steps = make_tools(
-            Folder(assignment.working_dir, guard_hook_files=not self._profile.allow_hook_files),
+            SandboxedDirectory(assignment.working_dir, guard_hook_files=not self._profile.allow_hook_files),
             environment=assignment.environment,
             workspace=tools,
             only=self._profile.tools,
@@ -67,7 +69,7 @@ class BuiltIn:
             if not model:
                 raise AgentError(
                     f"{self._model!r} is no model" if self._model else "the built-in agent has no model",
-                    mend="name one as provider:name, such as anthropic:claude-sonnet-4-5: HOOKYARD_MODEL, "
+                    hint="name one as provider:name, such as anthropic:claude-sonnet-4-5: HOOKYARD_MODEL, "
                     "--model with -p, or the model of the agent profile",
                 )
             await asyncio.to_thread(importlib.import_module, "hookyard.agents.conversation")
@@ -79,7 +81,7 @@ class BuiltIn:
             ) as conversation:
                 return await conversation.converse()
 
-        return await life.live(work)
+        return await life.run(work)
 
 
 def system_prompt(assignment: Assignment, tools: dict[str, Tool]) -> str:

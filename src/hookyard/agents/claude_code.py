@@ -14,16 +14,16 @@ from typing import Any
 from hookyard.agents.base import Parts, Usage
 from hookyard.agents.cli_agent import (
     MCP_NAME,
-    Called,
+    AgentFailed,
+    AgentInfo,
     CliAgent,
-    Failed,
-    Introduced,
+    CliEvent,
     Launch,
-    Returned,
-    Said,
-    Spent,
-    Start,
-    Words,
+    LaunchRequest,
+    TextMessage,
+    TokensSpent,
+    ToolCalled,
+    ToolReturned,
     installed,
     write_json,
 )
@@ -42,7 +42,7 @@ QUIET = {
 }
 
 
-class ClaudeCode:
+class ClaudeCodeCli:
     """How Claude Code is started and how it speaks."""
 
     kind = "claude-code"
@@ -51,7 +51,7 @@ class ClaudeCode:
     tells_of_denied = True
     own_ids = False
 
-    def launch(self, start: Start) -> Launch:
+    def launch(self, start: LaunchRequest) -> Launch:
         """Settings, MCP servers and allowed tools are this run's own."""
         settings = start.home / "settings.json"
         write_json(settings, {"hooks": start.hooks})
@@ -75,57 +75,57 @@ class ClaudeCode:
             environment["CLAUDE_CONFIG_DIR"] = str(start.home / "config")
         return Launch(tuple(args), environment)
 
-    def check(self, folder: Path) -> None:
+    def check(self, directory: Path) -> None:
         """`--setting-sources ""`, `--strict-mcp-config` and `--disable-slash-commands` leave only texts to read."""
 
     def prompt(self, text: str) -> str:
         """The prompt as it is."""
         return text
 
-    def reader(self) -> Reader:
+    def reader(self) -> ClaudeCodeReader:
         """Of `--output-format stream-json`."""
-        return Reader()
+        return ClaudeCodeReader()
 
 
-class Reader:
+class ClaudeCodeReader:
     """Reads the stream of one run; usage is told once per answer of the model, repeated for each of its parts."""
 
     def __init__(self) -> None:
         self._usage: dict[str, tuple[int, int]] = {}
 
-    def __call__(self, said: Mapping[str, Any]) -> Iterable[Said]:
+    def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
         """What one object tells."""
         message = said.get("message")
         if said.get("type") == "system" and said.get("subtype") == "init":
-            yield Introduced(str(said.get("claude_code_version") or ""), str(said.get("model") or ""))
+            yield AgentInfo(str(said.get("claude_code_version") or ""), str(said.get("model") or ""))
         elif said.get("type") == "assistant" and isinstance(message, dict):
             yield from self._assistant(message)
         elif said.get("type") == "user" and isinstance(message, dict):
             for block in _blocks(message):
                 if block.get("type") == "tool_result":
                     result = _text(block.get("content"))
-                    yield Returned(str(block.get("tool_use_id")), result, success=not block.get("is_error"))
+                    yield ToolReturned(str(block.get("tool_use_id")), result, success=not block.get("is_error"))
         elif said.get("type") == "result":
             yield from self._result(said)
 
-    def _assistant(self, message: Mapping[str, Any]) -> Iterator[Said]:
+    def _assistant(self, message: Mapping[str, Any]) -> Iterator[CliEvent]:
         spent = message.get("usage") or {}
         self._usage[str(message.get("id"))] = (_input(spent), int(spent.get("output_tokens") or 0))
         totals = list(self._usage.values())
-        yield Spent(Usage(sum(t[0] for t in totals), sum(t[1] for t in totals), len(totals)))
+        yield TokensSpent(Usage(sum(t[0] for t in totals), sum(t[1] for t in totals), len(totals)))
         for block in _blocks(message):
             if block.get("type") == "text" and block.get("text"):
-                yield Words(str(block["text"]), str(message.get("model", "")))
+                yield TextMessage(str(block["text"]), str(message.get("model", "")))
             elif block.get("type") == "tool_use":
                 given = block.get("input") or {}
                 name, args = str(block.get("name")), json.dumps(given, ensure_ascii=False)
                 edits = (str(given.get(EDITS[name])),) if name in EDITS else ()
-                yield Called(str(block.get("id")), name, args, edits)
+                yield ToolCalled(str(block.get("id")), name, args, edits)
 
-    def _result(self, said: Mapping[str, Any]) -> Iterator[Said]:
+    def _result(self, said: Mapping[str, Any]) -> Iterator[CliEvent]:
         spent = said.get("usage") or {}
         cost = said.get("total_cost_usd")
-        yield Spent(
+        yield TokensSpent(
             Usage(
                 _input(spent),
                 int(spent.get("output_tokens") or 0),
@@ -134,7 +134,7 @@ class Reader:
             )
         )
         if said.get("is_error"):
-            yield Failed(str(said.get("result") or said.get("subtype") or "no reason given"))
+            yield AgentFailed(str(said.get("result") or said.get("subtype") or "no reason given"))
 
 
 def _input(spent: Mapping[str, Any]) -> int:
@@ -155,9 +155,9 @@ def _text(content: object) -> str:
 
 def unavailable() -> str | None:
     """Why it cannot be used on this machine."""
-    return installed(ClaudeCode())
+    return installed(ClaudeCodeCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
     """The agent of a profile."""
-    return CliAgent(ClaudeCode(), profile, parts)
+    return CliAgent(ClaudeCodeCli(), profile, parts)

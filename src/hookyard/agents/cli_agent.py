@@ -2,8 +2,8 @@
 
 Used by `claude_code`, `codex` and `gemini`; each tells how it is started and how it speaks. The program runs in the
 run's folder with a configuration folder of its own, so that neither the repository's hooks nor those of the account
-that runs the worker apply: the run's webhooks govern it, through the `Governor`. The workspace's tasks are offered to
-it over MCP with the run's token.
+that runs the worker apply: the run's webhooks govern it, through the `AgentGovernor`. The workspace's tasks are offered
+to it over MCP with the run's token.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any, Protocol
 
 from hookyard.agents.base import (
     AgentError,
+    AgentGovernor,
     AgentResult,
     Assignment,
     BudgetError,
-    Governor,
     HookFirer,
     Parts,
     Recorder,
     Usage,
     WorkspaceTools,
 )
-from hookyard.agents.life import Life
 from hookyard.agents.processes import Finished, run
 from hookyard.agents.profiles import Profile
+from hookyard.agents.session import AgentSession
 from hookyard.hooks.decision import Decision
 
 STDERR_CHARS = 4_000
@@ -53,7 +53,7 @@ MCP_NAME = "hookyard"
 
 
 @dataclass(frozen=True, slots=True)
-class Introduced:
+class AgentInfo:
     """What the program says of itself; `""` = nothing."""
 
     version: str = ""
@@ -61,7 +61,7 @@ class Introduced:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TextMessage:
     """The model said something."""
 
     text: str
@@ -69,7 +69,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class ToolCalled:
     """The model asked for a tool; `args` is a JSON text, `edits` the files that the call changes."""
 
     call_id: str
@@ -79,7 +79,7 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class ToolReturned:
     """A tool call came to its end."""
 
     call_id: str
@@ -88,24 +88,24 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TokensSpent:
     """The total used up so far."""
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class AgentFailed:
     """The agent says that it failed."""
 
     message: str
 
 
-Said = Introduced | Words | Called | Returned | Spent | Failed
+CliEvent = AgentInfo | TextMessage | ToolCalled | ToolReturned | TokensSpent | AgentFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class LaunchRequest:
     """All that one start of a program is made from.
 
     Attributes:
@@ -155,11 +155,11 @@ class Cli(Protocol):
     tells_of_denied: bool
     own_ids: bool
 
-    def launch(self, start: Start) -> Launch:
+    def launch(self, start: LaunchRequest) -> Launch:
         """Write its configuration and say how it is started."""
         ...
 
-    def check(self, folder: Path) -> None:
+    def check(self, directory: Path) -> None:
         """Refuse a folder with files that the program would read and that can run a program or change an address.
 
         Raises:
@@ -171,7 +171,7 @@ class Cli(Protocol):
         """Return the prompt in a form that the program takes as text and never as a command."""
         ...
 
-    def reader(self) -> Callable[[Mapping[str, Any]], Iterable[Said]]:
+    def reader(self) -> Callable[[Mapping[str, Any]], Iterable[CliEvent]]:
         """A new reader of its output, an object a line."""
         ...
 
@@ -205,7 +205,7 @@ class CliAgent:
             AgentError: It is not installed, cannot be governed here, or failed.
             BudgetError: The tokens of the assignment are spent.
         """
-        life = Life(
+        life = AgentSession(
             assignment,
             hooks,
             recorder,
@@ -222,13 +222,15 @@ class CliAgent:
             system = await life.system_prompt(_system_prompt(assignment))
             return await self._governed(governor, life, assignment, prompt, system)
 
-        return await life.live(work)
+        return await life.run(work)
 
-    async def _governed(self, governor: Governor, life: Life, assignment: Assignment, prompt: str, system: str) -> str:
+    async def _governed(
+        self, governor: AgentGovernor, life: AgentSession, assignment: Assignment, prompt: str, system: str
+    ) -> str:
         await asyncio.to_thread(self._cli.check, assignment.working_dir)
-        follower = _Follower(life, self._cli, assignment)
+        follower = _OutputFollower(life, self._cli, assignment)
         async with governor.governing(self.kind, follower) as native, _private_folder() as home:
-            start = Start(assignment, self._profile, home, native, mcp_server(assignment), system)
+            start = LaunchRequest(assignment, self._profile, home, native, mcp_server(assignment), system)
             launch = self._cli.launch(start)
             finished = await run(
                 [self._cli.program, *launch.args],
@@ -241,17 +243,17 @@ class CliAgent:
         return follower.answer(self._cli.program, finished)
 
 
-class _Follower:
+class _OutputFollower:
     """Follows what a program says and answers what its hooks ask, and tells the run's life of both."""
 
-    def __init__(self, life: Life, cli: Cli, assignment: Assignment) -> None:
+    def __init__(self, life: AgentSession, cli: Cli, assignment: Assignment) -> None:
         self._life = life
         self._cli = cli
         self._read = cli.reader()
         self._token_limit = assignment.token_limit
         self._folder = assignment.working_dir
         self._is_checked = False
-        self._under_way: dict[str, tuple[Called, float]] = {}
+        self._under_way: dict[str, tuple[ToolCalled, float]] = {}
         self._denied: list[tuple[str, str]] = []
         self._allowed: list[tuple[str, str]] = []
         self._failed: str | None = None
@@ -290,28 +292,28 @@ class _Follower:
         except (ValueError, TypeError, AttributeError):
             return
         for one in told:
-            await self._tell(one)
+            await self._handle(one)
 
-    async def _tell(self, said: Said) -> None:
+    async def _handle(self, said: CliEvent) -> None:
         match said:
-            case Introduced(version, model):
-                self._life.introduced(version=version, model=model)
-            case Words(text, model):
+            case AgentInfo(version, model):
+                self._life.agent_info(version=version, model=model)
+            case TextMessage(text, model):
                 self._last = await self._life.answered(text, model)
-            case Called():
+            case ToolCalled():
                 call = replace(said, call_id=self._hooks_id(said)) if self._cli.own_ids else said
                 self._life.called(call.name, call.call_id, call.args)
                 self._under_way[said.call_id] = (call, self._life.elapsed_ms())
-            case Returned():
+            case ToolReturned():
                 self._returned(said)
-            case Spent(usage):
+            case TokensSpent(usage):
                 self._life.spent(usage)
                 if self._token_limit is not None and usage.input_tokens + usage.output_tokens > self._token_limit:
                     raise BudgetError(f"the run's {self._token_limit} tokens are spent", quota_type="token")
-            case Failed(message):
+            case AgentFailed(message):
                 self._failed = message
 
-    def _hooks_id(self, said: Called) -> str:
+    def _hooks_id(self, said: ToolCalled) -> str:
         """The id under which its hooks asked for a call: that of the first one let through that is still to begin."""
         for index, (name, call_id) in enumerate(self._allowed):
             if name == said.name:
@@ -319,7 +321,7 @@ class _Follower:
                 return call_id
         return said.call_id
 
-    def _returned(self, said: Returned) -> None:
+    def _returned(self, said: ToolReturned) -> None:
         call, began = self._under_way.pop(said.call_id, (None, self._life.elapsed_ms()))
         ran = True
         if call is not None and not said.success and (call.name, call.args) in self._denied:
@@ -339,14 +341,14 @@ class _Follower:
         """
         stack = finished.stderr[-STDERR_CHARS:]
         if self._failed is not None or finished.code:
-            self._life.said_on_stderr(stack)
+            self._life.stderr_line(stack)
         if self._failed is not None:
             raise AgentError(f"{program} failed: {self._failed}", stack=stack)
         if finished.code:
             raise AgentError(
                 f"{program} ended with code {finished.code}",
                 stack=stack or finished.stdout,
-                mend="the run's notes have its last words on stderr" if stack.strip() else None,
+                hint="the run's notes have its last words on stderr" if stack.strip() else None,
             )
         return self._last
 
@@ -393,8 +395,8 @@ def _system_prompt(assignment: Assignment) -> str:
 
 @asynccontextmanager
 async def _private_folder() -> AsyncIterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="hookyard-agent-"))
+    directory = Path(tempfile.mkdtemp(prefix="hookyard-agent-"))
     try:
-        yield folder
+        yield directory
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)

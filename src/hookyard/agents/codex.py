@@ -16,15 +16,15 @@ from typing import Any
 from hookyard.agents.base import Parts, Usage
 from hookyard.agents.cli_agent import (
     MCP_NAME,
-    Called,
+    AgentFailed,
     CliAgent,
-    Failed,
+    CliEvent,
     Launch,
-    Returned,
-    Said,
-    Spent,
-    Start,
-    Words,
+    LaunchRequest,
+    TextMessage,
+    TokensSpent,
+    ToolCalled,
+    ToolReturned,
     installed,
     write_json,
 )
@@ -34,7 +34,7 @@ LOGIN = "auth.json"
 """Where Codex keeps a login in its home."""
 
 
-class Codex:
+class CodexCli:
     """How Codex is started and how it speaks."""
 
     kind = "codex"
@@ -43,7 +43,7 @@ class Codex:
     tells_of_denied = False
     own_ids = True
 
-    def launch(self, start: Start) -> Launch:
+    def launch(self, start: LaunchRequest) -> Launch:
         """A home with a configuration, hooks and perhaps a login."""
         given = start.assignment.environment
         (start.home / "config.toml").write_text(_config(start, given.get("OPENAI_BASE_URL")), encoding="utf-8")
@@ -60,19 +60,19 @@ class Codex:
             args += ["--model", start.profile.model]
         return Launch((*args, "-"), environment)
 
-    def check(self, folder: Path) -> None:
+    def check(self, directory: Path) -> None:
         """A folder that its own home does not trust gives it nothing but AGENTS.md."""
 
     def prompt(self, text: str) -> str:
         """The prompt as it is."""
         return text
 
-    def reader(self) -> Reader:
+    def reader(self) -> CodexReader:
         """Of `--json`."""
-        return Reader()
+        return CodexReader()
 
 
-def _config(start: Start, base_url: str | None) -> str:
+def _config(start: LaunchRequest, base_url: str | None) -> str:
     """`config.toml`. A JSON string is a TOML string as well."""
     lines = [
         "check_for_update_on_startup = false",
@@ -100,26 +100,26 @@ def _config(start: Start, base_url: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Reader:
+class CodexReader:
     """Reads the stream of one run."""
 
     def __init__(self) -> None:
         self._open: set[str] = set()
 
-    def __call__(self, said: Mapping[str, Any]) -> Iterable[Said]:
+    def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
         """What one object tells."""
         item = said.get("item")
         if said.get("type") in ("item.started", "item.completed") and isinstance(item, dict):
             yield from self._item(item, done=said["type"] == "item.completed")
         elif said.get("type") == "turn.completed":
             spent = said.get("usage") or {}
-            yield Spent(Usage(int(spent.get("input_tokens") or 0), int(spent.get("output_tokens") or 0), 1))
+            yield TokensSpent(Usage(int(spent.get("input_tokens") or 0), int(spent.get("output_tokens") or 0), 1))
         elif said.get("type") == "turn.failed":
-            yield Failed(str((said.get("error") or {}).get("message") or "no reason given"))
+            yield AgentFailed(str((said.get("error") or {}).get("message") or "no reason given"))
 
-    def _item(self, item: Mapping[str, Any], *, done: bool) -> Iterator[Said]:
+    def _item(self, item: Mapping[str, Any], *, done: bool) -> Iterator[CliEvent]:
         if item.get("type") == "agent_message" and done:
-            yield Words(str(item.get("text", "")))
+            yield TextMessage(str(item.get("text", "")))
             return
         call = _call(item)
         if call is None:
@@ -128,21 +128,21 @@ class Reader:
             self._open.add(call.call_id)
             yield call
         if done:
-            yield Returned(call.call_id, _result(item), success=item.get("status") == "completed")
+            yield ToolReturned(call.call_id, _result(item), success=item.get("status") == "completed")
 
 
-def _call(item: Mapping[str, Any]) -> Called | None:
+def _call(item: Mapping[str, Any]) -> ToolCalled | None:
     """The tool call that an item is, None for anything else."""
     call_id, kind = str(item.get("id")), item.get("type")
     if kind == "command_execution":
-        return Called(call_id, "Bash", json.dumps({"command": item.get("command")}, ensure_ascii=False))
+        return ToolCalled(call_id, "Bash", json.dumps({"command": item.get("command")}, ensure_ascii=False))
     if kind == "file_change":
         changes = item.get("changes") or []
         edits = tuple(str(change.get("path")) for change in changes)
-        return Called(call_id, "apply_patch", json.dumps({"changes": changes}, ensure_ascii=False), edits)
+        return ToolCalled(call_id, "apply_patch", json.dumps({"changes": changes}, ensure_ascii=False), edits)
     if kind == "mcp_tool_call":
         name = f"mcp__{item.get('server')}__{item.get('tool')}"
-        return Called(call_id, name, json.dumps(item.get("arguments") or {}, ensure_ascii=False))
+        return ToolCalled(call_id, name, json.dumps(item.get("arguments") or {}, ensure_ascii=False))
     return None
 
 
@@ -158,9 +158,9 @@ def _result(item: Mapping[str, Any]) -> str:
 
 def unavailable() -> str | None:
     """Why it cannot be used on this machine."""
-    return installed(Codex())
+    return installed(CodexCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
     """The agent of a profile."""
-    return CliAgent(Codex(), profile, parts)
+    return CliAgent(CodexCli(), profile, parts)

@@ -7,9 +7,9 @@ change the message, and is told how it ended.
 from __future__ import annotations
 
 from hookyard.agents.base import AgentError, AgentResult, Assignment, HookFirer, Parts, Recorder, WorkspaceTools
-from hookyard.agents.life import Life
 from hookyard.agents.processes import run
 from hookyard.agents.profiles import Profile
+from hookyard.agents.session import AgentSession
 
 ANSWER_BYTES = 262_144
 """Longest answer that is kept; of a longer one the beginning and the end."""
@@ -42,7 +42,7 @@ class Command:
             AgentError: It could not be started, or ended with a code other than 0.
         """
 
-        life = Life(assignment, hooks, recorder, agent="command", clock=self._clock)
+        life = AgentSession(assignment, hooks, recorder, agent="command", clock=self._clock)
 
         async def work(prompt: str) -> str:
             finished = await run(
@@ -53,18 +53,18 @@ class Command:
                 stdout_limit=ANSWER_BYTES,
             )
             last_words = finished.stderr[-STDERR_CHARS:]
-            life.said_on_stderr(last_words)
+            life.stderr_line(last_words)
             if finished.code:
                 raise AgentError(
                     f"the command {self._argv[0]} ended with code {finished.code}",
                     stack=last_words,
-                    mend="the run's notes have its last words on stderr" if last_words.strip() else None,
+                    hint="the run's notes have its last words on stderr" if last_words.strip() else None,
                 )
             answer = finished.stdout.strip()
             recorder.message("assistant", answer)
             return answer
 
-        return await life.live(work)
+        return await life.run(work)
 
 
 def unavailable() -> str | None:

@@ -30,8 +30,8 @@ from pydantic_ai.models import Model, ModelRequestParameters, infer_model
 from pydantic_ai.tools import ToolDefinition
 
 from hookyard.agents.base import SCRIPTED_PROVIDER, AgentError, BudgetError, Usage
-from hookyard.agents.life import Life, add
 from hookyard.agents.scripted import scripted_model
+from hookyard.agents.session import AgentSession, add
 from hookyard.agents.tools import Tool
 
 TRIES = 4
@@ -68,7 +68,7 @@ class Conversation:
     def __init__(
         self,
         model: Model,
-        life: Life,
+        life: AgentSession,
         tools: Mapping[str, Tool],
         history: list[ModelMessage],
         *,
@@ -96,7 +96,7 @@ class Conversation:
         model_name: str,
         system: str,
         prompt: str,
-        life: Life,
+        life: AgentSession,
         tools: Mapping[str, Tool],
         *,
         token_limit: int | None,
@@ -162,7 +162,7 @@ class Conversation:
                         f"the model failed: {error}",
                         stack=traceback.format_exc()[-STACK_CHARS:],
                         retry_count=tried - 1,
-                        mend=_mend(error),
+                        hint=_hint(error),
                     ) from error
                 wait = error.retry_after or WAIT_SECONDS * 2 ** (tried - 1)
                 await self._sleep(min(wait, MOST_WAIT_SECONDS))
@@ -179,13 +179,13 @@ class Conversation:
             raise BudgetError(
                 f"the run's {self._token_limit} tokens are spent",
                 quota_type="token",
-                mend="raise the workspace's tokens a day, or wait until tomorrow",
+                hint="raise the workspace's tokens a day, or wait until tomorrow",
             )
         if self._usage.requests >= REQUESTS:
             raise BudgetError(
                 f"the run made {REQUESTS} model requests without an end",
                 quota_type="request",
-                mend="ask for less in one run",
+                hint="ask for less in one run",
             )
 
 
@@ -202,17 +202,17 @@ def find_model(name: str) -> Model:
         return infer_model(name)
     except ImportError as error:
         raise AgentError(
-            f"the provider {provider!r} is not installed", mend=f"install it: pip install '{_package(provider)}'"
+            f"the provider {provider!r} is not installed", hint=f"install it: pip install '{_package(provider)}'"
         ) from error
     except Exception as error:  # of the provider's own package, which complains in its own types
         said = str(error).partition(" To try Pydantic AI")[0].removesuffix(".")  # what follows helps its programmers
         raise AgentError(
             f"the model {name!r} cannot be used: {said}",
-            mend="give provider:name, and set the provider's key, such as ANTHROPIC_API_KEY",
+            hint="give provider:name, and set the provider's key, such as ANTHROPIC_API_KEY",
         ) from error
 
 
-def _mend(error: exceptions.AgentRunError) -> str | None:
+def _hint(error: exceptions.AgentRunError) -> str | None:
     """What a user can do about a model that failed, where that is known."""
     if isinstance(error, exceptions.ModelHTTPError):
         return "see that the provider's key is right" if error.status_code in (401, 403) else None

@@ -6,8 +6,8 @@ It fires the points that it has: those of the session, the message and the turn.
 from __future__ import annotations
 
 from hookyard.agents.base import AgentResult, Assignment, HookFirer, Parts, Recorder, WorkspaceTools
-from hookyard.agents.life import Life
 from hookyard.agents.profiles import Profile
+from hookyard.agents.session import AgentSession
 
 ANSWER = "Dry run: the prompt was stored and nothing else was done. Choose an agent profile to have it answered."
 
@@ -30,7 +30,7 @@ class DryRun:
             recorder.note(ANSWER)
             return ANSWER
 
-        return await Life(assignment, hooks, recorder, clock=self._clock).live(nothing)
+        return await AgentSession(assignment, hooks, recorder, clock=self._clock).run(nothing)
 
 
 def unavailable() -> str | None:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hookyard.agents.folder import MAX_FOLDERS, Folder
-from hookyard.agents.life import ToolError
+from hookyard.agents.sandboxed_directory import MAX_FOLDERS, SandboxedDirectory
+from hookyard.agents.session import ToolError
 
 READ_BYTES = 10_000_000
 """Largest file that is read as text."""
@@ -30,13 +30,13 @@ SEARCH_SECONDS = 10.0
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
 
-def read(folder: Folder, path: str, offset: int, limit: int) -> str:
+def read(directory: SandboxedDirectory, path: str, offset: int, limit: int) -> str:
     """Lines of a text file.
 
     Raises:
         ToolError: It is not there, not a text, or too large.
     """
-    lines = _text(folder, path).splitlines(keepends=True)
+    lines = _text(directory, path).splitlines(keepends=True)
     shown = "".join(lines[offset - 1 : offset - 1 + limit])
     if len(shown) > GIVEN_CHARS:
         shown = shown[:GIVEN_CHARS] + "\n"
@@ -48,32 +48,32 @@ def read(folder: Folder, path: str, offset: int, limit: int) -> str:
     return f"{shown}[… {rest} …]"
 
 
-def write(folder: Folder, path: str, content: str) -> str:
+def write(directory: SandboxedDirectory, path: str, content: str) -> str:
     """Write a file whole."""
     data = content.encode(errors="surrogatepass")
-    relative = folder.write(path, data)
+    relative = directory.write(path, data)
     return f"Wrote {len(data)} bytes to {relative}."
 
 
-def edit(folder: Folder, path: str, old: str, new: str, *, everywhere: bool) -> str:
+def edit(directory: SandboxedDirectory, path: str, old: str, new: str, *, everywhere: bool) -> str:
     """Replace a text in a file.
 
     Raises:
         ToolError: The text is not there, or there more than once.
     """
-    text = _text(folder, path)
+    text = _text(directory, path)
     count = text.count(old)
     if count == 0:
         raise ToolError(f"old_text does not occur in {path}; read the file and give it exactly.")
     if count > 1 and not everywhere:
         raise ToolError(f"old_text occurs {count} times in {path}; give more of its surroundings, or replace_all.")
-    relative = folder.write(path, text.replace(old, new).encode())
+    relative = directory.write(path, text.replace(old, new).encode())
     return f"Replaced {count} occurrence{'s' if count > 1 else ''} in {relative}."
 
 
-def listing(folder: Folder, path: str) -> str:
+def listing(directory: SandboxedDirectory, path: str) -> str:
     """The names in a folder, folders with a slash, files with their size."""
-    with _opened(folder, path) as descriptor:
+    with _opened(directory, path) as descriptor:
         lines = []
         with os.scandir(descriptor) as entries:
             for entry in entries:
@@ -84,13 +84,13 @@ def listing(folder: Folder, path: str) -> str:
     return "\n".join([*sorted(lines[:LISTED]), *more]) or "[empty]"
 
 
-def search(folder: Folder, pattern: str, path: str, glob: str) -> str:
+def search(directory: SandboxedDirectory, pattern: str, path: str, glob: str) -> str:
     """Lines that match an expression, as `file:line: text`.
 
     Raises:
         ToolError: The expression is none.
     """
-    from hookyard.hooks.redact import compiled  # here: few runs search, and the engine takes time
+    from hookyard.hooks.redaction.redactor import compiled  # here: few runs search, and the engine takes time
 
     try:
         expression = compiled(pattern)
@@ -98,7 +98,7 @@ def search(folder: Folder, pattern: str, path: str, glob: str) -> str:
         raise ToolError(f"This is not a regular expression (RE2 syntax): {error}") from None
     deadline = time.monotonic() + SEARCH_SECONDS
     found: list[str] = []
-    with _opened(folder, path) as descriptor:
+    with _opened(directory, path) as descriptor:
         for name, data in _entries(descriptor, glob):
             if time.monotonic() > deadline:
                 return "\n".join([*found, f"[… stopped after {SEARCH_SECONDS:g} s; search a smaller folder …]"])
@@ -111,9 +111,9 @@ def search(folder: Folder, pattern: str, path: str, glob: str) -> str:
 
 
 @contextmanager
-def _opened(folder: Folder, path: str) -> Iterator[int]:
+def _opened(directory: SandboxedDirectory, path: str) -> Iterator[int]:
     """A folder inside the working folder, open."""
-    with folder.place(path) as place:
+    with directory.open_parent(path) as place:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         descriptor = os.open(place.name, flags, dir_fd=place.parent)
         try:
@@ -125,21 +125,21 @@ def _opened(folder: Folder, path: str) -> Iterator[int]:
 def _entries(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
     """Everything below an open folder with its content, which is empty for what is not looked into, so that whoever
     asks can stop between any two; links are not followed, so that nothing outside is read."""
-    for where, folders, names, descriptor in os.fwalk(".", dir_fd=top):
+    for where, directories, names, descriptor in os.fwalk(".", dir_fd=top):
         yield where, b""
         # Each folder on the way down is held open, and by a call of its own.
         deepest = where.count("/") >= MAX_FOLDERS
-        folders[:] = [] if deepest else sorted(name for name in folders if name not in _SKIPPED)
+        directories[:] = [] if deepest else sorted(name for name in directories if name not in _SKIPPED)
         for name in sorted(names):
             data = _plain(name, descriptor) if fnmatch.fnmatch(name, glob) else None
             path = os.path.normpath(os.path.join(where, name))  # noqa: PTH118 - relative to a descriptor
             yield _shown(path), data or b""
 
 
-def _plain(name: str, folder: int) -> bytes | None:
+def _plain(name: str, directory: int) -> bytes | None:
     """The content of a plain text file of a bearable size, else None."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -150,8 +150,8 @@ def _plain(name: str, folder: int) -> bytes | None:
     return None if b"\0" in data[:8192] else data
 
 
-def _text(folder: Folder, path: str) -> str:
-    data, size = folder.read(path, READ_BYTES + 1)
+def _text(directory: SandboxedDirectory, path: str) -> str:
+    data, size = directory.read(path, READ_BYTES + 1)
     if len(data) > READ_BYTES:
         raise ToolError(f"{path} is too large ({size} bytes); look at parts of it with bash.")
     if b"\0" in data[:8192]:

@@ -17,16 +17,16 @@ from typing import Any
 from hookyard.agents.base import AgentError, Parts, Usage
 from hookyard.agents.cli_agent import (
     MCP_NAME,
-    Called,
+    AgentFailed,
+    AgentInfo,
     CliAgent,
-    Failed,
-    Introduced,
+    CliEvent,
     Launch,
-    Returned,
-    Said,
-    Spent,
-    Start,
-    Words,
+    LaunchRequest,
+    TextMessage,
+    TokensSpent,
+    ToolCalled,
+    ToolReturned,
     installed,
     write_json,
 )
@@ -53,7 +53,7 @@ def pinned(given: Mapping[str, str]) -> dict[str, str]:
     return {name: either.get(name.lower(), "") for name in SET_EMPTY if name not in given}
 
 
-class Gemini:
+class GeminiCli:
     """How Gemini CLI is started and how it speaks."""
 
     kind = "gemini"
@@ -62,7 +62,7 @@ class Gemini:
     tells_of_denied = True
     own_ids = False
 
-    def launch(self, start: Start) -> Launch:
+    def launch(self, start: LaunchRequest) -> Launch:
         """A home with settings; what is added to the system prompt goes into its memory file."""
         disabled = repository_hooks(check_gemini(start.assignment.working_dir), start.hooks)
         settings: dict[str, Any] = {
@@ -96,32 +96,32 @@ class Gemini:
         }
         return Launch(tuple(args), environment)
 
-    def check(self, folder: Path) -> None:
+    def check(self, directory: Path) -> None:
         """Refuse a repository whose files could run a program or change an address."""
-        check_gemini(folder)
+        check_gemini(directory)
 
     def prompt(self, text: str) -> str:
         """Keep a prompt from being taken for a command of the repository's."""
         return f" {text}" if text.startswith(("/", "?")) else text
 
-    def reader(self) -> Reader:
+    def reader(self) -> GeminiReader:
         """Of `--output-format stream-json`."""
-        return Reader()
+        return GeminiReader()
 
 
-class Reader:
+class GeminiReader:
     """Reads the stream of one run; an answer comes in pieces, which are joined."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._model = ""
 
-    def __call__(self, said: Mapping[str, Any]) -> Iterable[Said]:
+    def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
         """What one object tells."""
         kind = said.get("type")
         if kind == "init":
             self._model = str(said.get("model") or "")
-            yield Introduced(model=self._model)
+            yield AgentInfo(model=self._model)
         elif kind == "message" and said.get("role") == "assistant":
             self._pieces.append(str(said.get("content", "")))
         elif kind == "tool_use":
@@ -129,26 +129,26 @@ class Reader:
             given = said.get("parameters") or {}
             name, args = str(said.get("tool_name")), json.dumps(given, ensure_ascii=False)
             edits = (str(given.get("file_path")),) if name in EDITS else ()
-            yield Called(str(said.get("tool_id")), name, args, edits)
+            yield ToolCalled(str(said.get("tool_id")), name, args, edits)
         elif kind == "tool_result":
             output = said.get("output") or (said.get("error") or {}).get("message") or ""
-            yield Returned(str(said.get("tool_id")), str(output), success=said.get("status") == "success")
+            yield ToolReturned(str(said.get("tool_id")), str(output), success=said.get("status") == "success")
         elif kind == "result":
             yield from self._words()
             yield from _result(said)
 
-    def _words(self) -> Iterator[Said]:
+    def _words(self) -> Iterator[CliEvent]:
         if self._pieces:
-            yield Words("".join(self._pieces), self._model)
+            yield TextMessage("".join(self._pieces), self._model)
             self._pieces.clear()
 
 
-def _result(said: Mapping[str, Any]) -> Iterator[Said]:
+def _result(said: Mapping[str, Any]) -> Iterator[CliEvent]:
     stats = said.get("stats") or {}
     requests = max(1, int(stats.get("tool_calls") or 0) + 1)
-    yield Spent(Usage(int(stats.get("input_tokens") or 0), int(stats.get("output_tokens") or 0), requests))
+    yield TokensSpent(Usage(int(stats.get("input_tokens") or 0), int(stats.get("output_tokens") or 0), requests))
     if said.get("status") != "success":
-        yield Failed(str((said.get("error") or {}).get("message") or "no reason given"))
+        yield AgentFailed(str((said.get("error") or {}).get("message") or "no reason given"))
 
 
 def repository_hooks(settings: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
@@ -161,18 +161,18 @@ def repository_hooks(settings: Mapping[str, Any], own: Mapping[str, Any]) -> lis
     Raises:
         AgentError: A hook cannot be switched off by its name, or has the name of one of this run's.
     """
-    mend = "remove the hooks from the repository's .gemini/settings.json"
+    hint = "remove the hooks from the repository's .gemini/settings.json"
     try:
         found = list(_hook_names(settings))
     except (AttributeError, TypeError) as error:
-        raise AgentError("the repository's hooks for Gemini CLI cannot be read", mend=mend) from error
+        raise AgentError("the repository's hooks for Gemini CLI cannot be read", hint=hint) from error
     ours = {name for pair in _hook_names({"hooks": own}) for name in pair}
     for name, command in found:
         # Gemini CLI puts variables in before it compares, and compares texts only.
         named = name if name is not None else command
         if not isinstance(named, str) or not named or named != named.strip() or "$" in named or named in ours:
             raise AgentError(
-                f"the repository's hook {named!r} for Gemini CLI cannot be switched off by its name", mend=mend
+                f"the repository's hook {named!r} for Gemini CLI cannot be switched off by its name", hint=hint
             )
     return sorted({str(value) for pair in found for value in pair if isinstance(value, str)} - ours)
 
@@ -187,9 +187,9 @@ def _hook_names(settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 def unavailable() -> str | None:
     """Why it cannot be used on this machine."""
-    return installed(Gemini())
+    return installed(GeminiCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
     """The agent of a profile."""
-    return CliAgent(Gemini(), profile, parts)
+    return CliAgent(GeminiCli(), profile, parts)

@@ -17,10 +17,10 @@ from hookyard.agents.base import (
     Recorder,
     WorkspaceTools,
 )
-from hookyard.agents.life import Life
 from hookyard.agents.profiles import Profile
-from hookyard.hooks.delivery import USER_AGENT
-from hookyard.hooks.egress import Egress, SendError
+from hookyard.agents.session import AgentSession
+from hookyard.hooks.delivery.delivery import USER_AGENT
+from hookyard.hooks.delivery.egress import Egress, SendError
 
 TRIES = 3
 """Requests at most; all bear the same key."""
@@ -63,7 +63,7 @@ class Http:
             recorder.message("assistant", answer)
             return answer
 
-        return await Life(assignment, hooks, recorder, agent="http", clock=self._parts.clock).live(work)
+        return await AgentSession(assignment, hooks, recorder, agent="http", clock=self._parts.clock).run(work)
 
     async def _ask(self, assignment: Assignment, prompt: str) -> str:
         key = assignment.run_id or assignment.session_id
@@ -91,7 +91,7 @@ class Http:
                 raise AgentError(
                     f"the agent's endpoint gave no answer: {failure}",
                     retry_count=tried - 1,
-                    mend="see that the URL of the agent profile is right and its service runs",
+                    hint="see that the URL of the agent profile is right and its service runs",
                 )
             await self._parts.sleep(WAIT_SECONDS * 2 ** (tried - 1))
         raise AssertionError("the last try returns or raises")
@@ -110,5 +110,5 @@ def make(profile: Profile, parts: Parts) -> Http:
     """
     assert profile.url is not None  # the profile's own check
     if parts.egress is None:
-        raise AgentError("agents of kind http run on a server", mend="start one with `hookyard serve`")
+        raise AgentError("agents of kind http run on a server", hint="start one with `hookyard serve`")
     return Http(profile.url, parts.egress, parts)

@@ -18,9 +18,9 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from hookyard.agents.life import ToolError
+from hookyard.agents.session import ToolError
 from hookyard.agents.tools import Tool, workspace_tools
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 
 PROTOCOLS = ("2025-06-18", "2025-03-26", "2024-11-05")
 """Versions spoken, newest first."""

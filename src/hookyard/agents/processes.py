@@ -1,7 +1,7 @@
 """Child processes of agents: kept, bounded, and ended as a whole tree.
 
 Used by the shell tool and by every agent that is a process. A child gets exactly the environment that it is given, runs
-under a keeper (`agents.keeper`) that ends it with everything that it started when it is cancelled, when its time is up
+under a keeper (`supervisor`) that ends it with everything that it started when it is cancelled, when its time is up
 or when this process dies, and may say only so much: what goes beyond a limit is read and dropped, never kept.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.agents.base import AgentError
-from hookyard.clock import SystemClock
+from hookyard.core.clock import SystemClock
 
 GRACE_SECONDS = 2.0
 """Between SIGTERM and SIGKILL."""
@@ -31,7 +31,7 @@ OWN_PREFIX = "HOOKYARD_"
 ALWAYS_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "SHELL", "SSL_CERT_FILE")
 """What hardly any program does without, and what names no secret."""
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _CHUNK = 65_536
 
 
@@ -112,13 +112,13 @@ async def started(
         AgentError: There is no such program or folder, or it could not be started.
     """
     if not os.path.isdir(working_dir):  # noqa: PTH112, ASYNC240 - one stat
-        raise AgentError(f"the working folder {working_dir} does not exist", mend="make it, or mend the agent profile")
+        raise AgentError(f"the working folder {working_dir} does not exist", hint="make it, or fix the agent profile")
     program = _program(argv[0], working_dir, environment)
     read_end, write_end = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-S", "-E", "-I", str(_KEEPER), str(read_end), str(grace_seconds), program, *argv[1:]),
+            *("-S", "-E", "-I", str(_SUPERVISOR), str(read_end), str(grace_seconds), program, *argv[1:]),
             stdin=stdin,
             stdout=PIPE,
             stderr=PIPE,
@@ -133,7 +133,7 @@ async def started(
         raise AgentError(f"{argv[0]} could not be started: {error.strerror}") from error
     except ValueError as error:  # no argument can hold a NUL
         os.close(write_end)
-        raise AgentError(f"{argv[0]} could not be started: {error}", mend="take that character out") from error
+        raise AgentError(f"{argv[0]} could not be started: {error}", hint="take that character out") from error
     except BaseException:
         os.close(write_end)
         raise
@@ -242,7 +242,7 @@ def _program(name: str, working_dir: Path, environment: Mapping[str, str]) -> st
     found = shutil.which(path, path=environment.get("PATH", os.defpath))
     if found is None:
         raise AgentError(
-            f"there is no program {name!r}", mend="install it, give its whole path, or allow PATH in the agent profile"
+            f"there is no program {name!r}", hint="install it, give its whole path, or allow PATH in the agent profile"
         )
     return found
 
@@ -265,7 +265,7 @@ def _input(content: bytes | None) -> Iterator[int]:
                 left = left[file.write(left) :]
             file.seek(0)
         except OSError as error:
-            raise AgentError(f"its input could not be written: {error.strerror}", mend="make room in TMPDIR") from error
+            raise AgentError(f"its input could not be written: {error.strerror}", hint="make room in TMPDIR") from error
         yield file.fileno()
 
 

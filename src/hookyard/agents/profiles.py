@@ -20,8 +20,8 @@ from pydantic.alias_generators import to_camel
 from hookyard.agents.base import KINDS, Agent, AgentError, Parts
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.tool_names import TOOL_NAMES
-from hookyard.errors import InvalidError, Problem
-from hookyard.faults import problem_of
+from hookyard.core.errors import InvalidError, Problem
+from hookyard.core.pydantic_errors import problem_of
 
 Kind = Literal["built-in", "claude-code", "codex", "gemini", "acp", "command", "http", "dry-run"]
 
@@ -58,7 +58,7 @@ class Profile(BaseModel):
         command: Program and arguments of an ACP agent.
         url: Where an `http` agent is asked.
         folder: Where it works, absolute; None = a folder of its own for each run.
-        worktree: Work in a fresh git worktree of `folder` instead of in it.
+        worktree: Work in a fresh git worktree of `sandboxed_directory` instead of in it.
         environment: Names of variables that its processes get from the worker, besides PATH and a few like it.
         tools: Built-in tools that it may use; None = all.
         authors: Whose events it serves: those of members, or of anyone.
@@ -201,7 +201,7 @@ def make_agent(profile: Profile, parts: Parts) -> Agent:
 
 
 def unavailable(kind: str) -> str | None:
-    """Why a kind cannot be used on this machine, with the mend; None when it can."""
+    """Why a kind cannot be used on this machine, with the hint; None when it can."""
     if kind not in KINDS:
         return f"there is no such kind; there are {', '.join(KINDS)}"
     reason: str | None = _file_of(kind).unavailable()

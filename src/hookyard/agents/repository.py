@@ -66,22 +66,22 @@ class Located:
     inside: Path
 
 
-def locate(folder: Path) -> Located:
+def locate(directory: Path) -> Located:
     """Find the repository that holds a folder, without git.
 
     Raises:
         AgentError: There is none.
     """
-    folder = folder.resolve()
-    for above in (folder, *folder.parents):
+    directory = directory.resolve()
+    for above in (directory, *directory.parents):
         git_dir = _git_dir(above / ".git")
         if git_dir is not None:
-            return Located(common_dir(git_dir), git_dir, folder.relative_to(above))
-    if _is_git_dir(folder):  # a bare repository
-        return Located(folder, folder, Path())
+            return Located(common_dir(git_dir), git_dir, directory.relative_to(above))
+    if _is_git_dir(directory):  # a bare repository
+        return Located(directory, directory, Path())
     raise AgentError(
-        f"the folder {folder} is in no git repository",
-        mend="see that the folder of the agent profile is in a git repository with a commit",
+        f"the folder {directory} is in no git repository",
+        hint="see that the folder of the agent profile is in a git repository with a commit",
     )
 
 
@@ -110,8 +110,8 @@ def _git_dir(pointer: Path) -> Path | None:
     return pointer if _is_git_dir(pointer) or (pointer / "commondir").is_file() else None
 
 
-def _is_git_dir(folder: Path) -> bool:
-    return (folder / "objects").is_dir() and os.path.lexists(folder / "HEAD")
+def _is_git_dir(directory: Path) -> bool:
+    return (directory / "objects").is_dir() and os.path.lexists(directory / "HEAD")
 
 
 class Repository:
@@ -178,7 +178,7 @@ class Repository:
             words = done.stderr.decode(errors="replace").strip()[:500]
             raise AgentError(
                 f"git {args[0]} failed for {self.common}: {words}",
-                mend="see that the folder of the agent profile is in a whole git repository (no partial clone) with a "
+                hint="see that the folder of the agent profile is in a whole git repository (no partial clone) with a "
                 "commit, and that no branch is called 'hookyard'",
             )
         return done.stdout
@@ -217,11 +217,11 @@ def opened(common: Path) -> Iterator[Repository]:
         AgentError: Git is not installed, or the repository stores its references in a way that is not known.
     """
     if shutil.which("git") is None:
-        raise AgentError("git is not installed", mend="install it, or take 'worktree' from the agent profile")
+        raise AgentError("git is not installed", hint="install it, or take 'worktree' from the agent profile")
     if (common / "reftable").is_dir():
         raise AgentError(
             f"the repository {common} keeps its references as reftable, which a worktree cannot be made of",
-            mend="convert it: git refs migrate --ref-format=files",
+            hint="convert it: git refs migrate --ref-format=files",
         )
     own = Path(tempfile.mkdtemp(prefix="hookyard-git-"))
     try:

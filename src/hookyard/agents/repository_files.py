@@ -62,22 +62,22 @@ def refusal(kind: str, path: Path, what: str) -> AgentError:
     """Return the error of a run that a repository's file keeps from starting."""
     return AgentError(
         f"{path}: {what}, and an agent of kind {kind} would read it",
-        mend="remove it, or give the agent profile another folder; variables belong in the profile's environment",
+        hint="remove it, or give the agent profile another folder; variables belong in the profile's environment",
     )
 
 
-def check_gemini(folder: Path) -> Mapping[str, Any]:
+def check_gemini(directory: Path) -> Mapping[str, Any]:
     """Check what Gemini CLI would read of a repository; return its settings.
 
     Raises:
         AgentError: A file or a key is not one of those that are allowed; says which.
     """
-    for above in (folder, *folder.parents):
+    for above in (directory, *directory.parents):
         for own in _named(above, ".gemini"):
             for path in _named(own, ".env"):
                 raise refusal("gemini", path, "it can set any variable, addresses and programs included")
     settings: Mapping[str, Any] = {}
-    for own in _named(folder, ".gemini"):
+    for own in _named(directory, ".gemini"):
         if own.is_symlink() or not own.is_dir():
             raise refusal("gemini", own, "it is not a plain directory")
         for path in _entries("gemini", own):
@@ -89,22 +89,22 @@ def check_gemini(folder: Path) -> Mapping[str, Any]:
     return settings
 
 
-def check_unknown(folder: Path) -> None:
+def check_unknown(directory: Path) -> None:
     """Check a repository for an ACP agent, of which it is not known what it reads.
 
     Raises:
         AgentError: The folder, or one above it in its repository, has a file by which a known agent runs programs;
             says which.
     """
-    for above in _to_the_top(folder):
+    for above in _to_the_top(directory):
         for name in PROGRAM_FILES:
             if os.path.lexists(above / name):
                 raise refusal("acp", above / name, "it can name programs to run or addresses to use")
 
 
-def _to_the_top(folder: Path) -> Iterator[Path]:
+def _to_the_top(directory: Path) -> Iterator[Path]:
     """The folder and those above it in its repository; the account's own configuration lies further up."""
-    above = (folder, *folder.parents)
+    above = (directory, *directory.parents)
     top = next((n for n, one in enumerate(above) if os.path.lexists(one / ".git")), 0)
     yield from above[: top + 1]
 
@@ -151,21 +151,21 @@ def _check_keys(
                 raise refusal(kind, path, what)
 
 
-def _named(folder: Path, name: str) -> Iterator[Path]:
+def _named(directory: Path, name: str) -> Iterator[Path]:
     """Entries with a name, in whatever case: some file systems do not tell cases apart."""
     try:
-        found = [entry.name for entry in os.scandir(folder) if entry.name.lower() == name]
+        found = [entry.name for entry in os.scandir(directory) if entry.name.lower() == name]
     except OSError:
         # A folder that cannot be listed may still be entered by a name that is known.
-        found = [name] if os.path.lexists(folder / name) else []
-    yield from (folder / one for one in found)
+        found = [name] if os.path.lexists(directory / name) else []
+    yield from (directory / one for one in found)
 
 
-def _entries(kind: str, folder: Path) -> Iterable[Path]:
+def _entries(kind: str, directory: Path) -> Iterable[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(directory.iterdir())
     except OSError as error:
-        raise refusal(kind, folder, f"it cannot be listed ({error.strerror})") from error
+        raise refusal(kind, directory, f"it cannot be listed ({error.strerror})") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

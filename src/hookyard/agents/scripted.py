@@ -34,7 +34,7 @@ def scripted_model(path: Path) -> FunctionModel:
         why = error.strerror if isinstance(error, OSError) else error
         raise AgentError(
             f"{path} is no script of the scripted model: {why}",
-            mend='give a JSON list of {"text": …} and {"tool": …, "args": {…}}',
+            hint='give a JSON list of {"text": …} and {"tool": …, "args": {…}}',
         ) from error
 
     async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:

@@ -123,7 +123,7 @@ def _walk(repository: Repository, top: Path, walk: _Walk, tracked: Iterable[byte
     keep = names | folders_of_tracked
     level: list[tuple[bytes, bytes, bool]] = [(b"", b"", False)]
     while level:
-        children = [child for folder in level for child in _children(walk, *folder)]
+        children = [child for directory in level for child in _children(walk, *directory)]
         asked = [path for path, _, _, is_nested in children if not is_nested and path not in keep]
         ignored = _ignored(repository, top, asked)
         level = []
@@ -138,18 +138,18 @@ def _walk(repository: Repository, top: Path, walk: _Walk, tracked: Iterable[byte
                 walk.found.append(Found(path, kept_as, b"100755" if mode & 0o100 else b"100644"))
 
 
-def _children(walk: _Walk, folder: bytes, kept_as: bytes, is_nested: bool) -> list[tuple[bytes, bytes, int, bool]]:
+def _children(walk: _Walk, directory: bytes, kept_as: bytes, is_nested: bool) -> list[tuple[bytes, bytes, int, bool]]:
     found = []
-    with os.scandir(walk.top + b"/" + folder) as entries:
+    with os.scandir(walk.top + b"/" + directory) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     names = {entry.name for entry in listed}
     for entry in listed:
         mode = entry.stat(follow_symlinks=False).st_mode
-        path = folder + b"/" + entry.name if folder else entry.name
+        path = directory + b"/" + entry.name if directory else entry.name
         inside = is_nested
         name = entry.name
         if _is_git_name(entry.name):
-            if not folder and entry.name == b".git" and not stat.S_ISDIR(mode):
+            if not directory and entry.name == b".git" and not stat.S_ISDIR(mode):
                 continue  # what ties a worktree to its repository
             name = _free(ESCAPED, names)
             names.add(name)
@@ -210,9 +210,9 @@ def _quoted(path: bytes) -> bytes:
     return b'"' + b"".join(b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes([byte]) for byte in path) + b'"'
 
 
-def _has_children(folder: bytes) -> bool:
+def _has_children(directory: bytes) -> bool:
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             return any(entries)
     except OSError:
         return False

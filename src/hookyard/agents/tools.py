@@ -2,7 +2,7 @@
 
 Made for one run by `agents.built_in` and by the MCP server for agents that are processes. Every tool is bounded in time
 and in what it gives back, works inside the working folder, and fails with words that the model can act on. Whether a
-call may happen at all is not decided here but by `agents.life` and the webhooks.
+call may happen at all is not decided here but by `session` and the webhooks.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from hookyard.agents import file_tools
 from hookyard.agents.base import AgentError, Permission, WorkspaceTools
-from hookyard.agents.folder import Folder, names_hook_file
-from hookyard.agents.life import ToolError
 from hookyard.agents.processes import run
-from hookyard.errors import HookyardError
+from hookyard.agents.sandboxed_directory import SandboxedDirectory, names_hook_file
+from hookyard.agents.session import ToolError
+from hookyard.core.errors import HookyardError
 
 ARGS_CHARS = 2_000_000
 """Longest arguments that are looked at."""
@@ -173,7 +173,7 @@ class Tool:
 
 
 def make_tools(
-    folder: Folder,
+    directory: SandboxedDirectory,
     *,
     environment: Mapping[str, str],
     workspace: WorkspaceTools | None = None,
@@ -184,14 +184,14 @@ def make_tools(
     """The tools of one run, by name.
 
     Args:
-        folder: The working folder.
+        directory: The working folder.
         environment: Variables of the shell, and no others.
         workspace: The tasks; None outside a workspace.
         only: Names of the tools that may be used, None for all.
         permission: Who is asked before a tool changes something.
         guard_hook_files: Refuse shell commands that name files which configure hooks.
     """
-    tools = [*_files(folder), _bash(folder, environment, guard=guard_hook_files)]
+    tools = [*_files(directory), _bash(directory, environment, guard=guard_hook_files)]
     if workspace is not None:
         tools += workspace_tools(workspace)
     return {
@@ -201,27 +201,27 @@ def make_tools(
     }
 
 
-def _files(folder: Folder) -> list[Tool]:
+def _files(directory: SandboxedDirectory) -> list[Tool]:
     writing = asyncio.Lock()  # two edits of one file in one answer of the model must not lose one
 
     async def read_file(args: ReadFile) -> str:
-        return await asyncio.to_thread(file_tools.read, folder, args.path, args.offset, args.limit)
+        return await asyncio.to_thread(file_tools.read, directory, args.path, args.offset, args.limit)
 
     async def write_file(args: WriteFile) -> str:
         async with writing:
-            return await asyncio.to_thread(file_tools.write, folder, args.path, args.content)
+            return await asyncio.to_thread(file_tools.write, directory, args.path, args.content)
 
     async def edit_file(args: EditFile) -> str:
         async with writing:
             return await asyncio.to_thread(
-                file_tools.edit, folder, args.path, args.old_text, args.new_text, everywhere=args.replace_all
+                file_tools.edit, directory, args.path, args.old_text, args.new_text, everywhere=args.replace_all
             )
 
     async def list_directory(args: ListDirectory) -> str:
-        return await asyncio.to_thread(file_tools.listing, folder, args.path)
+        return await asyncio.to_thread(file_tools.listing, directory, args.path)
 
     async def search_files(args: SearchFiles) -> str:
-        return await asyncio.to_thread(file_tools.search, folder, args.pattern, args.path, args.glob)
+        return await asyncio.to_thread(file_tools.search, directory, args.pattern, args.path, args.glob)
 
     return [
         Tool("read_file", "Read a text file.", ReadFile, read_file),
@@ -232,9 +232,9 @@ def _files(folder: Folder) -> list[Tool]:
     ]
 
 
-def _bash(folder: Folder, environment: Mapping[str, str], *, guard: bool) -> Tool:
+def _bash(directory: SandboxedDirectory, environment: Mapping[str, str], *, guard: bool) -> Tool:
     async def bash(args: Bash) -> str:
-        if guard and names_hook_file(args.command.replace(str(folder.root), ".")):
+        if guard and names_hook_file(args.command.replace(str(directory.root), ".")):
             raise ToolError(
                 "This command names a file that configures hooks, and a governed agent may not write those. "
                 "To read one, use read_file."
@@ -242,7 +242,7 @@ def _bash(folder: Folder, environment: Mapping[str, str], *, guard: bool) -> Too
         try:
             finished = await run(
                 ["bash", "-c", args.command],
-                working_dir=folder.root,
+                working_dir=directory.root,
                 environment=environment,
                 stdout_limit=BASH_BYTES,
                 stderr_limit=BASH_BYTES // 4,

@@ -1,8 +1,8 @@
 """A fresh git worktree for one run, so that an agent works on a copy and what it made stays on a branch.
 
-Entered by `runs.workplaces` for profiles with `worktree`. The agent can write to the worktree, and with a shell to the
-repository too, so nothing of either decides what git does here: see `agents.repository`. What belongs to a worktree is
-remembered in a file beside it before the agent starts, and not read from its `.git` afterwards.
+Entered by `runs.environments` for profiles with `worktree`. The agent can write to the worktree, and with a shell to
+the repository too, so nothing of either decides what git does here: see `agents.repository`. What belongs to a worktree
+is remembered in a file beside it before the agent starts, and not read from its `.git` afterwards.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class _Made:
 
 
 @asynccontextmanager
-async def fresh_worktree(folder: Path, at: Path, name: str, note: Callable[[str], None]) -> AsyncIterator[Path]:
+async def fresh_worktree(directory: Path, at: Path, name: str, note: Callable[[str], None]) -> AsyncIterator[Path]:
     """A worktree of the repository that holds a folder, on a new branch from its HEAD.
 
     On leaving, what was changed is committed to the branch and the worktree is taken away; a branch without any change
     is taken away as well.
 
     Args:
-        folder: The repository, or a folder inside.
+        directory: The repository, or a folder inside.
         at: Where the worktree is made; must not exist.
         name: Of the branch, after `hookyard/`.
         note: Is told where the work is.
@@ -68,15 +68,15 @@ async def fresh_worktree(folder: Path, at: Path, name: str, note: Callable[[str]
         AgentError: The folder is in no git repository, or git failed.
     """
     branch = BRANCH_PREFIX + _UNSAFE.sub("-", name)
-    made, inside = await asyncio.to_thread(_make, folder, at, branch)
+    made, inside = await asyncio.to_thread(_make, directory, at, branch)
     try:
         yield at / inside
     finally:
         # Whatever becomes of the run, its work is not lost; a second cancel waits for that too.
-        await asyncio.shield(asyncio.to_thread(_put_away, made, note))
+        await asyncio.shield(asyncio.to_thread(_clean_up, made, note))
 
 
-async def put_away_left(at: Path, note: Callable[[str], None]) -> None:
+async def clean_up_worktrees(at: Path, note: Callable[[str], None]) -> None:
     """Put away a worktree that a killed process left, as it would have done itself.
 
     What is on no other branch stays on its own; where git cannot save it, it is left where it is.
@@ -92,7 +92,7 @@ async def put_away_left(at: Path, note: Callable[[str], None]) -> None:
         except AgentError as error:
             note(f"the worktree {at} was left where it is: {error}")
             return
-        _put_away(made, note)
+        _clean_up(made, note)
 
     await asyncio.to_thread(work)
 
@@ -106,16 +106,17 @@ def _record(at: Path) -> Path:
     return at.with_name(f"{at.name}.worktree.json")
 
 
-def _make(folder: Path, at: Path, branch: str) -> tuple[_Made, Path]:
-    found = locate(folder)
+def _make(directory: Path, at: Path, branch: str) -> tuple[_Made, Path]:
+    found = locate(directory)
     with opened(found.common) as repository:
         start, _ = repository.head_of(found.git_dir)
         if start is None:
             raise AgentError(
-                f"the repository of {folder} has no commit", mend="make one, or take 'worktree' from the agent profile"
+                f"the repository of {directory} has no commit",
+                hint="make one, or take 'worktree' from the agent profile",
             )
         admin = found.common / "worktrees" / at.name
-        made = _Made(str(at), str(found.common), str(admin), branch, start, str(folder))
+        made = _Made(str(at), str(found.common), str(admin), branch, start, str(directory))
         repository.git("update-ref", f"refs/heads/{branch}", start, "0" * len(start))
         _record(at).write_text(json.dumps(asdict(made)), encoding="utf-8")
         try:
@@ -162,7 +163,7 @@ def _derived(at: Path) -> _Made:
     common = common_dir(admin) if admin.is_absolute() and admin.is_dir() else at
     back = read_line(admin / "gitdir")
     if common.is_relative_to(at) or admin.parent != common / "worktrees" or back != str(at / ".git"):
-        raise AgentError("its repository cannot be found", mend="see to it by hand")
+        raise AgentError("its repository cannot be found", hint="see to it by hand")
     with opened(common) as repository:
         head, branch = repository.head_of(admin)
         short = branch.removeprefix("refs/heads/")
@@ -172,7 +173,7 @@ def _derived(at: Path) -> _Made:
     return _Made(str(at), str(common), str(admin), short, start, str(common))
 
 
-def _put_away(made: _Made, note: Callable[[str], None]) -> None:
+def _clean_up(made: _Made, note: Callable[[str], None]) -> None:
     """Store the work, take the worktree away, and its branch too when nothing was changed."""
     try:
         with opened(Path(made.common)) as repository:
@@ -224,16 +225,16 @@ def _remove(made: _Made) -> None:
         _record(at).unlink(missing_ok=True)
 
 
-def remove_folder(folder: Path) -> None:
+def remove_folder(directory: Path) -> None:
     """Remove a folder with everything in it, read-only directories included, as far as that is possible."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.is_dir() or folder.is_symlink():
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.is_dir() or directory.is_symlink():
         return
     with contextlib.suppress(OSError):
-        folder.chmod(0o700)
-    for where, folders, _ in os.walk(folder):  # from the top, so that each is open before it is entered
-        for path in (Path(where), *(Path(where, name) for name in folders)):
+        directory.chmod(0o700)
+    for where, directories, _ in os.walk(directory):  # from the top, so that each is open before it is entered
+        for path in (Path(where), *(Path(where, name) for name in directories)):
             if not path.is_symlink():
                 with contextlib.suppress(OSError):
                     path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from hookyard.errors import TemporaryError
+from hookyard.core.errors import TemporaryError
 
 TRUSTED = {"trusted", "managed"}
 ANSWER_SECONDS = 30.0
@@ -95,7 +95,7 @@ class _AppServer:
             if isinstance(message, dict) and message.get("id") == self._number:
                 result = message.get("result")
                 if not isinstance(result, dict):
-                    raise TemporaryError(f"Codex refused {method}", mend="is it the version that the matrix names?")
+                    raise TemporaryError(f"Codex refused {method}", hint="is it the version that the matrix names?")
                 return result
 
     def _send(self, message: Mapping[str, Any]) -> None:

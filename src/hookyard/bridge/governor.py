@@ -18,12 +18,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from hookyard.bridge import exchange, shim
+from hookyard.bridge import shim, wire
 from hookyard.bridge.dialects import all_dialects, dialect_of
-from hookyard.bridge.dialects.base import Answer, Dialect, Event, Heard, Line, Ruling, as_text, settle
-from hookyard.bridge.judge import new_arguments
+from hookyard.bridge.dialects.base import (
+    BridgeDecision,
+    Dialect,
+    HookExit,
+    InstalledLine,
+    NativeEvent,
+    NativeHook,
+    apply_recheck,
+    as_text,
+)
+from hookyard.bridge.evaluate import new_arguments
 from hookyard.bridge.plan import Commands
-from hookyard.errors import HookyardError
+from hookyard.core.errors import HookyardError
 from hookyard.hooks.decision import Decision
 from hookyard.hooks.points import Point
 
@@ -33,7 +42,7 @@ DEADLINE_SECONDS = 590.0
 HOOK_SECONDS = 600
 
 
-class Gate(Protocol):
+class ToolGate(Protocol):
     """What decides."""
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
@@ -47,7 +56,7 @@ class Gate(Protocol):
         ...
 
 
-class Governor:
+class HookGovernor:
     """Governs runs, each through a socket of its own."""
 
     def governs(self, kind: str) -> bool:
@@ -55,13 +64,13 @@ class Governor:
         return kind in all_dialects() and bool(dialect_of(kind).proven)
 
     @asynccontextmanager
-    async def governing(self, kind: str, gate: Gate) -> AsyncIterator[Mapping[str, Any]]:
+    async def governing(self, kind: str, gate: ToolGate) -> AsyncIterator[Mapping[str, Any]]:
         """While it lasts, native hooks configured with the value reach the gate."""
         dialect = dialect_of(kind)
-        folder = Path(tempfile.mkdtemp(prefix="hookyard-"))  # readable by this user alone
-        commands = Commands(Path(sys.executable), Path(shim.__file__), folder)
-        asked = _Asked(dialect, gate)
-        server = await asyncio.start_unix_server(asked.answer, folder / shim.SOCKET)
+        directory = Path(tempfile.mkdtemp(prefix="hookyard-"))  # readable by this user alone
+        commands = Commands(Path(sys.executable), Path(shim.__file__), directory)
+        asked = _GateServer(dialect, gate)
+        server = await asyncio.start_unix_server(asked.answer, directory / shim.SOCKET)
         settings: dict[str, Any] = {}
         lines = [_line(event, dialect, commands) for event in dialect.events if event.for_tools]
         dialect.install(settings, lines, commands.ours)
@@ -70,17 +79,17 @@ class Governor:
         finally:
             server.close()
             await asked.end()
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def _line(event: Event, dialect: Dialect, commands: Commands) -> Line:
-    return Line(event, commands.line(dialect, event.name, DEADLINE_SECONDS, "c"), HOOK_SECONDS)
+def _line(event: NativeHook, dialect: Dialect, commands: Commands) -> InstalledLine:
+    return InstalledLine(event, commands.line(dialect, event.name, DEADLINE_SECONDS, "c"), HOOK_SECONDS)
 
 
-class _Asked:
+class _GateServer:
     """Answers the events of one run."""
 
-    def __init__(self, dialect: Dialect, gate: Gate) -> None:
+    def __init__(self, dialect: Dialect, gate: ToolGate) -> None:
         self._dialect = dialect
         self._gate = gate
         self._started: dict[str, float] = {}
@@ -93,9 +102,9 @@ class _Asked:
         self._under_way.add(task)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                asked = await exchange.read(reader)
+                asked = await wire.read(reader)
                 if asked is not None:
-                    writer.write(exchange.worded(await self._judge(asked)))
+                    writer.write(wire.encode(await self._judge(asked)))
                     await writer.drain()
         except (OSError, TimeoutError):
             pass
@@ -109,29 +118,29 @@ class _Asked:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _judge(self, asked: exchange.Asked) -> Answer:
+    async def _judge(self, asked: wire.HookRequest) -> HookExit:
         try:
             heard = self._dialect.read(asked.event, asked.native())
             if heard.tool_name is None:
-                return Answer()
+                return HookExit()
             if heard.firings[0].point is Point.POST_TOOL:
                 await self._after(heard, heard.tool_name)
-                return Answer()
+                return HookExit()
             ruling = await self._before(heard, heard.tool_name)
         except HookyardError as error:
             return self._dialect.refuse(asked.event, f"hookyard: {error}")
         # The run's owner has decided what may run unasked: there is no person to pass over.
-        ruling = settle(self._dialect, heard, ruling, allow_modify=True, noise=asked.noise)
+        ruling = apply_recheck(self._dialect, heard, ruling, allow_modify=True, noise=asked.noise)
         return self._dialect.answer(heard, ruling)
 
-    async def _before(self, heard: Heard, tool_name: str) -> Ruling:
+    async def _before(self, heard: NativeEvent, tool_name: str) -> BridgeDecision:
         self._started[heard.call_id or tool_name] = time.monotonic()
         decision = await self._gate.before(tool_name, heard.call_id, as_text(heard.tool_args))
         if decision.denied:
-            return Ruling(f"Denied: {decision.message or 'a webhook gave no reason'}")
-        return Ruling() if decision.content is None else new_arguments(decision.content)
+            return BridgeDecision(f"Denied: {decision.message or 'a webhook gave no reason'}")
+        return BridgeDecision() if decision.content is None else new_arguments(decision.content)
 
-    async def _after(self, heard: Heard, tool_name: str) -> None:
+    async def _after(self, heard: NativeEvent, tool_name: str) -> None:
         started = self._started.pop(heard.call_id or tool_name, None)
         measured = 0.0 if started is None else (time.monotonic() - started) * 1000
         own = heard.firings[0].own

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookyard.bridge.dialects.base import Line
-from hookyard.errors import InvalidError
+from hookyard.bridge.dialects.base import InstalledLine
+from hookyard.core.errors import InvalidError
 
 
 def install(
     settings: dict[str, Any],
-    lines: Sequence[Line],
+    lines: Sequence[InstalledLine],
     ours: Callable[[str], bool],
     *,
     matcher: str,
@@ -35,7 +35,7 @@ def install(
     """
     groups = settings.setdefault("hooks", {})
     if not isinstance(groups, dict):
-        raise InvalidError("`hooks` is no object", mend="mend the file, then install again")
+        raise InvalidError("`hooks` is no object", hint="fix the file, then install again")
     for event in list(groups):
         if isinstance(groups[event], list):
             groups[event] = [kept for group in groups[event] if (kept := _without(group, ours)) is not None]
@@ -44,7 +44,7 @@ def install(
     for line in lines:
         present = groups.setdefault(line.event.name, [])
         if not isinstance(present, list):
-            raise InvalidError(f"`hooks.{line.event.name}` is no list", mend="mend the file, then install again")
+            raise InvalidError(f"`hooks.{line.event.name}` is no list", hint="fix the file, then install again")
         hook = {"type": "command", "command": line.command, "timeout": line.timeout_seconds * timeout_unit}
         present.append({"matcher": matcher, "hooks": [hook]} if line.event.for_tools else {"hooks": [hook]})
     if not groups:

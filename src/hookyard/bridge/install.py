@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge import codex_trust, relay, shim
-from hookyard.bridge.desk import SEEN
 from hookyard.bridge.dialects import all_dialects, dialect_of
-from hookyard.bridge.dialects.base import Dialect, Line, is_closed
+from hookyard.bridge.dialects.base import Dialect, InstalledLine, is_closed
+from hookyard.bridge.handler import SEEN
 from hookyard.bridge.native_file import NativeFile, write_whole
 from hookyard.bridge.plan import Commands, lines_for
 from hookyard.bridge.plugin_file import PluginFile
-from hookyard.errors import ConflictError, HookyardError, InvalidError, NotFoundError
-from hookyard.hooks.facade import Hooks
+from hookyard.core.errors import ConflictError, HookyardError, InvalidError, NotFoundError
+from hookyard.hooks.hooks import Hooks
 
 BACKUPS = "bridge"
 
@@ -139,12 +139,12 @@ class Bridge:
         if not lines and project is not None and _installed(self.file(dialect, None), dialect, commands.ours):
             raise ConflictError(
                 f"{dialect.title} is hooked for all of your work already, and this project's webhooks need no more",
-                mend=f"take that out first: hookyard bridge uninstall {agent}",
+                hint=f"take that out first: hookyard bridge uninstall {agent}",
             )
         if not lines:
             raise NotFoundError(
                 f"no webhook is configured that {dialect.title} could call",
-                mend="write one into hooks.toml (and trust a project's file), then install again",
+                hint="write one into hooks.toml (and trust a project's file), then install again",
             )
         self._prepare()
         native = self.file(dialect, project)
@@ -166,11 +166,11 @@ class Bridge:
 
     def status(self, project: Path | None = None, *, ask_codex: bool = True) -> list[Status]:
         """How every agent stands, for the user and for a project."""
-        folders = (None,) if project is None else (None, project)
+        directories = (None,) if project is None else (None, project)
         return [
-            self._status(dialect, folder, ask_codex=ask_codex)
+            self._status(dialect, directory, ask_codex=ask_codex)
             for dialect in all_dialects().values()
-            for folder in folders
+            for directory in directories
         ]
 
     def relay_pid(self) -> int | None:
@@ -200,7 +200,7 @@ class Bridge:
             os.kill(pid, signal.SIGTERM)
         return True
 
-    def _lines(self, dialect: Dialect, project: Path | None, *, allow_modify: bool) -> tuple[Line, ...]:
+    def _lines(self, dialect: Dialect, project: Path | None, *, allow_modify: bool) -> tuple[InstalledLine, ...]:
         """What is to be hooked.
 
         What the user's own installation hooks already is not hooked by a project's again, unless the project has a gate
@@ -234,7 +234,7 @@ class Bridge:
                     raise NotFoundError("codex is not on the PATH, so it cannot be asked to trust the hooks")
                 left = codex_trust.trust(program, project or self.user, self.commands.ours, self.environ)
                 if left:
-                    raise InvalidError(f"Codex still does not trust {left} of the hooks", mend="review them in Codex")
+                    raise InvalidError(f"Codex still does not trust {left} of the hooks", hint="review them in Codex")
             else:
                 notes.append("Codex skips the hooks until you have reviewed them: start codex and open /hooks")
         if dialect.plugin is not None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 
 LARGEST_FILE = 8 * 1024 * 1024
 _BYTE_ORDER_MARK = "\ufeff"
@@ -63,12 +63,12 @@ class NativeFile:
         try:
             value = _value(text)
         except json.JSONDecodeError as error:
-            mend = "mend it (comments are no JSON either), then install again; nothing was written"
-            raise InvalidError(f"is not JSON: {error.msg}", where=f"{self.path}:{error.lineno}", mend=mend) from None
+            hint = "fix it (comments are no JSON either), then install again; nothing was written"
+            raise InvalidError(f"is not JSON: {error.msg}", where=f"{self.path}:{error.lineno}", hint=hint) from None
         except RecursionError:
             raise InvalidError("is nested too deeply", where=str(self.path)) from None
         if not isinstance(value, dict):
-            raise InvalidError("holds no JSON object", where=str(self.path), mend="nothing was written")
+            raise InvalidError("holds no JSON object", where=str(self.path), hint="nothing was written")
         return value
 
     def worded(self, settings: dict[str, Any]) -> str | None:
@@ -97,7 +97,7 @@ class NativeFile:
         try:
             change(settings)
         except InvalidError as error:
-            raise InvalidError(error.what, where=str(self.path), mend=error.hint) from None
+            raise InvalidError(error.what, where=str(self.path), hint=error.hint) from None
         if json.dumps(settings) == known and not self.outdated():
             return False
         kept = self._kept()

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hookyard.bridge.dialects.base import Dialect, Event, Line
-from hookyard.hooks.facade import Hooks
+from hookyard.bridge.dialects.base import Dialect, InstalledLine, NativeHook
+from hookyard.hooks.delivery.retry import whole_deadline
+from hookyard.hooks.hooks import Hooks
 from hookyard.hooks.points import POINTS, Point
-from hookyard.hooks.retry import whole_deadline
 from hookyard.hooks.webhook import Webhook
 
 LEAST_SECONDS = 5.0
@@ -59,7 +59,9 @@ class Commands:
         return f"{self.shim.parent.name}/{self.shim.name}" in command and "hookyard" in command
 
 
-def lines_for(dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modify: bool = False) -> tuple[Line, ...]:
+def lines_for(
+    dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modify: bool = False
+) -> tuple[InstalledLine, ...]:
     """The hooks that an agent needs now."""
     return tuple(
         _line(dialect, event, hooks, commands, allow_modify=allow_modify)
@@ -68,14 +70,16 @@ def lines_for(dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modif
     )
 
 
-def decided_at(dialect: Dialect, event: Event) -> tuple[Point, ...]:
+def decided_at(dialect: Dialect, event: NativeHook) -> tuple[Point, ...]:
     """Points whose webhooks decide at an event: a message that cannot be refused itself refuses its turn's calls."""
     if Point.PRE_TOOL in event.points and not dialect.blocks_prompts:
         return (*event.points, Point.MESSAGE)
     return event.points
 
 
-def _line(dialect: Dialect, event: Event, hooks: Hooks, commands: Commands, *, allow_modify: bool) -> Line:
+def _line(
+    dialect: Dialect, event: NativeHook, hooks: Hooks, commands: Commands, *, allow_modify: bool
+) -> InstalledLine:
     seconds = _seconds(event.points, hooks)
     if event.limit_seconds is not None:
         seconds = min(seconds, event.limit_seconds - 0.5)
@@ -83,7 +87,7 @@ def _line(dialect: Dialect, event: Event, hooks: Hooks, commands: Commands, *, a
     closed = any(hooks.fail_closed(point) for point in points)
     mode = ("c" if closed else "") + "s" + ("m" if allow_modify else "")
     command = commands.line(dialect, event.name, seconds, mode)
-    return Line(event, command, math.ceil(seconds) + AGENT_WAITS_LONGER_SECONDS)
+    return InstalledLine(event, command, math.ceil(seconds) + AGENT_WAITS_LONGER_SECONDS)
 
 
 def _seconds(points: Sequence[Point], hooks: Hooks) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge.native_file import NativeFile
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 
 OURS = "// Written by hookyard"
 _HOOKS = "const HOOKS = "
@@ -37,14 +37,14 @@ class PluginFile(NativeFile):
         if text is None or not text.strip():
             return {}
         if not text.startswith(OURS):
-            raise InvalidError("is a plugin of somebody else", where=str(self.path), mend="nothing was written")
+            raise InvalidError("is a plugin of somebody else", where=str(self.path), hint="nothing was written")
         _, _, rest = text.partition(_HOOKS)
         try:
             hooks, _ = json.JSONDecoder().raw_decode(rest)
         except (ValueError, RecursionError):
             hooks = None
         if not isinstance(hooks, dict):
-            raise InvalidError("was changed", where=str(self.path), mend="delete it, then install again")
+            raise InvalidError("was changed", where=str(self.path), hint="delete it, then install again")
         return hooks
 
     def worded(self, settings: dict[str, Any]) -> str | None:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, TextIO
 from hookyard.bridge.shim import SOCKET
 
 if TYPE_CHECKING:
-    from hookyard.bridge.desk import Desk
+    from hookyard.bridge.handler import HookRequestHandler
 
 IDLE_SECONDS = 900.0
-LOOK_EVERY_SECONDS = 5.0
+POLL_INTERVAL_SECONDS = 5.0
 LAST_CALLS_SECONDS = 0.2
 LONGEST_END_SECONDS = 30.0
 LARGEST_LOG = 256 * 1024
@@ -57,11 +57,11 @@ def is_setting(name: str) -> bool:
     return name.upper() in SETTINGS
 
 
-def environment(own: Mapping[str, str], folder: Path) -> dict[str, str]:
+def environment(own: Mapping[str, str], directory: Path) -> dict[str, str]:
     """The variables that the webhooks' configuration sees: the starter's, without settings, and the installed ones."""
     kept = {name: value for name, value in own.items() if not (is_setting(name) or name.startswith(_DROPPED))}
     with contextlib.suppress(OSError, ValueError):
-        installed = json.loads((folder / VARIABLES).read_text(encoding="utf-8"))
+        installed = json.loads((directory / VARIABLES).read_text(encoding="utf-8"))
         if isinstance(installed, dict):
             kept |= {str(name): str(value) for name, value in installed.items() if is_setting(str(name))}
     return kept
@@ -70,10 +70,10 @@ def environment(own: Mapping[str, str], folder: Path) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> None:
     """Be the relay of a folder, unless there is one."""
     given = sys.argv[1:] if arguments is None else arguments
-    folder = Path(given[0]).absolute()
+    directory = Path(given[0]).absolute()
     idle_seconds = float(given[1]) if len(given) > 1 else IDLE_SECONDS
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chdir(folder)  # a socket's path may be short only, that of a folder long
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chdir(directory)  # a socket's path may be short only, that of a folder long
     with Path(LOCK).open("a", encoding="ascii") as lock:
         if not _alone(lock):
             return
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         import uvloop  # here: a process that finds another relay at work ends before it costs anything
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(folder, idle_seconds))
+            runner.run(_serve(directory, idle_seconds))
 
 
 def _alone(lock: TextIO) -> bool:
@@ -105,13 +105,13 @@ def _alone(lock: TextIO) -> bool:
             return True
 
 
-async def _serve(folder: Path, idle_seconds: float) -> None:
-    from hookyard.bridge.desk import Desk
-    from hookyard.clock import SystemClock
+async def _serve(directory: Path, idle_seconds: float) -> None:
+    from hookyard.bridge.handler import HookRequestHandler
+    from hookyard.core.clock import SystemClock
 
     clock = SystemClock()
-    desk = Desk(folder, folder.parent, environment(os.environ, folder), clock, tell)
-    counter = Counter(desk)
+    desk = HookRequestHandler(directory, directory.parent, environment(os.environ, directory), clock, tell)
+    counter = ConnectionHandler(desk)
     _forget_socket()  # of a relay that was killed: we hold the lock
     mask = os.umask(0o177)
     try:
@@ -124,9 +124,9 @@ async def _serve(folder: Path, idle_seconds: float) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         while not stop.is_set() and not counter.idle_for(idle_seconds):
-            await desk.rest()
+            await desk.wait_idle()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(LOOK_EVERY_SECONDS, idle_seconds))
+                await asyncio.wait_for(stop.wait(), min(POLL_INTERVAL_SECONDS, idle_seconds))
     finally:
         _forget_socket()
         await asyncio.sleep(LAST_CALLS_SECONDS)  # who connected just before is still answered
@@ -138,14 +138,14 @@ def _forget_socket() -> None:
     Path(SOCKET).unlink(missing_ok=True)
 
 
-class Counter:
+class ConnectionHandler:
     """Takes connections.
 
     Args:
         desk: Answers.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: HookRequestHandler) -> None:
         self._desk = desk
         self._under_way = 0
         self._last = time.monotonic()
@@ -156,14 +156,14 @@ class Counter:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: an event in, an answer out. No answer is a refusal, where the installation is closed."""
-        from hookyard.bridge import exchange
+        from hookyard.bridge import wire
 
         self._under_way += 1
         try:
-            async with asyncio.timeout(exchange.LONGEST_SECONDS):
-                asked = await exchange.read(reader)
+            async with asyncio.timeout(wire.LONGEST_SECONDS):
+                asked = await wire.read(reader)
                 if asked is not None:
-                    writer.write(exchange.worded(await self._desk.answer(asked)))
+                    writer.write(wire.encode(await self._desk.handle(asked)))
                     await writer.drain()
         except (OSError, TimeoutError):
             pass  # the shim has gone or never said anything

@@ -1,6 +1,6 @@
 """What the relay remembers of the agents' sessions: turns, calls under way, the project that each one began in.
 
-Used by `judge` and `desk`. In memory only and bounded: a relay that starts anew counts anew.
+Used by `evaluate` and `handler`. In memory only and bounded: a relay that starts anew counts anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookyard.clock import Clock
+from hookyard.core.clock import Clock
 
 MOST_SESSIONS = 1000
 MOST_CALLS = 256
@@ -68,24 +68,24 @@ class Sessions:
         self.clock = clock
         self._known: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
-    def of(self, agent: str, session_id: str | None, folder: str) -> Session:
+    def of(self, agent: str, session_id: str | None, directory: str) -> Session:
         """The session of an event; one that names no session stands alone."""
         if not session_id:
-            return Session(project_of(folder))
+            return Session(project_of(directory))
         key = (agent, session_id)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = Session(project_of(folder))
+            found = self._known[key] = Session(project_of(directory))
             if len(self._known) > MOST_SESSIONS:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return found
 
 
-def project_of(folder: str) -> Path:
+def project_of(directory: str) -> Path:
     """The project that a folder belongs to: the nearest one above with a hooks file or a repository, else itself."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        start = Path(folder).resolve()
+        start = Path(directory).resolve()
         for candidate in (start, *start.parents):
             if any((candidate / mark).exists() for mark in _MARKS):
                 return candidate

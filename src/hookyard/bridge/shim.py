@@ -22,11 +22,11 @@ CHUNK = 65_536
 START = "from hookyard.bridge.relay import main; main()"
 
 
-class Failed(Exception):  # noqa: N818 - it is caught ten lines below and nowhere else
+class ShimError(Exception):
     """Why the relay could not be asked."""
 
 
-class TooLarge(Failed):
+class TooLargeError(ShimError):
     """There is more to read than may be."""
 
 
@@ -34,14 +34,14 @@ def main(arguments: list[str]) -> int:
     """Ask, and pass on what comes back; gives the exit code."""
     mode = "c"
     try:
-        folder, agent, event, seconds, mode = arguments
+        directory, agent, event, seconds, mode = arguments
         signal(SIGALRM, _late)
         setitimer(ITIMER_REAL, float(seconds))
         where = posix.getcwd()
         text, whole = _read_event()
         head = (agent, event, mode + noise() + ("" if whole else TOO_LARGE), seconds, where)
         sent = b"".join([part.encode("utf-8", "surrogateescape") + b"\0" for part in head]) + text
-        posix.chdir(folder)  # the path of a socket may be 107 bytes long, that of a folder longer
+        posix.chdir(directory)  # the path of a socket may be 107 bytes long, that of a folder longer
         try:
             code, out, err = _ask(sent, "s" in mode)
         except ConnectionResetError:  # a relay that was just being killed: it has not read what it was told
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         setitimer(ITIMER_REAL, 0.0)
         _write(2, err)
         _write(1, out)
-    except (OSError, ValueError, Failed) as error:
+    except (OSError, ValueError, ShimError) as error:
         _write(2, f"hookyard: the webhooks could not be asked: {error}\n".encode("utf-8", "replace"))
         code = BLOCKED if "c" in mode else 0
     return SAID if code == BLOCKED and "c" in mode else code
@@ -80,14 +80,14 @@ def _read_event() -> tuple[bytes, bool]:
     """What the agent gives, and whether that is all: of an event that is too large the relay gets none."""
     try:
         return _read_all(0, LARGEST_EVENT), True
-    except TooLarge:
+    except TooLargeError:
         while posix.read(0, CHUNK):
             pass  # an agent whose pipe breaks might go on
         return b"", False
 
 
 def _late(*_: object) -> None:
-    raise Failed("no answer in time")
+    raise ShimError("no answer in time")
 
 
 def _ask(sent: bytes, may_start: bool) -> tuple[int, bytes, bytes]:
@@ -100,10 +100,10 @@ def _ask(sent: bytes, may_start: bool) -> tuple[int, bytes, bytes]:
     answer = _read_all(talk.fileno(), LARGEST_ANSWER)
     head, found, rest = answer.partition(b"\n")
     if not found:
-        raise Failed("the relay ended without an answer")
+        raise ShimError("the relay ended without an answer")
     code, out, err = (int(part) for part in head.split())
     if len(rest) != out + err:
-        raise Failed("the relay's answer is cut off")
+        raise ShimError("the relay's answer is cut off")
     return code, rest[:out], rest[out:]
 
 
@@ -116,7 +116,7 @@ def _connect(may_start: bool) -> socket:
             talk.connect(SOCKET)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if not may_start:
-                raise Failed("no relay") from error
+                raise ShimError("no relay") from error
             if not started:
                 _start()
                 started = True
@@ -148,7 +148,7 @@ def _read_all(source: int, limit: int) -> bytes:
         parts.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise TooLarge(f"more than {limit} bytes")
+            raise TooLargeError(f"more than {limit} bytes")
     return b"".join(parts)
 
 

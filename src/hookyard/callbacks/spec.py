@@ -1,6 +1,6 @@
 """What a callback is, as people write it: the form in the API, in YAML and in the database.
 
-Pydantic stands at that door only; what matching works with is made from it by `callbacks.match`.
+Pydantic stands at that door only; what matching works with is made from it by `intake.match`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
-from hookyard.errors import InvalidError
-from hookyard.faults import problem_of
-from hookyard.fields import MAX_NAME, checked_name
-from hookyard.store.json_text import only_json
+from hookyard.core.errors import InvalidError
+from hookyard.core.pydantic_errors import problem_of
+from hookyard.core.validation import MAX_NAME, validate_name
+from hookyard.store.json_validation import ensure_json
 
 MAX_CONDITION = 16 * 1024
 """Characters of a condition."""
@@ -44,7 +44,7 @@ def _one_answer(given: Any, read: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("agent", "{said}", {"said": said}) from None
 
 
-AgentChoice = Annotated[str | Annotated[dict[str, Any], AfterValidator(only_json)], WrapValidator(_one_answer)]
+AgentChoice = Annotated[str | Annotated[dict[str, Any], AfterValidator(ensure_json)], WrapValidator(_one_answer)]
 """An agent profile's name, or an agent described inline."""
 
 
@@ -128,7 +128,7 @@ class CallbackSpec(_Part):
             found = error.errors(include_url=False, include_input=False)
             raise InvalidError("this is no callback", problems=tuple(problem_of(f, f["loc"]) for f in found)) from None
         try:
-            name = checked_name(spec.name, "name")
+            name = validate_name(spec.name, "name")
         except InvalidError as error:
             raise InvalidError("this is no callback", problems=error.problems) from None
         return spec.model_copy(

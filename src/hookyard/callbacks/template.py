@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.errors import InvalidError, Problem
 from hookyard.events.catalog import BATCH, COMMON, EventType, Value, nearest
 from hookyard.events.model import AuthorTrust
 

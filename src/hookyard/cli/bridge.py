@@ -18,12 +18,12 @@ from typing import Any
 import click
 
 from hookyard.bridge import relay, shim
-from hookyard.bridge.desk import Desk
 from hookyard.bridge.dialects import all_dialects
-from hookyard.bridge.dialects.base import Answer
-from hookyard.bridge.exchange import Asked, noise_in
+from hookyard.bridge.dialects.base import HookExit
+from hookyard.bridge.handler import HookRequestHandler
 from hookyard.bridge.install import Bridge, Done, Status
-from hookyard.clock import SystemClock, iso
+from hookyard.bridge.wire import HookRequest, noise_in
+from hookyard.core.clock import SystemClock, iso
 from hookyard.hooks.warning import to_stderr
 
 
@@ -57,10 +57,10 @@ def _folder(project: Path | None, user: bool) -> Path | None:
 @click.option("--trust-codex", is_flag=True, help="Have Codex trust these hooks, in place of your own review.")
 def install(agent: str, project: Path | None, user: bool, allow_modify: bool, trust_codex: bool) -> None:
     """Write our hooks into an agent's configuration, beside what is there."""
-    folder = _folder(project, user)
+    directory = _folder(project, user)
     if trust_codex and agent != "codex":
         raise click.UsageError("--trust-codex is for codex only")
-    done = _ours().install(agent, folder, allow_modify=allow_modify, trust_codex=trust_codex)
+    done = _ours().install(agent, directory, allow_modify=allow_modify, trust_codex=trust_codex)
     click.echo(f"{'wrote' if done.changed else 'nothing to change in'} {done.path}")
     click.echo(f"hooked: {', '.join(done.events)}")
     closed = ", ".join(done.closed) or "none, since no gate at these events fails closed"
@@ -122,7 +122,7 @@ def status(project: Path, as_json: bool) -> None:
 def run(agent: str, event: str, closed: bool, allow_modify: bool, seconds: float) -> None:
     """Answer one native event from stdin, without the relay: what the agent's hook would get."""
     text = sys.stdin.buffer.read()
-    asked = Asked(agent, event, closed, allow_modify, seconds, str(Path.cwd()), text, noise_in(shim.noise()))
+    asked = HookRequest(agent, event, closed, allow_modify, seconds, str(Path.cwd()), text, noise_in(shim.noise()))
     answer = asyncio.run(_answer(asked))
     if answer.err:
         click.echo(answer.err, err=True)
@@ -131,11 +131,11 @@ def run(agent: str, event: str, closed: bool, allow_modify: bool, seconds: float
     sys.exit(answer.code)
 
 
-async def _answer(asked: Asked) -> Answer:
+async def _answer(asked: HookRequest) -> HookExit:
     ours = _ours()
-    desk = Desk(ours.folder, ours.home, os.environ, SystemClock(), to_stderr)
+    desk = HookRequestHandler(ours.folder, ours.home, os.environ, SystemClock(), to_stderr)
     try:
-        return await desk.answer(asked)
+        return await desk.handle(asked)
     finally:
         await desk.aclose()
 

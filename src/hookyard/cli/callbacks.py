@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from hookyard.callbacks.files import CallbackFile, check_file, read_file, run_case, write_file
+from hookyard.automations.yaml_file import CallbackFile, check_file, read_file, run_case, write_file
 from hookyard.callbacks.spec import CallbackSpec
 from hookyard.cli.server import Server, json_option, workspace_option
 from hookyard.cli.terminal import counted
-from hookyard.errors import HookyardError, InvalidError, PermanentError, Problem
+from hookyard.core.errors import HookyardError, InvalidError, PermanentError, Problem
 from hookyard.events.catalog import BUILT_IN, RESERVED, EventType, declare
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,7 +43,7 @@ def export(output: Path | None, workspace: str | None) -> None:
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise PermanentError(
-                f"cannot be written: {error.strerror}", where=str(output), mend="give a file in a folder that exists"
+                f"cannot be written: {error.strerror}", where=str(output), hint="give a file in a folder that exists"
             ) from None
         print(f"{counted(len(there), 'callback')} in {output}")
 
@@ -104,7 +104,7 @@ def test(file: Path, as_json: bool) -> None:
     content = _read(file)
     if not content.tests:
         raise PermanentError(
-            "there are no tests", where=str(file), mend="add `tests:` with events and what they expect"
+            "there are no tests", where=str(file), hint="add `tests:` with events and what they expect"
         )
     try:
         failures = asyncio.run(_run(content))
@@ -123,8 +123,8 @@ def test(file: Path, as_json: bool) -> None:
 
 
 async def _run(content: CallbackFile) -> dict[int, list[str]]:
-    from hookyard.callbacks.condition import Conditions
-    from hookyard.clock import SystemClock
+    from hookyard.conditions.conditions import Conditions
+    from hookyard.core.clock import SystemClock
 
     conditions = Conditions(SystemClock())
     failures = {}
@@ -149,7 +149,7 @@ def _read(file: Path) -> CallbackFile:
     try:
         return read_file(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PermanentError(f"cannot be read: {error}", where=str(file), mend="give a YAML file in UTF-8") from None
+        raise PermanentError(f"cannot be read: {error}", where=str(file), hint="give a YAML file in UTF-8") from None
     except HookyardError as error:
         error.where = str(file)
         raise
@@ -166,7 +166,7 @@ def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]
         spec = _spec(shown)
         if spec.name in there:
             raise PermanentError(
-                f"two callbacks are named {spec.name!r}", where=workspace, mend="rename one: a file knows them by name"
+                f"two callbacks are named {spec.name!r}", where=workspace, hint="rename one: a file knows them by name"
             )
         there[spec.name] = (shown["id"], spec)
     return there

@@ -14,8 +14,8 @@ from pathlib import Path
 from hookyard.agents.tool_names import TOOL_NAMES
 from hookyard.bridge.dialects import all_dialects
 from hookyard.bridge.install import Bridge
-from hookyard.hooks.config import Gate
-from hookyard.hooks.entry import ConfigProblem
+from hookyard.hooks.config.configuration import ConfiguredHook
+from hookyard.hooks.config.entry import ConfigProblem
 from hookyard.hooks.matcher import covered, sample_tool, unknown_names
 from hookyard.hooks.points import POINTS
 from hookyard.hooks.samples import SAMPLE_TOOL
@@ -42,13 +42,13 @@ class Coverage:
         dialects = {name: dialect.tools for name, dialect in all_dialects().items() if name in hooked}
         return cls({BUILT_IN: TOOL_NAMES, **dialects})
 
-    def of(self, gate: Gate) -> dict[str, list[str]] | None:
+    def of(self, gate: ConfiguredHook) -> dict[str, list[str]] | None:
         """Return the tools of each agent that a gate covers, None when it listens to no tool call."""
         if not _for_tools(gate):
             return None
         return {agent: covered(gate.matcher, tools) for agent, tools in self.agents.items()}
 
-    def line(self, gate: Gate) -> str | None:
+    def line(self, gate: ConfiguredHook) -> str | None:
         """Return what a gate with a matcher covers as a line, None for those that take every tool or none."""
         covers = self.of(gate)
         if covers is None or gate.matcher is None:
@@ -56,12 +56,12 @@ class Coverage:
         parts = [f"{agent}: {', '.join(tools) or 'no known tool'}" for agent, tools in covers.items()]
         return f"{gate.name} ({gate.matcher}) covers {'; '.join(parts)}"
 
-    def sample_tool(self, gate: Gate) -> str | None:
+    def sample_tool(self, gate: ConfiguredHook) -> str | None:
         """Return a tool that a sample for a gate can be about, None when its matcher fits none that is known."""
         every = {name: dialect.tools for name, dialect in all_dialects().items()}
         return sample_tool(gate.matcher, {**self.agents, **every}, SAMPLE_TOOL)
 
-    def problems(self, gates: Iterable[Gate]) -> list[ConfigProblem]:
+    def problems(self, gates: Iterable[ConfiguredHook]) -> list[ConfigProblem]:
         """Return a warning for each matcher that fits no known tool, and for each name that looks misspelt."""
         found = []
         for gate in gates:
@@ -79,9 +79,9 @@ class Coverage:
         unknown = unknown_names(matcher, [*here, *every])
         return [f"{glob!r} fits no known tool; did you mean {name!r}?" for glob, name in unknown if name]
 
-    def _warning(self, gate: Gate, message: str) -> ConfigProblem:
+    def _warning(self, gate: ConfiguredHook, message: str) -> ConfigProblem:
         return ConfigProblem(gate.place, gate.name, "matcher", message, "warning")
 
 
-def _for_tools(gate: Gate) -> bool:
+def _for_tools(gate: ConfiguredHook) -> bool:
     return any(POINTS[point].for_tools for point in gate.points)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookyard.cli.data_folder import data_option
-from hookyard.errors import NotFoundError
+from hookyard.cli.options import data_option
+from hookyard.core.errors import NotFoundError
 from hookyard.settings import SQLITE, Settings
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def upgrade(data: Path | None) -> None:
     """Bring the database to this version of hookyard; servers do it themselves when they start."""
     from hookyard.store import migrations
     from hookyard.store.database import Database
-    from hookyard.wiring.ground import prepare_folder
+    from hookyard.wiring.container import prepare_directory
 
     settings = Settings.load(data=data)
-    prepare_folder(settings.data)
+    prepare_directory(settings.data)
     with Database(settings.database_url) as database:
         done = migrations.upgrade(database)
         print(f"{database.where} {'is now' if done else 'was already'} at version {migrations.HEAD}")
@@ -84,7 +84,7 @@ def existing(settings: Settings) -> Database:
         raise NotFoundError(
             "there is no hookyard here yet",
             where=settings.database_url if database is None else database.where,
-            mend="start it with `hookyard serve`, or give --data",
+            hint="start it with `hookyard serve`, or give --data",
         )
     return database
 
@@ -92,7 +92,7 @@ def existing(settings: Settings) -> Database:
 async def _prune(
     database: Database, settings: Settings, progress: Callable[[str, int], None] | None
 ) -> Mapping[str, int]:
-    from hookyard.clock import SystemClock
+    from hookyard.core.clock import SystemClock
     from hookyard.store import retention
     from hookyard.store.live_settings import LiveSettingsStore
 

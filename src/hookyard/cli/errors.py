@@ -1,4 +1,4 @@
-"""How an error of ours looks on the command line: one line, what, where, the mend.
+"""How an error of ours looks on the command line: one line, what, where, the hint.
 
 Used by `cli.main` for every command; a command lets `HookyardError` pass.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from hookyard.errors import HookyardError, InvalidError, Problem
+from hookyard.core.errors import HookyardError, InvalidError, Problem
 
 FAILED = 1
 

@@ -13,7 +13,7 @@ import click
 from hookyard.cli.errors import line_of
 from hookyard.cli.server import Server, json_option, workspace_option
 from hookyard.cli.terminal import counted, show
-from hookyard.errors import InvalidError, TemporaryError
+from hookyard.core.errors import InvalidError, TemporaryError
 
 _POLL_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 5.0
@@ -193,7 +193,7 @@ def _read(source: Any) -> dict[str, Any]:
     try:
         event = json.loads(source.read())
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"no JSON: {error}", where=where, mend="give a file with one event") from None
+        raise InvalidError(f"no JSON: {error}", where=where, hint="give a file with one event") from None
     if not isinstance(event, dict):
-        raise InvalidError("no event", where=where, mend="give a file with one JSON object")
+        raise InvalidError("no event", where=where, hint="give a file with one JSON object")
     return event

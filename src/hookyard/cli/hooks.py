@@ -19,19 +19,19 @@ import click
 
 from hookyard.cli import hooks_sent
 from hookyard.cli.coverage import Coverage
-from hookyard.errors import HookyardError, InvalidError, NotFoundError
-from hookyard.hooks.breaker import Endpoint
-from hookyard.hooks.config import Configuration, entries_of
+from hookyard.core.errors import HookyardError, InvalidError, NotFoundError
+from hookyard.hooks.config.configuration import Configuration, entries_of
+from hookyard.hooks.config.entry_keys import variables_of
+from hookyard.hooks.config.hooks_file import FileState, HooksFile, Role, read
+from hookyard.hooks.config.trust import Trust, TrustStatus
 from hookyard.hooks.decision import Verdict
-from hookyard.hooks.entry_keys import variables_of
-from hookyard.hooks.facade import Hooks, point_named
-from hookyard.hooks.files import FileState, Role, Source, read
+from hookyard.hooks.delivery.breaker import Endpoint
+from hookyard.hooks.delivery.delivery_log import Delivery
 from hookyard.hooks.formats.fitting import one_line, visible
+from hookyard.hooks.hooks import Hooks, point_named
 from hookyard.hooks.points import POINTS, Point
-from hookyard.hooks.record import Delivery
 from hookyard.hooks.samples import SAMPLE_TOOL
-from hookyard.hooks.trust import Standing, Trust
-from hookyard.hooks.webhook import ClosedGate, Webhook
+from hookyard.hooks.webhook import InvalidFailClosedHook, Webhook
 
 
 @click.group(help="The webhooks of this user and project.")
@@ -74,7 +74,7 @@ def list_(project: Path, as_json: bool) -> None:
         rows.append((row["name"], row["trigger"], row["mode"], row["url"], str(gate.place)))
     _table(rows)
     for gate in configuration.gates:
-        if isinstance(gate, ClosedGate):
+        if isinstance(gate, InvalidFailClosedHook):
             click.echo(f"{gate.name}: {one_line(gate.reason)}")
         elif state := _switched_off(gate, off):
             click.echo(f"{gate.name}: {state}")
@@ -150,7 +150,7 @@ def trust(project: Path, *, yes: bool, revoke: bool) -> None:
                 f"{source.path}: {'not trusted any more' if trusted.distrust(source.path) else 'was not trusted'}"
             )
         elif fault is not None:
-            raise click.ClickException(f"{source.path}: {fault.message} (mend it before it can be trusted)")
+            raise click.ClickException(f"{source.path}: {fault.message} (fix it before it can be trusted)")
         elif text is not None:
             found += 1
             _trust_one(trusted, source, text, yes=yes)
@@ -158,10 +158,10 @@ def trust(project: Path, *, yes: bool, revoke: bool) -> None:
         click.echo(f"{project.resolve()} has no hooks file, so there is nothing to trust.")
 
 
-def _trust_one(trusted: Trust, source: Source, text: str, *, yes: bool) -> None:
+def _trust_one(trusted: Trust, source: HooksFile, text: str, *, yes: bool) -> None:
     """Show a file, ask, and trust exactly the text that was shown."""
-    standing, before = trusted.standing(source.path, text)
-    if standing is Standing.TRUSTED:
+    standing, before = trusted.status(source.path, text)
+    if standing is TrustStatus.TRUSTED:
         click.echo(f"{source.path}: trusted already")
         return
     click.echo(f"{source.path}:")
@@ -297,7 +297,7 @@ def _not_found(name: str, configuration: Configuration) -> HookyardError:
     near = difflib.get_close_matches(name, [webhook.name for webhook in configuration.webhooks], n=1)
     return NotFoundError(
         f"no webhook {name!r} acts here",
-        mend=f"did you mean {near[0]!r}?" if near else "hookyard hooks list shows them, hooks check their faults",
+        hint=f"did you mean {near[0]!r}?" if near else "hookyard hooks list shows them, hooks check their faults",
     )
 
 
@@ -335,9 +335,9 @@ def _switched_off(webhook: Webhook, off: Mapping[str, Endpoint]) -> str | None:
     return str(endpoint) if endpoint and endpoint.is_switched_off and not webhook.fails_closed else None
 
 
-def _shown(gate: Webhook | ClosedGate, off: Mapping[str, Endpoint]) -> dict[str, Any]:
+def _shown(gate: Webhook | InvalidFailClosedHook, off: Mapping[str, Endpoint]) -> dict[str, Any]:
     """A webhook as it may be shown."""
-    if isinstance(gate, ClosedGate):
+    if isinstance(gate, InvalidFailClosedHook):
         return {
             "name": gate.name,
             "trigger": ",".join(sorted(gate.points)),

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import click
 
-from hookyard.clock import SystemClock, iso
-from hookyard.errors import InvalidError
-from hookyard.hooks import outbox as outbox_file
-from hookyard.hooks.facade import Hooks
+from hookyard.core.clock import SystemClock, iso
+from hookyard.core.errors import InvalidError
+from hookyard.core.ids import Ids
+from hookyard.hooks.delivery.delivery_log import Delivery, DeliveryState
 from hookyard.hooks.formats.fitting import cut, one_line, visible
-from hookyard.hooks.outbox import Outbox
-from hookyard.hooks.record import Delivery, DeliveryState
-from hookyard.ids import Ids
+from hookyard.hooks.hooks import Hooks
+from hookyard.hooks.outbox import outbox as outbox_file
+from hookyard.hooks.outbox.outbox import Outbox
 from hookyard.settings import Settings
 
 LISTEN_PORT = 8485
@@ -72,7 +72,7 @@ def listen(
     HOOKYARD_LISTEN_SECRET.
     """
     from hookyard.hooks import listen as receiver
-    from hookyard.hooks.rules import Action, named
+    from hookyard.hooks.redaction.secret_rules import Action, named
 
     try:
         listening = receiver.Listening(
@@ -114,7 +114,7 @@ def _listening_at(url: str) -> None:
 @_json
 def deliveries(delivery_id: str | None, state: str | None, webhook: str | None, limit: int, as_json: bool) -> None:
     """What was sent to webhooks and what is still owed, newest first; with an ID, one of them whole."""
-    found = asyncio.run(_found(delivery_id, DeliveryState(state) if state else None, webhook, limit))
+    found = asyncio.run(_select(delivery_id, DeliveryState(state) if state else None, webhook, limit))
     if as_json:
         shown = [asdict(delivery) for delivery in found]
         click.echo(json.dumps(shown[0] if delivery_id else shown, indent=2, ensure_ascii=False))
@@ -126,7 +126,7 @@ def deliveries(delivery_id: str | None, state: str | None, webhook: str | None, 
         click.echo("No deliveries.")
 
 
-async def _found(
+async def _select(
     delivery_id: str | None, state: DeliveryState | None, webhook: str | None, limit: int
 ) -> list[Delivery]:
     path = Settings.load().home / outbox_file.FILE_NAME

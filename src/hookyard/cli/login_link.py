@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hookyard.cli.data_folder import data_option
+from hookyard.cli.options import data_option
 from hookyard.settings import Settings
 
 
@@ -26,15 +26,15 @@ def login_link(data: Path | None, login: str | None, port: int | None) -> None:
 async def _link(settings: Settings, login: str | None, port: int | None) -> str:
     from dataclasses import replace
 
-    from hookyard.cli.address import found, login_url
     from hookyard.cli.db import existing
-    from hookyard.clock import SystemClock
-    from hookyard.ids import Ids
-    from hookyard.workspace.accounts import Accounts
+    from hookyard.cli.server_registry import login_url, server_url
+    from hookyard.core.clock import SystemClock
+    from hookyard.core.ids import Ids
+    from hookyard.identity.accounts import Accounts
 
     clock = SystemClock()
-    with existing(settings) as db:
-        accounts = Accounts(db, clock, Ids(clock))
+    with existing(settings) as database:
+        accounts = Accounts(database, clock, Ids(clock))
         user = (await accounts.first_start())[0] if login is None else await accounts.by_login(login)
-        url = found(settings) if port is None else replace(settings, port=port).url
+        url = server_url(settings) if port is None else replace(settings, port=port).url
         return login_url(url, await accounts.login_link(user.id))

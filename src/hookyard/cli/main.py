@@ -17,7 +17,7 @@ import click
 
 from hookyard.cli import streams
 from hookyard.cli.errors import FAILED, line_of, line_of_fault, line_of_usage
-from hookyard.errors import HookyardError
+from hookyard.core.errors import HookyardError
 
 # Name of the command: where it is (module:attribute), and what the help of `hookyard` says of it.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 PROMPT = "hookyard.cli.prompt:prompt"
 
 
-class LateGroup(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are imported when they are invoked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -68,7 +68,7 @@ class LateGroup(click.Group):
 
 
 @click.command(
-    cls=LateGroup,
+    cls=LazyGroup,
     invoke_without_command=True,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -20,12 +20,12 @@ from hookyard.agents.base import AgentResult, Assignment, Parts, Usage
 from hookyard.agents.processes import OWN_PREFIX
 from hookyard.agents.profiles import Profile, make_agent
 from hookyard.bridge.dialects import agent_files
-from hookyard.cli.terminal import safe
+from hookyard.cli.terminal import escape_control
+from hookyard.core.ids import Ids
 from hookyard.hooks.decision import Decision
-from hookyard.hooks.facade import Hooks
+from hookyard.hooks.hooks import Hooks
 from hookyard.hooks.points import Point
 from hookyard.hooks.warning import to_stderr
-from hookyard.ids import Ids
 from hookyard.settings import Settings
 
 INTERRUPTED = 130
@@ -52,29 +52,29 @@ def prompt(text: str, model: str | None = None, cwd: str | None = None) -> int:
         AgentError: It could not be done.
         click.UsageError: Nothing was asked, or there is no such folder.
     """
-    folder = Path("." if cwd is None else cwd).resolve()
+    directory = Path("." if cwd is None else cwd).resolve()
     if not text.strip():
         raise click.UsageError("the prompt is empty")
-    if cwd == "" or not folder.is_dir():  # a script's empty variable is not the current folder
+    if cwd == "" or not directory.is_dir():  # a script's empty variable is not the current folder
         raise click.BadParameter(f"there is no folder {str(cwd)!r}", param_hint="--cwd")
     ask = sys.stdin.isatty() and sys.stderr.isatty()
     try:
-        result = asyncio.run(_run(text, model, folder, ask=ask))
+        result = asyncio.run(_run(text, model, directory, ask=ask))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("hookyard: interrupted", err=True)
         return INTERRUPTED
-    click.echo(safe(result.answer) if sys.stdout.isatty() else result.answer)
+    click.echo(escape_control(result.answer) if sys.stdout.isatty() else result.answer)
     return 0
 
 
-async def _run(prompt: str, model: str | None, folder: Path, *, ask: bool) -> AgentResult:
+async def _run(prompt: str, model: str | None, directory: Path, *, ask: bool) -> AgentResult:
     this = asyncio.current_task()
     assert this is not None  # inside asyncio.run
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     settings = Settings.load()
     assignment = Assignment(
         prompt,
-        folder,
+        directory,
         Ids().session(),
         timeout_seconds=TIMEOUT_SECONDS,
         environment={name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIX)},
@@ -83,9 +83,9 @@ async def _run(prompt: str, model: str | None, folder: Path, *, ask: bool) -> Ag
     agent = make_agent(Profile(kind="built-in"), parts)
     lines = HookLines()
     kept = agent_files(os.environ)
-    async with Hooks.load(folder, warn=lines, agent_files=kept) as hooks:
+    async with Hooks.load(directory, warn=lines, agent_files=kept) as hooks:
         lines.begin(hooks.loaded_line())
-        return await agent.run(assignment, hooks, Shown(sys.stderr.isatty()), None)
+        return await agent.run(assignment, hooks, TerminalRecorder(sys.stderr.isatty()), None)
 
 
 class HookLines:
@@ -128,7 +128,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TerminalRecorder:
     """Shows on a terminal what the agent does, and keeps nothing.
 
     Attributes:
@@ -156,7 +156,7 @@ class Shown:
     def usage(self, usage: Usage) -> None:
         """Not shown."""
 
-    def introduced(self, *, version: str = "", model: str = "") -> None:
+    def agent_info(self, *, version: str = "", model: str = "") -> None:
         """Not shown."""
 
     def note(self, text: str) -> None:
@@ -184,5 +184,5 @@ async def _line() -> str:
 
 def _plain(text: str) -> str:
     """Text of a model on one short line."""
-    shown = safe(" ".join(text.split()))
+    shown = escape_control(" ".join(text.split()))
     return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 1] + "…"

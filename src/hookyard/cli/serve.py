@@ -1,7 +1,7 @@
 """`hookyard serve`: the server in the foreground.
 
 Prints one ready line with the address on stdout, and on the first start a one-time login link; everything else is log,
-on stderr. What keeps it from starting is one line with the mend.
+on stderr. What keeps it from starting is one line with the hint.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import click
 
 from hookyard.cli import logs
-from hookyard.cli.address import login_url, noted
-from hookyard.cli.data_folder import data_option
-from hookyard.cli.endings import ends
+from hookyard.cli.options import data_option
+from hookyard.cli.server_registry import login_url, registered
+from hookyard.cli.signals import shutdown_signals
 from hookyard.cli.variables import warn_of_unknown
-from hookyard.errors import InvalidError, PermanentError
+from hookyard.core.errors import InvalidError, PermanentError
 from hookyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def _serve(settings: Settings, *, work: bool) -> None:
                 announce(settings, link)
                 serving.set()
 
-            with noted(settings):
+            with registered(settings):
                 await _until_told(app, listener, ready)
 
 
@@ -93,7 +93,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
                 self.should_exit = True
 
             loop = asyncio.get_running_loop()
-            for number in ends():
+            for number in shutdown_signals():
                 loop.add_signal_handler(number, stop)
             yield
 
@@ -137,18 +137,18 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:  # the second: a name that cannot even be asked for, such as `a..b`
         why = f": {error.strerror}" if isinstance(error, OSError) else ""
-        raise InvalidError(f"{host!r} is no address{why}", where="--host", mend="give one such as 127.0.0.1") from None
+        raise InvalidError(f"{host!r} is no address{why}", where="--host", hint="give one such as 127.0.0.1") from None
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(bound)
             listener.listen(_BACKLOG)
         except OSError as error:
-            mends = {
+            hints = {
                 errno.EADDRINUSE: "it is in use: stop the other server, or give another with --port",
                 errno.EACCES: "it is not ours to take: give one above 1023 with --port",
                 errno.EADDRNOTAVAIL: "this machine has no such address: give one of its own with --host",
             }
-            mend = mends.get(error.errno or 0, "give another with --host and --port")
-            raise PermanentError("cannot listen", where=f"{host}:{port}", mend=mend) from None
+            hint = hints.get(error.errno or 0, "give another with --host and --port")
+            raise PermanentError("cannot listen", where=f"{host}:{port}", hint=hint) from None
         yield listener

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from hookyard.errors import (
+from hookyard.core.errors import (
     HookyardError,
     InvalidError,
     NotAllowedError,
@@ -63,10 +63,10 @@ class Server:
         token = os.environ.get("HOOKYARD_TOKEN") or os.environ.get("HOOKYARD_ADMIN_TOKEN")
         if not token:
             raise UnauthenticatedError(
-                "no token", where="HOOKYARD_TOKEN", mend="set it to a token of the server, made on its Settings page"
+                "no token", where="HOOKYARD_TOKEN", hint="set it to a token of the server, made on its Settings page"
             )
         if not token.isascii() or not token.isprintable():
-            raise UnauthenticatedError("no token has such characters", where="HOOKYARD_TOKEN", mend="copy it once more")
+            raise UnauthenticatedError("no token has such characters", where="HOOKYARD_TOKEN", hint="copy it once more")
         return cls((os.environ.get("HOOKYARD_URL") or DEFAULT_URL).rstrip("/"), token)
 
     def ask(
@@ -90,12 +90,12 @@ class Server:
         except ValueError:
             request = None
         if request is None or request.type not in ("http", "https") or not request.host:
-            raise InvalidError("is no http:// or https:// URL", where="HOOKYARD_URL", mend=f"give one as {DEFAULT_URL}")
+            raise InvalidError("is no http:// or https:// URL", where="HOOKYARD_URL", hint=f"give one as {DEFAULT_URL}")
         if "@" in request.host:
             raise InvalidError(
                 "a URL with a name or password in it is not used",
                 where="HOOKYARD_URL",
-                mend=f"give one as {DEFAULT_URL}",
+                hint=f"give one as {DEFAULT_URL}",
             )
         text = _answer(request, self.url)
         try:
@@ -113,13 +113,13 @@ class Server:
             InvalidError: None was given, and the token sees not just one.
         """
         if given == "":  # a script's empty variable is no workspace, and not the only one either
-            raise InvalidError("is empty", where="-w", mend="name a workspace, or leave it out")
+            raise InvalidError("is empty", where="-w", hint="name a workspace, or leave it out")
         named = given or os.environ.get("HOOKYARD_WORKSPACE")
         if not named:
             seen = self._list("/workspaces", {"limit": 2})["items"]
             if len(seen) != 1:
                 raise InvalidError(
-                    f"the token sees {'several workspaces' if seen else 'no workspace'}", mend="name one with -w"
+                    f"the token sees {'several workspaces' if seen else 'no workspace'}", hint="name one with -w"
                 )
             named = seen[0]["id"]
         return f"/workspaces/{quote(named, safe='')}"
@@ -163,7 +163,7 @@ def _answer(request: Any, url: str) -> bytes:
         if 300 <= error.code < 400:
             target = error.headers.get("location", "elsewhere")[:200]
             raise PermanentError(
-                f"it sends on to {target}", where=url, mend="set HOOKYARD_URL to where the server is"
+                f"it sends on to {target}", where=url, hint="set HOOKYARD_URL to where the server is"
             ) from None
         try:
             said = error.read()
@@ -171,18 +171,18 @@ def _answer(request: Any, url: str) -> bytes:
             said = b""
         raise _refusal(error.code, said, url) from None
     except http.client.IncompleteRead:
-        raise TemporaryError("its answer broke off", where=url, mend="try again") from None
+        raise TemporaryError("its answer broke off", where=url, hint="try again") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise TemporaryError(
-            f"cannot be reached: {reason}", where=url, mend="start `hookyard serve`, or set HOOKYARD_URL"
+            f"cannot be reached: {reason}", where=url, hint="start `hookyard serve`, or set HOOKYARD_URL"
         ) from None
     except http.client.HTTPException:
         raise _foreign("it does not speak HTTP", url) from None
 
 
 def _foreign(what: str, url: str) -> PermanentError:
-    return PermanentError(what, where=url, mend="set HOOKYARD_URL to a server of hookyard")
+    return PermanentError(what, where=url, hint="set HOOKYARD_URL to a server of hookyard")
 
 
 def _refusal(status: int, body: bytes, url: str) -> HookyardError:
@@ -192,9 +192,9 @@ def _refusal(status: int, body: bytes, url: str) -> HookyardError:
         document = None
     if not isinstance(document, dict) or not isinstance(document.get("detail"), str):
         if status in _AWAY:
-            return TemporaryError(f"it answered {status}", where=url, mend="try again when the server is back")
+            return TemporaryError(f"it answered {status}", where=url, hint="try again when the server is back")
         return _foreign(f"it answered {status}", url)
-    what, where, mend = document["detail"], document.get("where"), document.get("mend")
+    what, where, hint = document["detail"], document.get("where"), document.get("hint")
     told = document.get("problems")
     problems = tuple(
         Problem(one.get("field", ""), one.get("message", ""), line=one.get("line"), column=one.get("column"))
@@ -202,7 +202,7 @@ def _refusal(status: int, body: bytes, url: str) -> HookyardError:
         if isinstance(one, dict)
     )
     if problems:
-        return InvalidError(what, where=where, mend=mend, problems=problems)
+        return InvalidError(what, where=where, hint=hint, problems=problems)
     kinds: dict[int, type[HookyardError]] = {401: UnauthenticatedError, 403: NotAllowedError, 404: NotFoundError}
     kind = kinds.get(status, TemporaryError if status == 429 or status >= 500 else PermanentError)
-    return kind(what, where=where, mend=mend)
+    return kind(what, where=where, hint=hint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 
-def safe(text: str) -> str:
+def escape_control(text: str) -> str:
     """Text without what a terminal would obey."""
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
@@ -17,7 +17,7 @@ def safe(text: str) -> str:
 
 def show(text: str) -> None:
     """A line on stdout: safe on a terminal, as it is elsewhere."""
-    print(safe(text) if sys.stdout.isatty() else text, flush=True)
+    print(escape_control(text) if sys.stdout.isatty() else text, flush=True)
 
 
 def counted(number: int, thing: str) -> str:

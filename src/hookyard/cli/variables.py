@@ -28,15 +28,15 @@ KNOWN = (
 _OF_OTHERS = re.compile(r"HOOKYARD_(TEST_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT_\d+_(TCP|UDP))")
 """Of hookyard's tests, and those that Kubernetes and Docker make for each service, for one named hookyard too."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
     """Log each variable that nobody reads, with the one that was probably meant; never its value, which may be a
     secret."""
     for name, meant in unknown(environ).items():
-        mend = f"did you mean {meant}?" if meant else f"there are {', '.join(KNOWN)}"
-        log.warning("there is no variable %s, so it is ignored (%s)", name[:100], mend)
+        hint = f"did you mean {meant}?" if meant else f"there are {', '.join(KNOWN)}"
+        logger.warning("there is no variable %s, so it is ignored (%s)", name[:100], hint)
 
 
 def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:

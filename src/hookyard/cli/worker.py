@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 
 from hookyard.cli import logs
-from hookyard.cli.data_folder import data_option
 from hookyard.cli.db import existing
-from hookyard.cli.endings import ends
+from hookyard.cli.options import data_option
+from hookyard.cli.signals import shutdown_signals
 from hookyard.cli.variables import warn_of_unknown
-from hookyard.errors import UnavailableError
+from hookyard.core.errors import UnavailableError
 from hookyard.settings import Settings
 
 
@@ -41,7 +41,7 @@ async def _work(settings: Settings) -> None:
     from hookyard import wiring
 
     told = asyncio.Event()
-    for number in ends():
+    for number in shutdown_signals():
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with wiring.working(settings):
         click.echo("hookyard worker is ready")

@@ -1,7 +1,7 @@
 """Every event that can happen and every variable it carries: one table.
 
 Derived from it: the checks of incoming events (`envelope`), the check of prompt templates and conditions
-(`callbacks.template`, `callbacks.condition`), `GET /event-types`, the tables of the documentation and test data.
+(`callbacks.template`, `conditions.conditions`), `GET /event-types`, the tables of the documentation and test data.
 Administrators' own event types join the built-in ones in a `Catalog`, which never changes once it is made.
 
 Source of names, types and examples: the seed's tables, repeated in the contract for event callbacks, section 1.
@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.errors import InvalidError, Problem
 
 Value = str | int | float | bool
 """What a variable can hold."""

@@ -19,8 +19,8 @@ from urllib.parse import unquote_to_bytes
 
 import pydantic_core
 
-from hookyard.clock import from_iso
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.clock import from_iso
+from hookyard.core.errors import InvalidError, Problem
 from hookyard.events.catalog import (
     LARGEST_INTEGER,
     MAX_NAME,
@@ -31,7 +31,7 @@ from hookyard.events.catalog import (
     nearest,
     unknown_event,
 )
-from hookyard.events.model import API_SOURCE, RESERVED_SOURCES, AuthorTrust, Draft
+from hookyard.events.model import API_SOURCE, RESERVED_SOURCES, AuthorTrust, EventDraft
 
 MAX_BODY_BYTES = 1024 * 1024
 """Size of a request; the contract's bound."""
@@ -66,7 +66,7 @@ class Parsed(NamedTuple):
         batch: It was a batch, so the answer is a list too.
     """
 
-    drafts: tuple[Draft, ...]
+    drafts: tuple[EventDraft, ...]
     batch: bool = False
 
 
@@ -85,7 +85,7 @@ class _Form(NamedTuple):
     keys: frozenset[str]  # keys of the data that are no variables
 
 
-class _Door:
+class _Envelope:
     """Reads events for one workspace."""
 
     __slots__ = ("catalog", "text_may_hold_nul", "trust", "workspace_id")
@@ -96,13 +96,13 @@ class _Door:
         self.trust = trust
         self.text_may_hold_nul = text_may_hold_nul
 
-    def draft(self, form: _Form, problems: list[Problem], index: int | None = None) -> Draft | None:
+    def draft(self, form: _Form, problems: list[Problem], index: int | None = None) -> EventDraft | None:
         """The checked event, or None with the problems added."""
         name = form.name
         spec = self.catalog.get(name) if isinstance(name, str) else None
         values = None if spec is None else self._variables(spec, form)
         if spec is not None and values is not None and self._plain(form):
-            return Draft(
+            return EventDraft(
                 spec.name,
                 values,
                 API_SOURCE if form.source is None else str(form.source),
@@ -192,7 +192,7 @@ def parse(
         InvalidError: Anything wrong anywhere; names every problem, in a batch with the event's index.
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    door = _Door(workspace_id, catalog, author_trust, text_may_hold_nul=b"\\u0000" in body)
+    door = _Envelope(workspace_id, catalog, author_trust, text_may_hold_nul=b"\\u0000" in body)
     if media_type == "application/cloudevents-batch+json":
         return _batch(door, _json(body))
     problems: list[Problem] = []
@@ -203,7 +203,7 @@ def parse(
         form = _binary(headers, body, media_type, problems)
     elif media_type.startswith("application/cloudevents"):
         raise InvalidError(
-            f"cannot read {media_type[:MAX_NAME]!r}", where="content-type", mend="send CloudEvents as JSON"
+            f"cannot read {media_type[:MAX_NAME]!r}", where="content-type", hint="send CloudEvents as JSON"
         )
     else:
         content = _json(body)
@@ -215,13 +215,13 @@ def parse(
     return Parsed((draft,))
 
 
-def _batch(door: _Door, content: object) -> Parsed:
+def _batch(door: _Envelope, content: object) -> Parsed:
     if not isinstance(content, list):
-        raise InvalidError("a CloudEvents batch is a JSON array", mend="send an array of CloudEvents")
+        raise InvalidError("a CloudEvents batch is a JSON array", hint="send an array of CloudEvents")
     if len(content) > MAX_BATCH:
-        raise InvalidError(f"the batch has {len(content)} events", mend=f"send at most {MAX_BATCH} at once")
+        raise InvalidError(f"the batch has {len(content)} events", hint=f"send at most {MAX_BATCH} at once")
     problems: list[Problem] = []
-    drafts: list[Draft] = []
+    drafts: list[EventDraft] = []
     for index, item in enumerate(content):
         form = _structured(item, problems, index)
         draft = None if form is None else door.draft(form, problems, index)
@@ -241,18 +241,18 @@ def _refused(problems: list[Problem]) -> InvalidError:
 
 def _json(body: bytes) -> object:
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidError("the body is too large", mend=f"send at most {MAX_BODY_BYTES} bytes")
+        raise InvalidError("the body is too large", hint=f"send at most {MAX_BODY_BYTES} bytes")
     try:
         content: object = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidError(f"the body is no JSON: {error}", mend="send a JSON object in UTF-8") from None
+        raise InvalidError(f"the body is no JSON: {error}", hint="send a JSON object in UTF-8") from None
     return content
 
 
 def _flat(content: object, problems: list[Problem]) -> _Form | None:
     if not isinstance(content, dict):
-        mend = "send an object, or several CloudEvents as application/cloudevents-batch+json"
-        problems.append(Problem("", f"an event is a JSON object, not {_kind(content)}; {mend}"))
+        hint = "send an object, or several CloudEvents as application/cloudevents-batch+json"
+        problems.append(Problem("", f"an event is a JSON object, not {_kind(content)}; {hint}"))
         return None
     get = content.get
     return _Form(
@@ -420,8 +420,8 @@ def _variable(data: Mapping[str, object], name: str, kind: VariableType) -> str 
 
 def _unknown_variable(name: str, spec: EventType) -> str:
     near = nearest(name, spec.types)
-    mend = f"did you mean {near}?" if near else f"it has {', '.join(spec.types) or 'none'}"
-    return f"{spec.name} has no such variable; {mend}"
+    hint = f"did you mean {near}?" if near else f"it has {', '.join(spec.types) or 'none'}"
+    return f"{spec.name} has no such variable; {hint}"
 
 
 def _unknown_name(name: object, catalog: Catalog) -> str:

@@ -1,6 +1,6 @@
 """An event, before and after it is accepted, and what caused it.
 
-A `Draft` is what a door or the workspace hands to `callbacks.accept`; accepting gives it an id and a time of receipt
+A `EventDraft` is what a door or the workspace hands to `intake.accept`; accepting gives it an id and a time of receipt
 and makes it an `Event`. Neither trust nor cause is ever read from a request: doors and the workspace set them. Both are
 named tuples, which are made in a third of the time that a frozen dataclass takes.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
+from hookyard.core.ids import CallbackId, EventId, RunId, WorkspaceId
 from hookyard.events.catalog import Value
-from hookyard.ids import CallbackId, EventId, RunId, WorkspaceId
 
 RESERVED_SOURCES = "hookyard:"
 """Prefix of the sources that no request may name, or a client could take the operations of others."""
@@ -26,7 +26,7 @@ API_SOURCE = "api"
 """Source of an event that arrives without one."""
 
 
-def door_source(kind: str) -> str:
+def integration_source(kind: str) -> str:
     """Source of the events of a service's door, such as `hookyard:github`."""
     return RESERVED_SOURCES + kind
 
@@ -93,7 +93,7 @@ class Cause:
 NO_CAUSE = Cause()
 
 
-class Draft(NamedTuple):
+class EventDraft(NamedTuple):
     """An event that is not accepted yet; its variables have been checked against the catalog.
 
     Attributes:
@@ -105,7 +105,7 @@ class Draft(NamedTuple):
         occurred_at: Seconds since the epoch, None = when it is received.
         author_trust: Who wrote what it carries.
         cause: The runs that led to it.
-        traceparent: The sender's place in a trace, see `web.traces`; None = it begins one.
+        traceparent: The sender's place in a trace, see `telemetry.traces`; None = it begins one.
     """
 
     name: str
@@ -142,7 +142,7 @@ class Event(NamedTuple):
         variables: Its own variables by name, common ones left out; with the batch variables when it stands for a batch.
         author_trust: Who wrote what it carries.
         cause: The runs that led to it.
-        traceparent: The sender's place in a trace, see `web.traces`; None = it begins one.
+        traceparent: The sender's place in a trace, see `telemetry.traces`; None = it begins one.
     """
 
     id: EventId

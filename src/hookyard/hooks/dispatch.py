@@ -1,7 +1,7 @@
 """What firing a point does: gates are asked in order, notifications go out at once.
 
-Called by `facade`. It decides what each answer counts for and what all of them together mean; how a request is made is
-`delivery`'s business, when it is made later is the outbox's.
+Called by `hooks`. It decides what each answer counts for and what all of them together mean; how a request is made is
+`delivery.delivery`'s business, when it is made later is the outbox's.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookyard.errors import PermanentError
-from hookyard.hooks.answer import Answer, read_answer, refused
-from hookyard.hooks.breaker import Breaker
-from hookyard.hooks.config import Gate
+from hookyard.core.errors import PermanentError
+from hookyard.hooks.config.configuration import ConfiguredHook
 from hookyard.hooks.decision import GO_ON, Decision, Result, Verdict
-from hookyard.hooks.delivery import Delivered, Deliverer, report_failure
+from hookyard.hooks.delivery.breaker import Breaker
+from hookyard.hooks.delivery.delivery import Deliverer, DeliveryOutcome, report_failure
+from hookyard.hooks.delivery.delivery_log import Delivery, DeliveryLog, DeliveryState
+from hookyard.hooks.delivery.reply import WebhookReply, invalid_reply, parse_reply
 from hookyard.hooks.formats.base import one_line
-from hookyard.hooks.payload import Occasion, redacted, whole_body
+from hookyard.hooks.payload import HookEvent, redacted, whole_body
 from hookyard.hooks.points import Modifies
-from hookyard.hooks.record import Delivery, DeliveryLog, DeliveryState
-from hookyard.hooks.webhook import ClosedGate, Webhook
+from hookyard.hooks.webhook import InvalidFailClosedHook, Webhook
 
 if TYPE_CHECKING:
-    from hookyard.hooks.redact import Marks, Redactor
+    from hookyard.hooks.redaction.redactor import Marks, Redactor
 
 _NO_ANSWER = "no valid answer from a gate that fails closed"
 
@@ -32,14 +32,14 @@ _BETWEEN = "\n\n"
 """What stands between a system prompt and what is appended to it."""
 
 
-class Later(Protocol):
+class BackgroundQueue(Protocol):
     """Takes what nobody waits for."""
 
-    async def put(self, webhook: Webhook, occasion: Occasion) -> None:
+    async def put(self, webhook: Webhook, occasion: HookEvent) -> None:
         """Owe the webhook a delivery; under a millisecond."""
         ...
 
-    async def crowded(self, webhook: Webhook) -> bool:
+    async def is_rate_limited(self, webhook: Webhook) -> bool:
         """Whether the webhook's service takes no more messages just now; otherwise a place for one is taken."""
         ...
 
@@ -50,19 +50,19 @@ class Dispatch:
 
     Attributes:
         deliverer: Makes the deliveries that are waited for.
-        later: Takes the others.
+        background: Takes the others.
         breaker: Says which endpoints are left alone for a while.
         new_id: Makes delivery ids.
         log: Keeps finished deliveries, None = nobody does.
     """
 
     deliverer: Deliverer
-    later: Later
+    background: BackgroundQueue
     breaker: Breaker
     new_id: Callable[[], str]
     log: DeliveryLog | None = None
 
-    def fire(self, gates: Sequence[Gate], occasion: Occasion) -> Coroutine[Any, Any, Decision]:
+    def fire(self, gates: Sequence[ConfiguredHook], occasion: HookEvent) -> Coroutine[Any, Any, Decision]:
         """Call the webhooks of a point.
 
         Args:
@@ -71,7 +71,7 @@ class Dispatch:
         """
         return self._gate(gates, occasion) if occasion.spec.gating else self._notify(gates, occasion)
 
-    async def _notify(self, gates: Sequence[Gate], occasion: Occasion) -> Decision:
+    async def _notify(self, gates: Sequence[ConfiguredHook], occasion: HookEvent) -> Decision:
         """All at once; nothing that is answered can change what happens."""
         waited = [gate for gate in gates if isinstance(gate, Webhook) and gate.waits]
         for gate in gates:
@@ -82,7 +82,7 @@ class Dispatch:
         verdicts = await asyncio.gather(*(self.call(webhook, occasion) for webhook in waited))
         return _decision(verdicts, None)
 
-    async def _gate(self, gates: Sequence[Gate], occasion: Occasion) -> Decision:
+    async def _gate(self, gates: Sequence[ConfiguredHook], occasion: HookEvent) -> Decision:
         """One after the other, each seeing what the one before made; the first deny stops."""
         verdicts: list[Verdict] = []
         content: str | None = None
@@ -93,14 +93,14 @@ class Dispatch:
             if isinstance(gate, Webhook) and not gate.waits:
                 await self._put_off(gate, occasion)
                 continue
-            if isinstance(gate, ClosedGate):
+            if isinstance(gate, InvalidFailClosedHook):
                 verdicts.append(self._closed(gate, occasion))
-                await self._tell_of_denial(left, occasion)
+                await self._notify_denied(left, occasion)
                 break
             verdict = await self.call(gate, occasion)
             verdicts.append(verdict)
             if verdict.result is Result.DENY:
-                await self._tell_of_denial(left, occasion)
+                await self._notify_denied(left, occasion)
                 break
             if verdict.result is Result.MODIFY and verdict.after is not None:
                 occasion = occasion.with_content(verdict.after)
@@ -113,16 +113,16 @@ class Dispatch:
                 asked.append(gate)
         return _decision(verdicts, content)
 
-    async def _tell_of_denial(self, left: Sequence[Gate], occasion: Occasion) -> None:
+    async def _notify_denied(self, left: Sequence[ConfiguredHook], occasion: HookEvent) -> None:
         """A deny stops those who would be asked; those who only keep a record hear of what was denied too."""
         for gate in reversed(left):
             if isinstance(gate, Webhook) and not gate.waits:
                 await self._put_off(gate, occasion)
 
-    async def _put_off(self, webhook: Webhook, occasion: Occasion) -> None:
+    async def _put_off(self, webhook: Webhook, occasion: HookEvent) -> None:
         """Leave a delivery to the outbox; one that it cannot take is lost with a warning, never the agent's step."""
         try:
-            await self.later.put(webhook, occasion)
+            await self.background.put(webhook, occasion)
         except Exception as error:
             reason = one_line(f"not sent: {type(error).__name__}: {error}")
             self.deliverer.warn(f"[Hook Warning] {webhook.name}: {webhook.scrub(reason)}")
@@ -137,18 +137,22 @@ class Dispatch:
             reason = one_line(f"not recorded: {type(error).__name__}: {error}")
             self.deliverer.warn(f"[Hook Warning] {record.webhook}: {reason}")
 
-    def _closed(self, gate: ClosedGate, occasion: Occasion) -> Verdict:
+    def _closed(self, gate: InvalidFailClosedHook, occasion: HookEvent) -> Verdict:
         """What an entry that cannot be used though it was to fail closed says: no."""
         self.deliverer.warn(f"[Hook] {gate.name}: deny at {occasion.spec.event}: {one_line(gate.reason)}")
         return Verdict(gate.name, Result.DENY, gate.reason, failed=True)
 
-    async def call(self, webhook: Webhook, occasion: Occasion) -> Verdict:
+    async def call(self, webhook: Webhook, occasion: HookEvent) -> Verdict:
         """Deliver to one webhook and judge what it says. Whatever goes wrong, the agent gets a verdict."""
         try:
             off = self.breaker.off(webhook.breaker_key, fails_closed=webhook.fails_closed)
             if off is not None:
                 return Verdict(webhook.name, Result.WARNING, f"not called: {off}", failed=True)
-            if webhook.wire_format.rates and not webhook.fails_closed and await self.later.crowded(webhook):
+            if (
+                webhook.wire_format.rates
+                and not webhook.fails_closed
+                and await self.background.is_rate_limited(webhook)
+            ):
                 # Waiting for a place would hold the agent up, and one message too many gets the webhook blocked.
                 await self._put_off(webhook, occasion)
                 return Verdict(webhook.name, Result.OK, "sent later: the service takes no more messages just now")
@@ -158,7 +162,7 @@ class Dispatch:
             self.deliverer.warn(f"[Hook Warning] {webhook.name}: {webhook.scrub(one_line(reason))}")
             return _verdict_of_failure(webhook, occasion, webhook.scrub(reason))
 
-    async def ask(self, webhook: Webhook, occasion: Occasion) -> tuple[Verdict, Delivery]:
+    async def ask(self, webhook: Webhook, occasion: HookEvent) -> tuple[Verdict, Delivery]:
         """Deliver to one webhook now, and judge what it says."""
         delivery_id = self.new_id()
         body, marks = redacted(whole_body(webhook, occasion), webhook.redactor)
@@ -190,18 +194,18 @@ class Dispatch:
         return verdict, record
 
 
-def _verdict_of_failure(webhook: Webhook, occasion: Occasion, reason: str) -> Verdict:
+def _verdict_of_failure(webhook: Webhook, occasion: HookEvent, reason: str) -> Verdict:
     """What counts when no answer came at all."""
     closed = webhook.fails_closed and occasion.spec.may_deny
     result, message = (Result.DENY, f"{_NO_ANSWER}: {reason}") if closed else (Result.WARNING, reason)
     return Verdict(webhook.name, result, message, failed=True)
 
 
-def _appends(occasion: Occasion) -> bool:
+def _appends(occasion: HookEvent) -> bool:
     return occasion.spec.modifies is Modifies.SYSTEM_PROMPT
 
 
-def _made(occasion: Occasion, answer: Answer) -> str | None:
+def _made(occasion: HookEvent, answer: WebhookReply) -> str | None:
     """The thing that the point is about, as an answer left it."""
     if _appends(occasion):
         return f"{occasion.content or ''}{_BETWEEN}{answer.content}"
@@ -214,14 +218,14 @@ def _appended(content: str | None, verdict: Verdict) -> str:
     return added if content is None else f"{content}{_BETWEEN}{added}"
 
 
-def _judged(webhook: Webhook, occasion: Occasion, delivered: Delivered, marks: Marks | None) -> Answer:
+def _judged(webhook: Webhook, occasion: HookEvent, delivered: DeliveryOutcome, marks: Marks | None) -> WebhookReply:
     """What a delivery counts for: the answer's word, except that a gate that fails closed lets nothing else pass."""
     if delivered.reply is None:
-        answer = Answer(Result.WARNING, delivered.failure, well_formed=False)
+        answer = WebhookReply(Result.WARNING, delivered.failure, well_formed=False)
     elif webhook.wire_format.chat:
-        return Answer(Result.OK)
+        return WebhookReply(Result.OK)
     else:
-        answer = read_answer(
+        answer = parse_reply(
             delivered.reply.body,
             delivered.reply.headers.get("content-type", ""),
             occasion.spec,
@@ -231,16 +235,16 @@ def _judged(webhook: Webhook, occasion: Occasion, delivered: Delivered, marks: M
             answer = _restored(answer, webhook.redactor, marks, occasion)
     if answer.well_formed or answer.result is Result.DENY or not (webhook.fails_closed and occasion.spec.may_deny):
         # An answer that says nothing is no failure of a webhook that need not say anything.
-        return answer if answer.result is not Result.OK or answer.well_formed else Answer(Result.OK)
-    return Answer(Result.DENY, f"{_NO_ANSWER}: {answer.message}", well_formed=False)
+        return answer if answer.result is not Result.OK or answer.well_formed else WebhookReply(Result.OK)
+    return WebhookReply(Result.DENY, f"{_NO_ANSWER}: {answer.message}", well_formed=False)
 
 
-def _restored(answer: Answer, redactor: Redactor, marks: Marks, occasion: Occasion) -> Answer:
+def _restored(answer: WebhookReply, redactor: Redactor, marks: Marks, occasion: HookEvent) -> WebhookReply:
     """A modification with what its marks stand for; one that cannot be restored exactly is not used."""
     try:
         return answer._replace(content=redactor.restore(answer.content, marks))
     except PermanentError as error:
-        return refused(str(error), occasion.spec)
+        return invalid_reply(str(error), occasion.spec)
 
 
 def _decision(verdicts: Sequence[Verdict], content: str | None) -> Decision:
@@ -260,7 +264,9 @@ def _decision(verdicts: Sequence[Verdict], content: str | None) -> Decision:
     return Decision(Result.WARNING if warned else Result.OK, warnings, None, kept)
 
 
-def _record(webhook: Webhook, occasion: Occasion, delivery_id: str, delivered: Delivered, answer: Answer) -> Delivery:
+def _record(
+    webhook: Webhook, occasion: HookEvent, delivery_id: str, delivered: DeliveryOutcome, answer: WebhookReply
+) -> Delivery:
     return Delivery(
         id=delivery_id,
         webhook=webhook.name,

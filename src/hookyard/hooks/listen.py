@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookyard.clock import Clock, iso
-from hookyard.errors import InvalidError
-from hookyard.hooks import signing
+from hookyard.core.clock import Clock, iso
+from hookyard.core.errors import InvalidError
+from hookyard.hooks.delivery import signing
 from hookyard.hooks.formats.fitting import clip_lines, cut, one_line, visible
-from hookyard.hooks.rules import Action, Rule, judge
+from hookyard.hooks.redaction.secret_rules import Action, Rule, judge
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -59,7 +59,7 @@ class Listening:
         content: The answer's `modified_content`, with `modify`.
         status: The answer's HTTP status.
         delay_seconds: How long to wait before the answer.
-        rules: What judges each body; a find goes before `answer`.
+        rules: What judges each body; a find goes before `delivery.reply`.
         action: What to do about a find.
         save: Folder that each request is saved in as a fixture; None = nowhere.
         secrets: Verify signatures with these.
@@ -81,14 +81,14 @@ class Listening:
 
     def __post_init__(self) -> None:
         if self.answer not in _RESULTS:
-            raise InvalidError(f"{self.answer!r} is no result", where="--answer", mend=f"give {', '.join(_RESULTS)}")
+            raise InvalidError(f"{self.answer!r} is no result", where="--answer", hint=f"give {', '.join(_RESULTS)}")
         if self.answer == "modify" and self.content is None:
-            raise InvalidError("modify needs the new content", where="--answer", mend="give it with --content")
+            raise InvalidError("modify needs the new content", where="--answer", hint="give it with --content")
         if not 200 <= self.status <= 599:
-            raise InvalidError(f"{self.status} is no final status", where="--status", mend="give 200 to 599")
+            raise InvalidError(f"{self.status} is no final status", where="--status", hint="give 200 to 599")
         if not 0 <= self.delay_seconds <= MOST_DELAY_SECONDS:  # not a number is neither
             raise InvalidError(
-                f"{self.delay_seconds} is no time to wait", where="--delay", mend=f"give 0 to {MOST_DELAY_SECONDS}"
+                f"{self.delay_seconds} is no time to wait", where="--delay", hint=f"give 0 to {MOST_DELAY_SECONDS}"
             )
 
 
@@ -126,7 +126,7 @@ async def listen(
         try:
             await web.TCPSite(runner, listening.host, listening.port).start()
         except (OSError, UnicodeError) as error:
-            raise _unheard(listening, error) from error
+            raise _listen_error(listening, error) from error
         host, port = runner.addresses[0][:2]
         if ready is not None:
             ready(f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
@@ -135,25 +135,25 @@ async def listen(
         await runner.cleanup()
 
 
-def _make(folder: Path) -> None:
+def _make(directory: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidError(
-            f"the folder cannot be made: {error.strerror}", where=str(folder), mend="give another with --save"
+            f"the folder cannot be made: {error.strerror}", where=str(directory), hint="give another with --save"
         ) from error
 
 
-def _unheard(listening: Listening, error: OSError | UnicodeError) -> InvalidError:
+def _listen_error(listening: Listening, error: OSError | UnicodeError) -> InvalidError:
     """Why nothing can be heard at an address; the library's own sentence says the address twice."""
-    mends = {
+    hints = {
         errno.EADDRINUSE: "it is in use: give another --port, or 0 for any free one",
         errno.EACCES: "it is not ours to take: give one above 1023 with --port",
         errno.EADDRNOTAVAIL: "this machine has no such address: give one of its own with --host",
     }
     number = error.errno if isinstance(error, OSError) else None
-    mend = mends.get(number or 0, "give an address such as 127.0.0.1 with --host")
-    return InvalidError("cannot listen", where=f"{listening.host}:{listening.port}", mend=mend)
+    hint = hints.get(number or 0, "give an address such as 127.0.0.1 with --host")
+    return InvalidError("cannot listen", where=f"{listening.host}:{listening.port}", hint=hint)
 
 
 class _Receiver:

@@ -1,8 +1,8 @@
 """Matchers: globs of tool names, and what no tool's name can be.
 
-Used by `entry_keys` (a matcher that can never match is an error), by `webhook` (whom a gate applies to) and by what
-shows which tools a gate covers. `*` and `?` stand for any characters and for one, `[…]` for one of some; nothing else
-does.
+Used by `config.entry_keys` (a matcher that can never match is an error), by `webhook` (whom a gate applies to) and by
+what shows which tools a gate covers. `*` and `?` stand for any characters and for one, `[…]` for one of some; nothing
+else does.
 """
 
 from __future__ import annotations

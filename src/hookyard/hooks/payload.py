@@ -1,6 +1,6 @@
 """What happened, and the request body that tells a webhook of it.
 
-`Occasion` is made by `facade` when a point is fired; `dispatch` asks for a body per webhook and changes the occasion as
+`HookEvent` is made by `hooks` when a point is fired; `dispatch` asks for a body per webhook and changes the occasion as
 webhooks modify it. The layout is the contract's, section 3; nothing is sent from here.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
 from hookyard.hooks import formats
 from hookyard.hooks.formats.base import ReadyBody, json_bytes
 from hookyard.hooks.points import POINTS, Modifies, Point, PointSpec
@@ -19,7 +19,7 @@ from hookyard.hooks.values import once, value
 from hookyard.hooks.webhook import Webhook
 
 if TYPE_CHECKING:
-    from hookyard.hooks.redact import Marks, Redactor
+    from hookyard.hooks.redaction.redactor import Marks, Redactor
 
 _TOP_LEVEL = {
     Point.MODEL_RESPONSE: ("response", "turn_context"),
@@ -45,7 +45,7 @@ _CONTENT_KEY = {
 
 
 @value
-class Occasion:
+class HookEvent:
     """One firing of a point.
 
     Attributes:
@@ -91,7 +91,7 @@ class Occasion:
         return value if value is None or isinstance(value, str) else as_json(value)
 
     @once
-    def told_to_all(self) -> dict[str, Any]:
+    def shared_body(self) -> dict[str, Any]:
         """What the body says to every webhook alike; not to be changed."""
         common = hook_context(self)
         body: dict[str, Any] = {
@@ -115,11 +115,11 @@ class Occasion:
         return body
 
     @once
-    def told_to_all_json(self) -> bytes:
+    def shared_body_json(self) -> bytes:
         """The same as JSON without the opening brace; it goes after a webhook's `introduction`."""
-        return json_bytes(self.told_to_all)[1:]
+        return json_bytes(self.shared_body)[1:]
 
-    def with_content(self, content: str) -> Occasion:
+    def with_content(self, content: str) -> HookEvent:
         """The occasion after a webhook modified the thing that it is about."""
         if self.spec.modifies is Modifies.TOOL_ARGS:
             return replace(self, tool_args=content)
@@ -128,7 +128,7 @@ class Occasion:
         return self
 
 
-def body_of(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
+def body_of(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
     """The request body for one webhook.
 
     Args:
@@ -138,14 +138,14 @@ def body_of(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
     Returns:
         A JSON object of the contract.
     """
-    return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.told_to_all}
+    return {"hook_name": webhook.name, "trigger": webhook.trigger, **occasion.shared_body}
 
 
-def single_body(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
+def single_body(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
     """The same; as JSON already where it goes out as it is."""
     if webhook.format != formats.DEFAULT or webhook.redact:
         return body_of(webhook, occasion)
-    return _ready(webhook.introduction + occasion.told_to_all_json)
+    return _ready(webhook.body_prefix + occasion.shared_body_json)
 
 
 def stored_body(webhook: Webhook, text: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _ready(text: bytes) -> ReadyBody:
     return body
 
 
-def whole_body(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
+def whole_body(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
     """What goes out when one event goes out by itself: a batch of one to a webhook that takes batches."""
     return {"events": [batch_entry(webhook, occasion)]} if webhook.batch else single_body(webhook, occasion)
 
@@ -177,7 +177,7 @@ def redacted(body: dict[str, Any], redactor: Redactor | None) -> tuple[dict[str,
     return {key: hidden.get(key, value) for key, value in body.items()}, marks
 
 
-def batch_entry(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
+def batch_entry(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
     """One element of `events` in the body of a batch."""
     return {
         "event": occasion.spec.event,
@@ -188,7 +188,7 @@ def batch_entry(webhook: Webhook, occasion: Occasion) -> dict[str, Any]:
     }
 
 
-def hook_context(occasion: Occasion) -> dict[str, Any]:
+def hook_context(occasion: HookEvent) -> dict[str, Any]:
     """The common part; what does not apply is left out."""
     common: dict[str, Any] = {}
     if occasion.tool_name is not None:
@@ -204,7 +204,7 @@ def hook_context(occasion: Occasion) -> dict[str, Any]:
     return common
 
 
-def _with_own(common: dict[str, Any], occasion: Occasion, elsewhere: tuple[str, ...] = ()) -> dict[str, Any]:
+def _with_own(common: dict[str, Any], occasion: HookEvent, elsewhere: tuple[str, ...] = ()) -> dict[str, Any]:
     """The common part and the event's own keys, without those that stand elsewhere."""
     context = dict(common)
     if occasion.point is Point.MESSAGE:

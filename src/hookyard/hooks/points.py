@@ -1,7 +1,8 @@
 """The twelve points of an agent's life at which webhooks are called: one table, everything else is derived from it.
 
-Read by `dispatch` (what an answer may do), `config` (trigger words), `payload` (wire names), `bridge` and `adapters`
-(what an agent fires) and by the documentation's tables. Source: the contract for lifecycle webhooks, section 2.
+Read by `dispatch` (what an answer may do), `config.configuration` (trigger words), `payload` (wire names), `bridge` and
+`adapters` (what an agent fires) and by the documentation's tables. Source: the contract for lifecycle webhooks, section
+2.
 """
 
 from __future__ import annotations

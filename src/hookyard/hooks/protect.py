@@ -1,6 +1,6 @@
 """Keeps a governed agent from rewriting what governs it: tool calls that write to hook files are denied by default.
 
-Asked by `facade` before the webhooks of a tool call. This holds for an agent that cooperates: one that has a shell as
+Asked by `hooks` before the webhooks of a tool call. This holds for an agent that cooperates: one that has a shell as
 the same user can always find a way that no look at its arguments finds.
 """
 
@@ -106,8 +106,8 @@ class Protection:
             return "only a person may trust a project's webhooks"
         if _UNHOOK.search(command):
             return "only a person may take the hooks out of an agent"
-        words = shell.words(command)
-        ways = shell.goes_to(words)
+        words = shell.split_words(command)
+        ways = shell.redirect_targets(words)
         for way in ways[:_MOST_WAYS]:
             look.go(way)
         removes = shell.removes(words)
@@ -115,7 +115,7 @@ class Protection:
             if self._may_name(word) and len(word) < _LONGEST_PATH:
                 found = look.why(word, removes=removes and word not in ways)
                 if found:
-                    return None if shell.only_reads(command) else found
+                    return None if shell.is_read_only(command) else found
         return None
 
 
@@ -127,9 +127,9 @@ class _Look:
         self._work = working_dir
         self._bases = [working_dir]
 
-    def go(self, folder: str) -> None:
+    def go(self, directory: str) -> None:
         """A command goes there, so its paths may be relative to that."""
-        self._bases = [self._work, *self._bases[1:][1 - _MOST_BASES :], self._absolute(folder, self._bases[-1])]
+        self._bases = [self._work, *self._bases[1:][1 - _MOST_BASES :], self._absolute(directory, self._bases[-1])]
 
     def why(self, text: str, *, removes: bool = False) -> str | None:
         """Why a path must not be written to; None when it may.
@@ -154,16 +154,16 @@ class _Look:
 
     @cached_property
     def _own(self) -> set[Path]:
-        files, folders = self._given.files, self._given.folders
-        return {*files, *(Path(os.path.realpath(file)) for file in files), *folders}
+        files, directories = self._given.files, self._given.folders
+        return {*files, *(Path(os.path.realpath(file)) for file in files), *directories}
 
     @cached_property
     def _of_agents(self) -> set[Path]:
         """What decides which hooks agents run that are started where this one works, or above."""
         agents, project = self._given.agents, self._given.project
-        near = [folder / place for folder in {project or self._work, self._work} for place in agents.project]
+        near = [directory / place for directory in {project or self._work, self._work} for place in agents.project]
         linked = [Path(os.path.realpath(place)) for place in (*agents.user, *near)]
-        above = [folder / place for folder in self._work.parents for place in agents.project]
+        above = [directory / place for directory in self._work.parents for place in agents.project]
         return {*agents.user, *near, *linked, *above}
 
     def _covers(self, path: Path, kept: set[Path], *, removes: bool) -> bool:

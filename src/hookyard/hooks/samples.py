@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hookyard.hooks.payload import Occasion
+from hookyard.hooks.payload import HookEvent
 from hookyard.hooks.points import POINTS, Point
 
 SAMPLE_TOOL = "bash"
@@ -40,7 +40,7 @@ _OWN: dict[Point, dict[str, Any]] = {
 }
 
 
-def sample(point: Point, at: float, working_dir: str, tool: str = SAMPLE_TOOL) -> Occasion:
+def sample(point: Point, at: float, working_dir: str, tool: str = SAMPLE_TOOL) -> HookEvent:
     """Return a sample of a point.
 
     Args:
@@ -51,7 +51,7 @@ def sample(point: Point, at: float, working_dir: str, tool: str = SAMPLE_TOOL) -
     """
     about_a_tool = POINTS[point].for_tools
     args = _ARGS if tool.lower() in SHELLS else _OTHER_ARGS
-    return Occasion(
+    return HookEvent(
         point,
         at,
         session_id="ses_sample",

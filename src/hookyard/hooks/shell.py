@@ -26,7 +26,7 @@ _MOST_PARTS = 32
 """Patches and here-documents that are told apart in one command; the others are taken for words."""
 
 
-def words(command: str) -> list[str]:
+def split_words(command: str) -> list[str]:
     """Everything in a command that may name a file. What is only written into a file, or by a patch, is left out."""
     found: list[str] = []
     for _ in range(_MOST_PARTS):
@@ -41,12 +41,12 @@ def words(command: str) -> list[str]:
     return [word for word in found if word]
 
 
-def goes_to(named: list[str]) -> list[str]:
+def redirect_targets(named: list[str]) -> list[str]:
     """Where a command of these words goes before it does the rest."""
     return [following for word, following in pairwise(named) if word in _GOERS]
 
 
-def only_reads(command: str) -> bool:
+def is_read_only(command: str) -> bool:
     """Whether every part of a command is one that changes no file of the working folder (`git commit` is one)."""
     plain = _SILENCED.sub(" ", command)
     if _MORE_THAN_READING.search(plain):

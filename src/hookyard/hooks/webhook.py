@@ -1,7 +1,7 @@
 """A webhook as configured, checked and ready to be used.
 
-Made by `config`, read by everything that calls it. Nothing here may be changed after loading; values that must not be
-shown (URL, headers, secrets) stay out of `repr`.
+Made by `config.configuration`, read by everything that calls it. Nothing here may be changed after loading; values that
+must not be shown (URL, headers, secrets) stay out of `repr`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hookyard.hooks.matcher import matches
 from hookyard.hooks.points import Point, points_of
 
 if TYPE_CHECKING:
-    from hookyard.hooks.redact import Redactor
+    from hookyard.hooks.redaction.redactor import Redactor
 
 _LEAST_HIDDEN = 4
 """Shorter values (`1`, `on`) are no secrets, and hiding them would garble every message."""
@@ -47,7 +47,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConfigLocation:
     """Where an entry stands.
 
     Attributes:
@@ -65,7 +65,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchLimits:
     """How an `[[async_webhooks]]` entry gathers events.
 
     Attributes:
@@ -107,7 +107,7 @@ class Webhook:
     trigger: str
     points: frozenset[Point]
     url: str = field(repr=False)
-    place: Place = Place("")
+    place: ConfigLocation = ConfigLocation("")
     description: str = ""
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -121,7 +121,7 @@ class Webhook:
     mode: Mode = Mode.WAIT
     redact: tuple[str, ...] = ()
     priority: int = 0
-    batch: Batch | None = None
+    batch: BatchLimits | None = None
 
     @property
     def fails_closed(self) -> bool:
@@ -158,7 +158,7 @@ class Webhook:
         return formats.all_formats()[self.format]
 
     @cached_property
-    def introduction(self) -> bytes:
+    def body_prefix(self) -> bytes:
         """JSON of what a body says to this webhook alone: `{"hook_name":"…","trigger":"…",`."""
         return json_bytes({"hook_name": self.name, "trigger": self.trigger})[:-1] + b","
 
@@ -167,7 +167,9 @@ class Webhook:
         """Hides what its patterns match, None when it has none."""
         if not self.redact:
             return None
-        from hookyard.hooks.redact import Redactor  # here: few webhooks have patterns, and their engine takes time
+        from hookyard.hooks.redaction.redactor import (
+            Redactor,  # here: few webhooks have patterns, and their engine takes time
+        )
 
         return Redactor(self.redact)
 
@@ -205,7 +207,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedGate:
+class InvalidFailClosedHook:
     """What stands in for an entry that cannot be used though it was to fail closed: it denies and says why.
 
     Attributes:
@@ -220,7 +222,7 @@ class ClosedGate:
     name: str
     points: frozenset[Point]
     reason: str
-    place: Place
+    place: ConfigLocation
     matcher: str | None = None
     priority: int = 0
 
@@ -229,14 +231,14 @@ class ClosedGate:
         return point in self.points and (self.matcher is None or matches(self.matcher, point, tool_name))
 
 
-def words_of(trigger: str) -> list[str]:
+def trigger_words(trigger: str) -> list[str]:
     """The comma-separated words of a trigger, trimmed, empty ones left out."""
     return [word for word in (part.strip() for part in re.split(r"[,\s]+", trigger)) if word]
 
 
-def deaf_words(trigger: str) -> list[str]:
+def unmatched_trigger_words(trigger: str) -> list[str]:
     """Words of a trigger that match no event by themselves."""
-    return [word for word in words_of(trigger) if not points_of(word)]
+    return [word for word in trigger_words(trigger) if not points_of(word)]
 
 
 def shown_url(url: str) -> str:

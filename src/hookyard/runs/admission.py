@@ -2,7 +2,7 @@
 
 Called by `worker`, which is woken by the commit of an event, the end of a run, a changed setting. One short transaction
 takes what the limit of all workers, this worker's own cap, the keys, the quotas and fair sharing allow, and marks it as
-running. A run holds its place from here until its result is stored (`settle`).
+running. A run holds its place from here until its result is stored (`completion`).
 
 Right with several workers: on SQLite there is one writer at a time anyway; on PostgreSQL admissions exclude one another
 by an advisory lock that is only ever tried, never waited for, since other writes share the transaction.
@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
 
-from hookyard.ids import RunId, WorkerId
-from hookyard.runs.claim import COLUMNS, Claim, claimed
-from hookyard.runs.fairness import share
+from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.run_status import RunStatus
+from hookyard.runs.claim import COLUMNS, AdmittedRun, claimed
 from hookyard.runs.quota import Budget, Quotas, add, day_of
-from hookyard.runs.states import RunStatus
+from hookyard.runs.scheduler import fair_order
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, callbacks, events, run_entries, runs
 
@@ -37,7 +37,7 @@ DELETED = "the callback was deleted before the run started"
 class RunTokens(Protocol):
     """Gives a run its token of scope `run`, within the transactions that begin and end it."""
 
-    def issue(self, conn: Connection, claim: Claim) -> str:
+    def issue(self, conn: Connection, claim: AdmittedRun) -> str:
         """A new token, `""` when the run's agent needs none."""
         ...
 
@@ -49,7 +49,7 @@ class RunTokens(Protocol):
 class NoTokens:
     """Gives none."""
 
-    def issue(self, conn: Connection, claim: Claim) -> str:
+    def issue(self, conn: Connection, claim: AdmittedRun) -> str:
         """No token."""
         return ""
 
@@ -81,7 +81,7 @@ class Admitted:
         contended: Another worker was admitting: try again in a moment.
     """
 
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[AdmittedRun, ...] = ()
     contended: bool = False
 
 
@@ -89,13 +89,13 @@ def admit(conn: Connection, worker_id: WorkerId, limits: Limits, now: float, tok
     """Take the runs that may start on this worker now, and mark them as running."""
     if not _alone(conn):
         return Admitted(contended=True)
-    holding, here = _places(conn, worker_id)
+    holding, here = _free_slots(conn, worker_id)
     places = min(limits.everywhere - sum(holding.values()), limits.here - here)
     oldest = _oldest(conn) if places > 0 else {}
     if not oldest:
         return Admitted()
     queue = _Queue(conn, limits.quotas, now)
-    chosen = list(share(places, holding, oldest, queue.waiting))
+    chosen = list(fair_order(places, holding, oldest, queue.waiting))
     queue.tell_those_left()
     return Admitted(tuple(_begin(conn, worker_id, chosen, now, tokens)))
 
@@ -106,7 +106,7 @@ def _alone(conn: Connection) -> bool:
     return bool(conn.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar())
 
 
-_PLACES = (
+_FREE_SLOTS = (
     select(
         runs.c.workspace_id,
         func.count(),
@@ -117,9 +117,9 @@ _PLACES = (
 )
 
 
-def _places(conn: Connection, worker_id: str) -> tuple[dict[str, int], int]:
+def _free_slots(conn: Connection, worker_id: str) -> tuple[dict[str, int], int]:
     """Places held by each workspace, and by all of them on this worker."""
-    rows = conn.execute(_PLACES, {"worker": worker_id}).all()
+    rows = conn.execute(_FREE_SLOTS, {"worker": worker_id}).all()
     return {workspace: count for workspace, count, _ in rows}, sum(here for _, _, here in rows)
 
 
@@ -264,7 +264,7 @@ _RESERVE = update(runs).where(runs.c.id == bindparam("run")).values(reserved_tok
 
 def _begin(
     conn: Connection, worker_id: WorkerId, chosen: Sequence[_Chosen], now: float, tokens: RunTokens
-) -> Iterator[Claim]:
+) -> Iterator[AdmittedRun]:
     """Mark the chosen runs as running; one that was cancelled in this very moment is left out."""
     if not chosen:
         return

@@ -1,6 +1,6 @@
 """A run that has been admitted to this worker: all that its execution needs to know, so that it reads nothing more.
 
-Made by `admission`, carried by `worker` to `execute`.
+Made by `admission`, carried by `worker` to `executor`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from hookyard.agents.base import Usage
+from hookyard.core.ids import CallbackId, ConversationId, EventId, RunId, WorkspaceId
 from hookyard.events.model import Cause
-from hookyard.ids import CallbackId, ConversationId, EventId, RunId, WorkspaceId
 from hookyard.runs.queue import Execution
 from hookyard.store.schema import events, runs
 
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class AdmittedRun:
     """An admitted run, and this attempt of it.
 
     Attributes:
@@ -103,9 +103,9 @@ class Claim:
         return self.cause.by(self.run_id, self.callback_id, self.event_id)
 
 
-def claimed(row: Row[Any], *, started_at: float, day: str, token_limit: int | None, first_entry: int) -> Claim:
+def claimed(row: Row[Any], *, started_at: float, day: str, token_limit: int | None, first_entry: int) -> AdmittedRun:
     """The claim of a row of `COLUMNS` that was read before the attempt was counted."""
-    return Claim(
+    return AdmittedRun(
         run_id=RunId(row.id),
         workspace_id=WorkspaceId(row.workspace_id),
         callback_id=CallbackId(row.callback_id),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
-from hookyard.errors import ConflictError, NotFoundError
-from hookyard.ids import Ids, RunId, WorkspaceId
+from hookyard.core.errors import ConflictError, NotFoundError
+from hookyard.core.ids import Ids, RunId, WorkspaceId
+from hookyard.core.run_status import FINAL, RunStatus, check
 from hookyard.runs.admission import TOPIC
-from hookyard.runs.states import FINAL, RunStatus, check
 from hookyard.store.database import announce
 from hookyard.store.schema import runs
 
@@ -83,7 +83,7 @@ def retry(conn: Connection, workspace_id: WorkspaceId, run_id: RunId, *, ids: Id
     """
     status = _status(conn, workspace_id, run_id)
     if status not in FINAL:
-        raise ConflictError(f"a run that is {status} cannot be retried", mend="cancel it first, or wait for its end")
+        raise ConflictError(f"a run that is {status} cannot be retried", hint="cancel it first, or wait for its end")
     row = conn.execute(select(*(runs.c[name] for name in _KEPT)).where(runs.c.id == run_id)).one()
     again = ids.run()
     conn.execute(

@@ -1,7 +1,7 @@
 """What executes runs: a supervised task for each, behind the port `RunQueue`.
 
 Made by `wiring`, driven by `worker`. The durable side of an execution stands in our own tables and is written by those
-who decide: `admission` notes an attempt before it begins, `settle` its end, `recovery` takes up what a dead worker
+who decide: `admission` notes an attempt before it begins, `completion` its end, `recovery` takes up what a dead worker
 left.
 Why this is no library, and what was measured, stands in decision 0501.
 """
@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from hookyard.errors import TemporaryError
-from hookyard.ids import RunId
+from hookyard.core.errors import TemporaryError
+from hookyard.core.ids import RunId
 from hookyard.runs.queue import Body, Execution
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class TaskQueue:
         """Start a task, unless there is one; see the port."""
         body = self._body
         if body is None:
-            raise TemporaryError("this worker takes no runs now", mend="try again", retry_after=2.0)
+            raise TemporaryError("this worker takes no runs now", hint="try again", retry_after=2.0)
         if execution in self._tasks:
             return False
         self._tasks[execution] = asyncio.create_task(self._run(body, execution), name=execution.key)

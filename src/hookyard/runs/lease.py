@@ -7,7 +7,7 @@ when the heartbeat was sent, and ends early enough for agents to be ended before
 
 from __future__ import annotations
 
-from hookyard.clock import Clock
+from hookyard.core.clock import Clock
 
 HEARTBEAT_SECONDS = 3.0
 """Between two heartbeats; less where the lease is short."""

@@ -1,6 +1,6 @@
 """What an agent is given that stops it where its worker's lease is over: its hooks, its task tools, its requests.
 
-Made by `execute` and `wiring`. A process that was stopped and goes on does not know how long it was away; others may
+Made by `executor` and `wiring`. A process that was stopped and goes on does not know how long it was away; others may
 have started its runs again meanwhile. So every point at which an agent is about to act asks the lease first.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from hookyard.agents.base import HookFirer, WorkspaceTools
-from hookyard.errors import UnavailableError
+from hookyard.core.errors import UnavailableError
 from hookyard.hooks.decision import Decision
-from hookyard.hooks.egress import Egress, Reply
+from hookyard.hooks.delivery.egress import Egress, Reply
 from hookyard.hooks.points import Point
 from hookyard.runs.lease import Lease
 
@@ -104,7 +104,7 @@ class LeasedTools:
                 return await call()
             except UnavailableError as error:
                 if error.maybe_stored:  # without the address of the database, which is no agent's business
-                    raise UnavailableError(error.what, mend="look before you repeat it", maybe_stored=True) from None
+                    raise UnavailableError(error.what, hint="look before you repeat it", maybe_stored=True) from None
                 logger.warning("a task tool waits for the database", extra={"error": error.what})
                 await asyncio.sleep(TOOL_RETRY_SECONDS)
 

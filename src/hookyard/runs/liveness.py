@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from hookyard.clock import Clock
-from hookyard.ids import WorkerId
+from hookyard.core.clock import Clock
+from hookyard.core.ids import WorkerId
 from hookyard.runs.lease import heartbeat_seconds
 from hookyard.store.engine import database_url, is_sqlite
 
@@ -74,13 +74,13 @@ class FileLocks:
     POSIX locks belong to a process and are not inherited by children; a process must not open its own file again.
 
     Args:
-        folder: Where the files are; made when it is not there.
+        directory: Where the files are; made when it is not there.
     """
 
     lease_seconds: float | None = None
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory
         self._held: tuple[int, Path] | None = None
 
     def hold(self, worker_id: WorkerId) -> None:
@@ -163,8 +163,8 @@ class Leases:
         now = self._clock.monotonic()
         length = float(details.get("leaseSeconds", self._length))
         seen = self._seen.get(worker_id)
-        # After a longer pause between two looks the silence may have been the observer's own. A worker with a short lease
-        # is looked at no more often than this worker's own heartbeat, which counts as an ordinary pause.
+        # After a longer pause between two looks the silence may have been the observer's own. A worker with a short
+        # lease is looked at no more often than this worker's own heartbeat, which counts as an ordinary pause.
         blind_seconds = max(length / 3, 1.5 * heartbeat_seconds(self._length))
         if seen is None or seen.value != heartbeat_at or now - seen.looked_at > blind_seconds:
             self._seen[worker_id] = _Seen(heartbeat_at, now, now)

@@ -1,6 +1,6 @@
 """What a run cost, where the agent did not say and the model's price is known.
 
-Called by `execute` when a run ends. Prices are those of genai-prices, which comes with pydantic-ai; an unknown model
+Called by `executor` when a run ends. Prices are those of genai-prices, which comes with pydantic-ai; an unknown model
 has no cost rather than a guessed one.
 """
 

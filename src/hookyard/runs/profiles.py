@@ -1,6 +1,6 @@
 """The agent profile that a run names: stored under that name, given inline with the callback, or the default.
 
-Asked by `tokens` when a run is admitted and by `workplaces` when an attempt begins.
+Asked by `tokens` when a run is admitted and by `environments` when an attempt begins.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from hookyard.ids import RunId
+from hookyard.core.ids import RunId
 
 
 @dataclass(frozen=True, slots=True)

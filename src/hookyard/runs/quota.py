@@ -1,7 +1,7 @@
 """Quotas of a workspace: runs an hour, tokens a day. Reserved when a run starts, settled when it ends.
 
-Called by `admission` and `settle` inside their transactions. A quota delays, it drops nothing: a run beyond it stays
-queued, with the reason, until the hour has slid on or the day is over.
+Called by `admission` and `completion` inside their transactions. A quota delays, it drops nothing: a run beyond it
+stays queued, with the reason, until the hour has slid on or the day is over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from hookyard.callbacks.letters import WAITS
+from hookyard.core.verdicts import WAITS
 from hookyard.settings import LiveSettings
-from hookyard.store.rows import insert_or_update
+from hookyard.store.fast_sql import insert_or_update
 from hookyard.store.schema import runs, spend
 
 HOUR_SECONDS = 3600.0

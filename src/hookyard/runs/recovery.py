@@ -17,11 +17,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from hookyard.ids import WorkerId
+from hookyard.core.ids import WorkerId
+from hookyard.core.run_status import LOST, RunStatus
 from hookyard.runs.admission import DELETED, DISABLED, TOPIC, RunTokens
+from hookyard.runs.completion import OrphanedAttempt, RunOutcome, fail_orphaned, requeue
 from hookyard.runs.queue import Execution
-from hookyard.runs.settle import Lost, Outcome, end_lost, start_again
-from hookyard.runs.states import LOST, RunStatus
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, callback_versions, callbacks, runs, workers
 
@@ -72,7 +72,7 @@ def register(conn: Connection, worker_id: WorkerId, now: float, details: Mapping
     )
 
 
-def beat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
+def heartbeat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
     """The worker's heartbeat; False when others took it for dead and have started its runs again.
 
     Its value only ever rises: a clock that was set back must not make it look silent.
@@ -99,7 +99,7 @@ def come_back(conn: Connection, worker_id: WorkerId, now: float, details: Mappin
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class OtherWorker:
     """Another worker that is registered, or that a running run names.
 
     Attributes:
@@ -113,16 +113,18 @@ class Other:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def others(conn: Connection, worker_id: WorkerId) -> list[Other]:
+def list_workers(conn: Connection, worker_id: WorkerId) -> list[OtherWorker]:
     """All other workers that may have left something."""
     columns = select(workers.c.id, workers.c.heartbeat_at, workers.c.details)
     known = {row.id: (row.heartbeat_at, json.loads(row.details)) for row in conn.execute(columns)}
     named = conn.execute(select(runs.c.worker_id).where(runs.c.status == RunStatus.RUNNING.value).distinct()).scalars()
     names = {*known, *(name for name in named if name)} - {worker_id}
-    return [Other(WorkerId(name), *known.get(name, (None, {}))) for name in sorted(names)]
+    return [OtherWorker(WorkerId(name), *known.get(name, (None, {}))) for name in sorted(names)]
 
 
-def take_over(conn: Connection, dead: Other, max_attempts: int, now: float, tokens: RunTokens) -> Recovered | None:
+def recover_worker(
+    conn: Connection, dead: OtherWorker, max_attempts: int, now: float, tokens: RunTokens
+) -> Recovered | None:
     """Start again, or end, what a dead worker was executing; None when it turned out to be alive."""
     if dead.heartbeat_at is not None:
         row = (workers.c.id == dead.worker_id) & (workers.c.heartbeat_at == dead.heartbeat_at)
@@ -131,14 +133,14 @@ def take_over(conn: Connection, dead: Other, max_attempts: int, now: float, toke
     return _recover(conn, _running_on(conn, dead.worker_id), DIED, max_attempts, now, tokens)
 
 
-def leave(conn: Connection, worker_id: WorkerId, now: float, tokens: RunTokens) -> Recovered:
+def deregister(conn: Connection, worker_id: WorkerId, now: float, tokens: RunTokens) -> Recovered:
     """The last that a worker does: queue again what it could not finish, and remove its row."""
     recovered = _recover(conn, _running_on(conn, worker_id), STOPPED, None, now, tokens)
     conn.execute(delete(workers).where(workers.c.id == worker_id))
     return recovered
 
 
-def free_stuck(
+def requeue_stalled(
     conn: Connection,
     worker_id: WorkerId,
     stuck: Collection[Execution],
@@ -202,25 +204,25 @@ def _recover(
 ) -> Recovered:
     queued = ended = 0
     for row in rows:
-        lost = Lost(row, why)
+        lost = OrphanedAttempt(row, why)
         outcome = _instead_of_a_restart(conn, row, why, max_attempts)
         if outcome is None:
-            queued += start_again(conn, lost, now, tokens)
+            queued += requeue(conn, lost, now, tokens)
         else:
-            ended += end_lost(conn, lost, outcome, now, tokens)
+            ended += fail_orphaned(conn, lost, outcome, now, tokens)
     return Recovered(queued, ended)
 
 
-def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: int | None) -> Outcome | None:
+def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: int | None) -> RunOutcome | None:
     """How a lost run ends; None when it is started again. `max_attempts` None = however often that was."""
     if row.cancel_requested_by is not None:
-        return Outcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
+        return RunOutcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
     if why in NOT_COUNTED:
         max_attempts = None
     if max_attempts is not None and (tries := row.attempt - _not_counted(conn, row.id)) >= max_attempts:
-        return Outcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
+        return RunOutcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
     if json.loads(row.spec or "{}").get("afterCrash") == "fail":
-        return Outcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
+        return RunOutcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
     return None
 
 

@@ -1,6 +1,6 @@
 """The timeline of a run: what its agent said and did, kept as it happens.
 
-`Timeline` is the `Recorder` that `execute` hands to an agent. Its calls only append to memory; a task writes what has
+`Timeline` is the `Recorder` that `executor` hands to an agent. Its calls only append to memory; a task writes what has
 gathered, at most every `FLUSH_SECONDS`, and signals `run:ID`. Entries are appended only, numbered over all attempts,
 and fenced by the attempt: when the run has been started again elsewhere, or has ended, the write finds no row and the
 timeline falls silent. Everything is bounded: the length of a text, the number of entries, the bytes of a run.
@@ -28,14 +28,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, func, update
 
 from hookyard.agents.base import Usage
-from hookyard.clock import Clock
-from hookyard.errors import HookyardError
+from hookyard.core.clock import Clock
+from hookyard.core.errors import HookyardError
+from hookyard.core.run_status import RunStatus
 from hookyard.hooks.decision import Decision, Result
 from hookyard.hooks.points import POINTS, Point
-from hookyard.runs.claim import Claim
-from hookyard.runs.states import RunStatus
+from hookyard.runs.claim import AdmittedRun
 from hookyard.store.database import Database, announce
-from hookyard.store.rows import insert_or_update
+from hookyard.store.fast_sql import insert_or_update
 from hookyard.store.schema import attempts, run_entries, runs
 
 FLUSH_SECONDS = 0.2
@@ -130,7 +130,7 @@ class Timeline:
         clock: Dates the entries.
     """
 
-    def __init__(self, claim: Claim, database: Database, clock: Clock) -> None:
+    def __init__(self, claim: AdmittedRun, database: Database, clock: Clock) -> None:
         self._claim = claim
         self._database = database
         self._clock = clock
@@ -180,7 +180,7 @@ class Timeline:
             self._add(EntryKind.USAGE, data)
         self._write_soon()
 
-    def introduced(self, *, version: str = "", model: str = "") -> None:
+    def agent_info(self, *, version: str = "", model: str = "") -> None:
         """See `agents.base.Recorder`."""
         said = {"agent_version": version, "model": model}
         self._know({column: word for column, word in said.items() if word and column not in self._introduced})
@@ -190,15 +190,15 @@ class Timeline:
         """See `agents.base.Recorder`."""
         self._add(EntryKind.NOTE, {"text": shorten(text)})
 
-    def begin(self, kind: str, model: str | None, folder: Path) -> None:
+    def begin(self, kind: str, model: str | None, directory: Path) -> None:
         """Note with what the attempt begins.
 
         Args:
             kind: The kind of agent.
             model: The model that it is to use, None for its own choice; what the agent says itself counts for more.
-            folder: Where it works.
+            directory: Where it works.
         """
-        self._know({"agent_kind": kind, "folder": str(folder)} | ({"model": model} if model else {}))
+        self._know({"agent_kind": kind, "folder": str(directory)} | ({"model": model} if model else {}))
 
     @property
     def total(self) -> Usage:
@@ -359,7 +359,7 @@ def progress_parameters(progress: Progress, total: Usage) -> dict[str, Any]:
     }
 
 
-def store_progress(conn: Connection, claim: Claim, progress: Progress, total: Usage) -> bool:
+def store_progress(conn: Connection, claim: AdmittedRun, progress: Progress, total: Usage) -> bool:
     """Store what has gathered; False, and nothing stored, when the attempt is not the current one any more."""
     values = {"run": claim.run_id, "number": claim.attempt, **progress_parameters(progress, total)}
     # On PostgreSQL the update also holds off whoever would start the run again until this transaction is over.

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete
 
-from hookyard.errors import InvalidError
-from hookyard.ids import RunId
-from hookyard.runs.claim import Claim
+from hookyard.core.errors import InvalidError
+from hookyard.core.ids import RunId
+from hookyard.identity.tokens import Scope, Tokens
+from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.profiles import stored_profile
 from hookyard.store import schema
-from hookyard.workspace.tokens import Scope, Tokens
 
 LIFETIME_SECONDS = 86_400.0
 """Of a token that nobody takes away: the longest time that a run may have."""
 
 
-class TokensOfRuns:
+class RunTokenIssuer:
     """Implements `admission.RunTokens`.
 
     Args:
@@ -31,14 +31,14 @@ class TokensOfRuns:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def issue(self, conn: Connection, claim: Claim) -> str:
+    def issue(self, conn: Connection, claim: AdmittedRun) -> str:
         """A new token for this attempt; an earlier attempt's is good no more."""
         if claim.attempt > 1:
             self.revoke(conn, [claim.run_id])
         if not _needs_token(conn, claim.agent):
             return ""
         expires_at = claim.started_at + LIFETIME_SECONDS
-        token, secret = self._tokens.draw(
+        token, secret = self._tokens.issue(
             "run", Scope.RUN, claim.workspace_id, None, run_id=claim.run_id, expires_at=expires_at
         )
         self._tokens.store(conn, token, secret)

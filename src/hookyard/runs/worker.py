@@ -1,7 +1,7 @@
 """One worker: admits runs, has them executed, notices cancellations and dead colleagues, until it is stopped.
 
 Made by `wiring` inside `hookyard serve`, or alone by `hookyard worker`. It polls nothing quickly: commits and ends of
-runs wake it through `store.signals`, and a slow look every `LOOK_SECONDS` covers a lost signal.
+runs wake it through `store.signals`, and a slow look every `POLL_INTERVAL_SECONDS` covers a lost signal.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from hookyard.clock import Clock
-from hookyard.errors import HookyardError, TemporaryError, UnavailableError
-from hookyard.ids import RunId, WorkerId
+from hookyard.core.clock import Clock
+from hookyard.core.errors import HookyardError, TemporaryError, UnavailableError
+from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.run_status import RunStatus
 from hookyard.runs import recovery
 from hookyard.runs.admission import TOPIC, Admitted, Limits, RunTokens, admit
-from hookyard.runs.claim import Claim
+from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.control import CANCEL_TOPIC
-from hookyard.runs.execute import Executor
+from hookyard.runs.executor import Executor
 from hookyard.runs.lease import Lease, heartbeat_seconds
 from hookyard.runs.liveness import Liveness
 from hookyard.runs.queue import Execution, RunQueue
 from hookyard.runs.quota import Quotas
-from hookyard.runs.states import RunStatus
 from hookyard.settings import LiveSettings
 from hookyard.store.database import Database
 from hookyard.store.schema import runs
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_INTERVAL_SECONDS = 2.0
 CONTENDED_SECONDS = 0.01
 TROUBLE_SECONDS = 1.0
 WATCH_SECONDS = 0.25
@@ -82,7 +82,7 @@ class Worker:
         self._live = live
         self._liveness = liveness
         self._lease = lease or Lease(clock, liveness.lease_seconds)
-        self._claims: dict[Execution, Claim] = {}
+        self._claims: dict[Execution, AdmittedRun] = {}
         self._starting: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._missing: frozenset[Execution] = frozenset()
@@ -101,11 +101,11 @@ class Worker:
         await self._register()
         await self._take_over_dead()
         self._loops = [
-            asyncio.create_task(self._for_ever(step), name=name)
+            asyncio.create_task(self._supervise(step), name=name)
             for name, step in (
                 ("admission", self._admit),
                 ("cancellations", self._cancel),
-                ("heartbeat", self._pulse),
+                ("heartbeat", self._heartbeat),
                 ("lease", self._watch),
                 ("recovery", self._recover),
             )
@@ -116,12 +116,12 @@ class Worker:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, *self._starting, return_exceptions=True)
-        self._executor.hurry(grace_seconds + LAST_RESULTS_SECONDS)
+        self._executor.set_shutdown_deadline(grace_seconds + LAST_RESULTS_SECONDS)
         await self._queue.close(grace_seconds)
         try:
             async with asyncio.timeout(LEAVING_SECONDS):
                 await self._database.write(
-                    lambda conn: recovery.leave(conn, self.worker_id, self._clock.now(), self._tokens)
+                    lambda conn: recovery.deregister(conn, self.worker_id, self._clock.now(), self._tokens)
                 )
         except (HookyardError, TimeoutError) as error:
             logger.warning("could not leave in good order", extra={"error": str(error)})
@@ -134,7 +134,7 @@ class Worker:
 
     # -- loops -------------------------------------------------------------------------------------------------------
 
-    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(self, step: Callable[[], Awaitable[None]]) -> None:
         """The outermost loop: whatever goes wrong in a step is told, and the step is tried again."""
         while True:
             try:
@@ -154,7 +154,7 @@ class Worker:
                     task = asyncio.create_task(self._start(claim))
                     self._starting.add(task)
                     task.add_done_callback(self._starting.discard)
-                pause = CONTENDED_SECONDS if admitted.contended else LOOK_SECONDS
+                pause = CONTENDED_SECONDS if admitted.contended else POLL_INTERVAL_SECONDS
                 await woken.wait(pause)
 
     def _admit_in(self, conn: Connection, asked: Sequence[None]) -> list[Admitted | Exception]:
@@ -171,7 +171,7 @@ class Worker:
         admitted = admit(conn, self.worker_id, limits, self._clock.now(), self._tokens)
         return [admitted, *(Admitted() for _ in asked[1:])]
 
-    async def _start(self, claim: Claim) -> None:
+    async def _start(self, claim: AdmittedRun) -> None:
         """Hand an admitted run to the engine; what cannot be started is noticed as stuck and admitted again."""
         try:
             started = await self._queue.start(claim.execution)
@@ -198,7 +198,7 @@ class Worker:
                 for run_id, who in await self._database.read(self._to_be_cancelled):
                     self._executor.cancelled_by(run_id, who)
                     self._queue.cancel(run_id)
-                await woken.wait(LOOK_SECONDS)
+                await woken.wait(POLL_INTERVAL_SECONDS)
 
     def _to_be_cancelled(self, conn: Connection) -> list[tuple[RunId, str]]:
         if not self._queue.executing():
@@ -210,11 +210,11 @@ class Worker:
         )
         return [(RunId(row[0]), row[1] or "") for row in conn.execute(wanted)]
 
-    async def _pulse(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(heartbeat_seconds(self._lease.seconds))
             sent_at = self._clock.monotonic()
-            if await self._database.write(lambda conn: recovery.beat(conn, self.worker_id, self._clock.now())):
+            if await self._database.write(lambda conn: recovery.heartbeat(conn, self.worker_id, self._clock.now())):
                 self._lease.renewed(sent_at)
             else:
                 self._give_up("others took this worker for dead")
@@ -232,7 +232,7 @@ class Worker:
         while True:
             await asyncio.sleep(heartbeat_seconds(self._lease.seconds))
             await self._take_over_dead()
-            await self._free_stuck()
+            await self._requeue_stalled()
             await self._database.write(lambda conn: recovery.skip_unwanted(conn, self._clock.now()))
 
     # -- recovery ----------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ class Worker:
             self._queue.cancel(execution.run_id)
 
     async def _take_over_dead(self) -> None:
-        for other in await self._database.read(lambda conn: recovery.others(conn, self.worker_id)):
+        for other in await self._database.read(lambda conn: recovery.list_workers(conn, self.worker_id)):
             if other.heartbeat_at is not None and not self._liveness.is_dead(
                 other.worker_id, other.heartbeat_at, other.details
             ):
@@ -267,10 +267,10 @@ class Worker:
                 told = {"worker": other.worker_id, "queued": recovered.queued, "ended": recovered.ended}
                 logger.warning("took over from a dead worker", extra=told)
 
-    def _take_over(self, dead: recovery.Other, conn: Connection) -> recovery.Recovered | None:
-        return recovery.take_over(conn, dead, self._max_attempts(), self._clock.now(), self._tokens)
+    def _take_over(self, dead: recovery.OtherWorker, conn: Connection) -> recovery.Recovered | None:
+        return recovery.recover_worker(conn, dead, self._max_attempts(), self._clock.now(), self._tokens)
 
-    async def _free_stuck(self) -> None:
+    async def _requeue_stalled(self) -> None:
         """A run that this worker should be executing, and twice in a row was not, is started again."""
         said = frozenset(await self._database.read(lambda conn: recovery.running_here(conn, self.worker_id)))
         here = set(self._queue.executing())
@@ -290,7 +290,7 @@ class Worker:
         self._begun &= said | here
 
     def _free(self, stuck: Collection[Execution], why: str, conn: Connection) -> recovery.Recovered:
-        return recovery.free_stuck(
+        return recovery.requeue_stalled(
             conn, self.worker_id, stuck, self._max_attempts(), self._clock.now(), self._tokens, why
         )
 

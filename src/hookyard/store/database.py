@@ -1,7 +1,7 @@
 """The database: one writer with group commit, and a few readers.
 
 Called by everything that stores. All writes of a process go through one thread (`store.writer`), as functions of a
-connection or as items of a group handler (`store.jobs`). An answer is given only after the commit.
+connection or as items of a group handler (`write_jobs`). An answer is given only after the commit.
 
 On PostgreSQL other processes write too: uniqueness comes from unique keys, never from this thread.
 """
@@ -20,18 +20,18 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hookyard.errors import UnavailableError
+from hookyard.core.errors import UnavailableError
 from hookyard.settings import SQLITE
 from hookyard.store.engine import database_url, is_sqlite, make_engine, translate
-from hookyard.store.jobs import GroupHandler, Item, Job, OneStatement, T, after_commit, announce
 from hookyard.store.limits import ANSWER_SECONDS, PATIENCE_SECONDS, READ_SECONDS, WRITE_SECONDS, deadline
 from hookyard.store.signals import Signals
+from hookyard.store.write_jobs import FastPathHandler, GroupHandler, Item, Job, T, after_commit, announce
 from hookyard.store.writer import Writer, lengthen, unexpected
 
 if TYPE_CHECKING:
-    from hookyard.store.listener import Listener
+    from hookyard.store.listener import NotificationListener
 
-__all__ = ["Database", "GroupHandler", "OneStatement", "after_commit", "announce"]
+__all__ = ["Database", "FastPathHandler", "GroupHandler", "after_commit", "announce"]
 
 
 class Database:
@@ -57,7 +57,7 @@ class Database:
         self._writer = Writer(engine, self.signals, self.where, patience_seconds, send)
         self._reader = make_engine(self.url, connections=readers, read_only=True)
         self._read_pool = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
-        self._listener: Listener | None = None
+        self._listener: NotificationListener | None = None
 
     @property
     def sqlite(self) -> bool:
@@ -76,9 +76,9 @@ class Database:
         """Hear what other processes announce, from now on; returns when it does, or after five seconds without a
         database."""
         if not self.sqlite and self._listener is None:
-            from hookyard.store.listener import Listener  # and psycopg, which SQLite does without
+            from hookyard.store.listener import NotificationListener  # and psycopg, which SQLite does without
 
-            self._listener = Listener(self.url, self.signals, self._sender)
+            self._listener = NotificationListener(self.url, self.signals, self._sender)
             self._listener.start()
         self._writer.start()
         self._writer.listening.wait(5.0)
@@ -150,7 +150,7 @@ class Database:
             if not limit.expired():
                 raise
             raise UnavailableError(
-                "the database does not answer", where=self.where, mend="try again", retry_after=2.0
+                "the database does not answer", where=self.where, hint="try again", retry_after=2.0
             ) from None
 
     def write_sync(self, function: Callable[[Connection], T], *, seconds: float = WRITE_SECONDS) -> T:

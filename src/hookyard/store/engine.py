@@ -1,7 +1,7 @@
 """Connections to the one database: SQLite in the data folder, or PostgreSQL.
 
 Called by `store.database`; nothing else opens the database. The errors of both databases are translated here into
-`hookyard.errors`.
+`hookyard.core.errors`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from hookyard.errors import HookyardError, PermanentError, UnavailableError
+from hookyard.core.errors import HookyardError, PermanentError, UnavailableError
+from hookyard.core.wal import use_wal
 from hookyard.settings import SQLITE, checked_database
 from hookyard.store import limits
-from hookyard.store.rows import execute
-from hookyard.wal import use_wal
+from hookyard.store.fast_sql import execute
 
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite itself waits for another connection's lock before it gives up."""
@@ -158,7 +158,7 @@ def _make_place(path: Path) -> None:
         raise PermanentError(
             f"cannot make the data folder: {error.strerror or error}",
             where=str(path.parent),
-            mend="give a folder that can be written, with --data",
+            hint="give a folder that can be written, with --data",
         ) from error
     with contextlib.suppress(OSError):  # it is there, or cannot be made, which SQLite says in a moment
         path.touch(mode=0o600, exist_ok=False)
@@ -177,7 +177,7 @@ def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -
     """
     if isinstance(error, PoolTimeoutError):
         return UnavailableError(
-            "the database does not answer", where=where, mend=_NOTHING_STORED, retry_after=_AGAIN_SECONDS
+            "the database does not answer", where=where, hint=_NOTHING_STORED, retry_after=_AGAIN_SECONDS
         )
     if not isinstance(error, DBAPIError):
         return None
@@ -187,16 +187,16 @@ def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -
     text = str(error.orig).lower()
     if found := _permanent(text, where):
         return found
-    for holds, what, mend, retry_after in _STATES:
+    for holds, what, hint, retry_after in _STATES:
         if holds(state, text):
-            return UnavailableError(what, where=where, mend=mend, retry_after=retry_after)
+            return UnavailableError(what, where=where, hint=hint, retry_after=retry_after)
     if not _is_outage(error, state):
         return None
     reason = _FATAL.search(str(error.orig))
     return UnavailableError(
         "the database cannot be reached" + (f": {reason[1]}" if reason else ""),
         where=where,
-        mend="start it, or correct HOOKYARD_DATABASE_URL",
+        hint="start it, or correct HOOKYARD_DATABASE_URL",
         retry_after=_AGAIN_SECONDS,
     )
 
@@ -206,7 +206,7 @@ def unconfirmed(where: str) -> UnavailableError:
     return UnavailableError(
         "the database did not confirm the write, which perhaps was stored",
         where=where,
-        mend="look for it, or send it again with the same id: then it is stored once",
+        hint="look for it, or send it again with the same id: then it is stored once",
         retry_after=_AGAIN_SECONDS,
         maybe_stored=True,
     )
@@ -255,13 +255,13 @@ def _permanent(text: str, where: str) -> PermanentError | None:
         return PermanentError(
             "the database is damaged, or is no database at all",
             where=where,
-            mend="put a backup in its place, or give another with --data or HOOKYARD_DATABASE_URL",
+            hint="put a backup in its place, or give another with --data or HOOKYARD_DATABASE_URL",
         )
     if unknown := _OPTION.search(text):
         return PermanentError(
             f"PostgreSQL knows no option {unknown[1]!r} of a connection",
             where=where,
-            mend="correct HOOKYARD_DATABASE_URL",
+            hint="correct HOOKYARD_DATABASE_URL",
         )
     return None
 

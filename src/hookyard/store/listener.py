@@ -48,7 +48,7 @@ def _send(conn: Connection, topics: Sequence[str], sender: str) -> None:
     conn.execute(_NOTIFY, {"channel": _CHANNEL, "payload": "\n".join((sender, *topics))})
 
 
-class Listener:
+class NotificationListener:
     """The listening connection and its thread.
 
     Args:

@@ -15,18 +15,18 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, select
 
-from hookyard.clock import Clock
-from hookyard.errors import ConflictError, HookyardError, InvalidError, NotFoundError, Problem
+from hookyard.core.clock import Clock
+from hookyard.core.errors import ConflictError, HookyardError, InvalidError, NotFoundError, Problem
 from hookyard.settings import LIVE, LiveSettings, SettingValue
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
-from hookyard.store.rows import insert_or_update
+from hookyard.store.fast_sql import insert_or_update
 
-LOOK_SECONDS = 1.0
+POLL_INTERVAL_SECONDS = 1.0
 
 TOPIC = "settings"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LiveSettingsStore:
@@ -79,8 +79,8 @@ class LiveSettingsStore:
                     await self.load()
                 except HookyardError:
                     # The database is away for a moment: the last snapshot stays in effect.
-                    await asyncio.sleep(LOOK_SECONDS)
-                await changed.wait(LOOK_SECONDS)
+                    await asyncio.sleep(POLL_INTERVAL_SECONDS)
+                await changed.wait(POLL_INTERVAL_SECONDS)
 
     async def change(self, changes: Mapping[str, object], *, by: str) -> LiveSettings:
         """Store new values; all of them or none.
@@ -118,7 +118,7 @@ class LiveSettingsStore:
             except InvalidError as error:
                 if (said := str(error)) != self._complaint:
                     self._complaint = said
-                    log.warning("the settings stay as they were: %s", said)
+                    logger.warning("the settings stay as they were: %s", said)
         return self._fixed
 
     def _check(self, changes: Mapping[str, object]) -> dict[str, SettingValue | None]:
@@ -126,11 +126,11 @@ class LiveSettingsStore:
         problems: list[Problem] = []
         for name, value in changes.items():
             if name not in LIVE:
-                raise NotFoundError(f"there is no setting {name!r}", mend="GET /settings lists them")
+                raise NotFoundError(f"there is no setting {name!r}", hint="GET /settings lists them")
             if name in self._fixed.pinned:
                 by = self._fixed.pinned[name]
-                mend = "change it there and restart" if by == LIVE[name].variable else "change it there"
-                raise ConflictError(f"{name} is fixed by {by}", where=name, mend=mend)
+                hint = "change it there and restart" if by == LIVE[name].variable else "change it there"
+                raise ConflictError(f"{name} is fixed by {by}", where=name, hint=hint)
             try:
                 checked[name] = None if value is None else LIVE[name].check(value)
             except InvalidError as error:

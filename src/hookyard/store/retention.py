@@ -20,9 +20,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select, tuple_
 
-from hookyard.clock import Clock, iso
-from hookyard.errors import HookyardError, PermanentError
-from hookyard.ids import earliest
+from hookyard.core.clock import Clock, iso
+from hookyard.core.errors import HookyardError, PermanentError
+from hookyard.core.ids import earliest
 from hookyard.settings import LiveSettings
 from hookyard.store import schema
 from hookyard.store.database import Database
@@ -226,20 +226,20 @@ def backup(database: Database, path: Path) -> int:
         raise PermanentError(
             "PostgreSQL has a tool of its own for backups",
             where=database.where,
-            mend="run pg_dump --format=custom on it",
+            hint="run pg_dump --format=custom on it",
         )
     try:
         path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise PermanentError(
-            f"cannot make the backup: {error.strerror}", where=str(path), mend="give a new file in a folder that exists"
+            f"cannot make the backup: {error.strerror}", where=str(path), hint="give a new file in a folder that exists"
         ) from error
     try:
         database.read_sync(lambda conn: _copy(conn, path))
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, sqlite3.Error):
-            raise PermanentError(f"cannot make the backup: {error}", where=str(path), mend="check the disk") from error
+            raise PermanentError(f"cannot make the backup: {error}", where=str(path), hint="check the disk") from error
         raise
     return path.stat().st_size
 

@@ -2,8 +2,8 @@
 it.
 
 Conventions: times are seconds since the epoch (double), JSON is text that was made by `json.dumps`, ids are the
-prefixed texts of `hookyard.ids`, and every row of a workspace carries `workspace_id`, first in its indexes, so that
-no query can forget it.
+prefixed texts of `hookyard.core.ids`, and every row of a workspace carries `workspace_id`, first in its indexes, so
+that no query can forget it.
 """
 
 from __future__ import annotations

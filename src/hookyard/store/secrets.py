@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 
 KEY_FILE = "secret.key"
 """Name of the key file in the data folder."""
@@ -34,7 +34,7 @@ class SecretBox:
 
     def __init__(self, *keys: str) -> None:
         if not keys or not all(key.strip() for key in keys):
-            raise PermanentError("there is no key for stored secrets", mend="set HOOKYARD_SECRET_KEY")
+            raise PermanentError("there is no key for stored secrets", hint="set HOOKYARD_SECRET_KEY")
         self._fernet = MultiFernet([_fernet(key.strip()) for key in keys])
 
     @classmethod
@@ -64,7 +64,7 @@ class SecretBox:
         except InvalidToken:
             raise PermanentError(
                 "a stored secret cannot be decrypted",
-                mend="give the key that it was stored with, HOOKYARD_SECRET_KEY or the data folder's secret.key, "
+                hint="give the key that it was stored with, HOOKYARD_SECRET_KEY or the data folder's secret.key, "
                 "or store the secret again",
             ) from None
 
@@ -94,9 +94,9 @@ def _key_of(path: Path) -> str:
             finally:
                 Path(fresh).unlink()
         if path.stat().st_mode & 0o077:
-            raise PermanentError("others can read the key file", where=str(path), mend=f"chmod 600 {path}")
+            raise PermanentError("others can read the key file", where=str(path), hint=f"chmod 600 {path}")
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise PermanentError(
-            f"the key file cannot be used: {error}", where=str(path), mend="give a data folder that can be written"
+            f"the key file cannot be used: {error}", where=str(path), hint="give a data folder that can be written"
         ) from error

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 
 
 class Signals:
@@ -30,14 +30,14 @@ class Signals:
         with self._lock:
             woken = [(s, t) for t in topics for s in self._subscriptions.get(t, ())]
         for subscription, topic in woken:
-            subscription.tell((topic,))
+            subscription.notify((topic,))
 
     def notify_all(self) -> None:
         """Wake everybody: something may have changed and nobody can say what."""
         with self._lock:
             woken = {s for subscriptions in self._subscriptions.values() for s in subscriptions}
         for subscription in woken:
-            subscription.tell(subscription.topics)
+            subscription.notify(subscription.topics)
 
     def subscribe(self, *topics: str) -> Subscription:
         """Wait for topics, from the running loop: `with signals.subscribe("runs") as woken: await woken.wait(5)`.
@@ -93,7 +93,7 @@ class Subscription:
         """Stop waiting."""
         self._signals.drop(self)
 
-    def tell(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Iterable[str]) -> None:
         """Called by the hub, from any thread."""
         with self._lock:
             first = not self._told

@@ -17,17 +17,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from hookyard.errors import HookyardError, TemporaryError, UnavailableError
+from hookyard.core.errors import HookyardError, TemporaryError, UnavailableError
 from hookyard.store.engine import is_contention, is_sqlite, translate, unconfirmed
-from hookyard.store.jobs import EFFECTS, Effects, Job, OneStatement, deliver, run_apart, run_together
 from hookyard.store.limits import CLOSE_SECONDS, WRITE_SECONDS, deadline
 from hookyard.store.signals import Signals
+from hookyard.store.write_jobs import EFFECTS, Effects, FastPathHandler, Job, deliver, run_apart, run_together
 
 _GROUP_LIMIT = 1000
 _SMALL_GROUP = 8  # of so few none is left for later: a commit would cost more than it gains
 _WAITING_LIMIT = 20_000
 _BACK_OFF_SECONDS = (0.01, 0.03, 0.1, 0.3)
-_LOOK_SECONDS = 1.0
+_POLL_INTERVAL_SECONDS = 1.0
 
 
 class Writer:
@@ -85,7 +85,7 @@ class Writer:
             if self._thread.is_alive():  # it ends with the process
                 logging.getLogger(__name__).warning("writes were left undone: %s does not answer", self._where)
                 return
-        self._give_back()
+        self._release()
         self._engine.dispose()
 
     def put(self, job: Job) -> None:
@@ -110,7 +110,7 @@ class Writer:
             self._kicked = True
         # At the end of the loop's turn: what else this turn puts is taken along, and the writer does not fight with it
         # for the interpreter's lock meanwhile.
-        job.loop.call_soon(self._kick)
+        job.loop.call_soon(self._wake_loop)
 
     def withdraw(self, job: Job) -> UnavailableError:
         """Leave a job undone whose caller waits no longer; the error for the caller."""
@@ -119,55 +119,55 @@ class Writer:
             if job.writing:
                 return unconfirmed(self._where)
         return UnavailableError(
-            "the database does not answer", where=self._where, mend="nothing was stored: try again", retry_after=2.0
+            "the database does not answer", where=self._where, hint="nothing was stored: try again", retry_after=2.0
         )
 
     def _refusal(self, why: str) -> TemporaryError:
-        return TemporaryError(why, where=self._where, mend="try again", retry_after=2.0)
+        return TemporaryError(why, where=self._where, hint="try again", retry_after=2.0)
 
-    def _kick(self) -> None:
+    def _wake_loop(self) -> None:
         with self._wake:
             self._kicked = False
             self._wake.notify()
 
-    def _take(self) -> list[Job] | None:
+    def _next_batch(self) -> list[Job] | None:
         """The waiting jobs; empty when the poll is due; None at the end."""
         with self._wake:
             if not self._jobs and not self._closing:
                 self._last_group = 0
                 self._sleeping = True
-                self._wake.wait(_LOOK_SECONDS)
+                self._wake.wait(_POLL_INTERVAL_SECONDS)
                 self._sleeping = False
             if not self._jobs:
                 return None if self._closing else []
-            most = self._most()
+            most = self._batch_size()
             group: list[Job] = []
             while self._jobs and len(group) < most:
                 group.append(self._jobs.popleft())
             self._last_group = len(group)
             return group
 
-    def _most(self) -> int:
+    def _batch_size(self) -> int:
         """Jobs that the next group takes.
 
         Where one statement may do, half of those under way, which are the waiting ones and those just answered, whose
         callers will be back: one half is written while the loop answers the other. If all were taken, writer and loop
         would wait for each other in turn.
         """
-        if not self._sqlite or not isinstance(self._jobs[0].handler, OneStatement):
+        if not self._sqlite or not isinstance(self._jobs[0].handler, FastPathHandler):
             return _GROUP_LIMIT
         return min(max(_SMALL_GROUP, (len(self._jobs) + self._last_group + 1) // 2), _GROUP_LIMIT)
 
     def _work(self) -> None:
         if self._sqlite:  # or what others commit until it has nothing to do would be taken for what was there before
-            self._look_for_other_processes()
+            self._poll_data_version()
         self.listening.set()
-        while (group := self._take()) is not None:
+        while (group := self._next_batch()) is not None:
             if group:
                 deliver(group, self._commit(group))
                 del group
             elif self._sqlite:
-                self._look_for_other_processes()
+                self._poll_data_version()
 
     def _commit(self, group: Sequence[Job]) -> list[Any]:
         """Outcomes of a group, values and exceptions; tried again while the database is held by somebody else."""
@@ -188,8 +188,8 @@ class Writer:
     def _written(self, group: Sequence[Job]) -> list[Any]:
         """Outcomes of those whose callers still wait, written once; None for the others."""
         with self._wake:
-            places = [place for place, job in enumerate(group) if not job.withdrawn]
-            wanted = [group[place] for place in places]
+            places = [index for index, job in enumerate(group) if not job.withdrawn]
+            wanted = [group[index] for index in places]
             for job in wanted:
                 job.writing = True
         self._committing = False
@@ -199,8 +199,8 @@ class Writer:
         seconds = max(job.seconds for job in wanted)
         try:
             with deadline(seconds):
-                for place, outcome in zip(places, self._transaction(wanted, seconds), strict=True):
-                    outcomes[place] = outcome
+                for index, outcome in zip(places, self._transaction(wanted, seconds), strict=True):
+                    outcomes[index] = outcome
         finally:
             with self._wake:
                 for job in wanted:
@@ -209,7 +209,7 @@ class Writer:
 
     def _transaction(self, group: Sequence[Job], seconds: float) -> list[Any]:
         """All jobs in one transaction; when one of them fails, again with each in a savepoint of its own."""
-        if self._sqlite and (outcomes := self._in_one_statement(group)) is not None:
+        if self._sqlite and (outcomes := self._try_fast_path(group)) is not None:
             return outcomes
         try:
             return self._once(group, run_together, seconds)
@@ -218,24 +218,24 @@ class Writer:
                 raise
         return self._once(group, run_apart, seconds)
 
-    def _in_one_statement(self, group: Sequence[Job]) -> list[Any] | None:
+    def _try_fast_path(self, group: Sequence[Job]) -> list[Any] | None:
         """The outcomes of jobs that one statement could do; None when it could not."""
         handler = group[0].handler
-        if not isinstance(handler, OneStatement) or any(job.handler is not handler for job in group):
+        if not isinstance(handler, FastPathHandler) or any(job.handler is not handler for job in group):
             return None
         effects = Effects()
         conn = self._connection()
         conn.info[EFFECTS] = effects
         try:
-            outcomes = handler.in_one_statement(conn, [job.item for job in group])
+            outcomes = handler.try_fast_path(conn, [job.item for job in group])
         except Exception as error:
             if is_contention(error):
                 raise
-            self._give_back(spoiled=unexpected(error))
+            self._release(spoiled=unexpected(error))
             return None  # a transaction finds out which of the items it was
         if outcomes is None:
             return None
-        self._tell(effects)
+        self._publish(effects)
         return list(outcomes)
 
     def _once(
@@ -253,11 +253,11 @@ class Writer:
                     self._send_topics(conn, effects.topics)
                 self._committing = True
         except BaseException as error:
-            self._give_back(spoiled=unexpected(error))
+            self._release(spoiled=unexpected(error))
             raise
         if not self._sqlite or any(map(unexpected, outcomes)):
-            self._give_back(spoiled=self._sqlite)
-        self._tell(effects)
+            self._release(spoiled=self._sqlite)
+        self._publish(effects)
         return outcomes
 
     def _connection(self) -> Connection:
@@ -267,14 +267,14 @@ class Writer:
             self._connected = self._engine.connect()
         return self._connected
 
-    def _give_back(self, *, spoiled: bool = False) -> None:
+    def _release(self, *, spoiled: bool = False) -> None:
         if self._connected is not None:
             if spoiled:
                 self._connected.invalidate()
             self._connected.close()
             self._connected = None
 
-    def _tell(self, effects: Effects) -> None:
+    def _publish(self, effects: Effects) -> None:
         """What follows a commit. It has happened: nothing that fails here may be taken for its failure."""
         if effects.topics:
             self._signals.notify(*dict.fromkeys(effects.topics))
@@ -284,7 +284,7 @@ class Writer:
             except Exception:
                 logging.getLogger(__name__).exception("a call after a commit failed")
 
-    def _look_for_other_processes(self) -> None:
+    def _poll_data_version(self) -> None:
         """SQLite: the number changes when another connection has committed; what it changed nobody can say. It is the
         connection's own: that of a new one says nothing of what happened before."""
         try:

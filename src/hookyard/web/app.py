@@ -17,11 +17,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from hookyard.events.envelope import MAX_BODY_BYTES
-from hookyard.web import doors, health, metrics, problems
-from hookyard.web.body_limit import BodyLimit
+from hookyard.telemetry import metrics
+from hookyard.web import health, inbound_webhooks, problems
+from hookyard.web.body_limit import BodyLimitMiddleware
 from hookyard.web.ingest import Ingest
-from hookyard.web.late import Late
-from hookyard.web.no_nul import NoNul
+from hookyard.web.lazy_app import LazyApp
+from hookyard.web.reject_nul import RejectNulMiddleware
 from hookyard.web.services import Services
 
 Respond = Callable[[Request, Exception], Awaitable[Response]]
@@ -42,10 +43,10 @@ def make_app(services: Services, *, pages: ASGIApp | None = None, page_error: Re
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
             Route("/metrics", metrics.scrape),
-            Route(doors.PATH, doors.receive, methods=["POST"]),
-            Route("/api/{rest:path}", Late(lambda: _api(services))),
+            Route(inbound_webhooks.PATH, inbound_webhooks.receive, methods=["POST"]),
+            Route("/api/{rest:path}", LazyApp(lambda: _api(services))),
         ],
-        middleware=[Middleware(NoNul), Middleware(BodyLimit, limit=MAX_BODY_BYTES)],
+        middleware=[Middleware(RejectNulMiddleware), Middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)],
         exception_handlers={kind: _handler(answer, page_error) for kind, answer in problems.HANDLERS.items()},
     )
     app.state.services = services

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from hookyard.clock import Clock
-from hookyard.errors import NotAllowedError, NotFoundError, UnauthenticatedError
+from hookyard.core.clock import Clock
+from hookyard.core.errors import NotAllowedError, NotFoundError, UnauthenticatedError
+from hookyard.core.ids import RunId, UserId, WorkspaceId
+from hookyard.core.validation import MAX_NAME
 from hookyard.events.model import AuthorTrust
-from hookyard.fields import MAX_NAME
-from hookyard.ids import RunId, UserId, WorkspaceId
-from hookyard.workspace.accounts import SignedIn, User
+from hookyard.identity.accounts import SignedIn, User
+from hookyard.identity.tokens import Scope, Tokens, digest
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.tokens import Scope, Tokens, digest
 from hookyard.workspace.workspaces import Workspaces
 
 ACTOR_HEADER = "x-hookyard-actor"
@@ -74,7 +74,7 @@ class Principal:
         if self.scope is not Scope.ADMIN and self.scope not in scopes:
             raise NotAllowedError(
                 f"a token of scope {self.scope.value} may not do this",
-                mend=f"use one of scope {' or '.join(dict.fromkeys([*(s.value for s in scopes), 'admin']))}",
+                hint=f"use one of scope {' or '.join(dict.fromkeys([*(s.value for s in scopes), 'admin']))}",
             )
 
     def actor(self) -> Actor:
@@ -122,11 +122,11 @@ class Auth:
         scheme, _, secret = authorization.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
-            raise UnauthenticatedError("no token", where="Authorization", mend="send `Authorization: Bearer <token>`")
+            raise UnauthenticatedError("no token", where="Authorization", hint="send `Authorization: Bearer <token>`")
         principal = await self._principal(secret)
         if principal is None:
             raise UnauthenticatedError(
-                "this token is not good (any more)", where="Authorization", mend="make another one"
+                "this token is not good (any more)", where="Authorization", hint="make another one"
             )
         return principal
 
@@ -138,7 +138,7 @@ class Auth:
         """
         if not principal.sees(workspace_id) or not await self._exists(workspace_id):
             raise NotFoundError(
-                "no such workspace", where=workspace_id[:100], mend="GET /api/v1/workspaces lists yours"
+                "no such workspace", where=workspace_id[:100], hint="GET /api/v1/workspaces lists yours"
             )
         return WorkspaceId(workspace_id)
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hookyard.errors import TooLargeError
+from hookyard.core.errors import TooLargeError
 from hookyard.web import problems
 
 
@@ -24,7 +24,7 @@ class BodyTooLargeError(HTTPException):
         super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(limit).what)
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """The middleware.
 
     Args:
@@ -59,7 +59,7 @@ class BodyLimit:
 
 def too_large(limit: int) -> TooLargeError:
     """The refusal of a body."""
-    return TooLargeError(f"a body has at most {limit:,} bytes here", mend="send less at once")
+    return TooLargeError(f"a body has at most {limit:,} bytes here", hint="send less at once")
 
 
 def announced(headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import HookyardError
+from hookyard.core.errors import HookyardError
 from hookyard.store.database import Database
 from hookyard.web.problems import JsonResponse, document
 from hookyard.web.services import Services
@@ -77,7 +77,7 @@ async def ready(request: Request) -> Response:
     services: Services = request.app.state.services
     state = request.app.state
     if not hasattr(state, "readiness"):
-        state.readiness = Readiness(services.db)
+        state.readiness = Readiness(services.database)
     readiness: Readiness = state.readiness
     if not await readiness.is_ready():
         return document(HTTPStatus.SERVICE_UNAVAILABLE, "the database cannot be used", headers={"retry-after": "2"})

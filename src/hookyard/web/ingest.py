@@ -1,6 +1,6 @@
 """`POST /api/v1/workspaces/{w}/events`: the hot path, plain ASGI without routing, middleware or validation layers.
 
-Bytes to checked drafts (`events.envelope`), drafts to the path of an event (`callbacks.accept`), answer after the
+Bytes to checked drafts (`events.envelope`), drafts to the path of an event (`intake.accept`), answer after the
 commit: 202, 200 for a duplicate, 422, 429, 503. `web.app` puts it in front of everything else; the API's OpenAPI
 describes it by `web.api.ingest_docs`.
 """
@@ -17,26 +17,27 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hookyard.callbacks.candidate import Accepted
-from hookyard.errors import HookyardError
+from hookyard.core.errors import HookyardError
 from hookyard.events import envelope
-from hookyard.web import problems, traces
+from hookyard.identity.tokens import Scope as TokenScope
+from hookyard.intake.pending import Accepted
+from hookyard.telemetry import traces
+from hookyard.web import problems
 from hookyard.web.body_limit import announced, too_large
 from hookyard.web.services import Services
-from hookyard.workspace.tokens import Scope as TokenScope
 
 PATH = "/api/v1/workspaces/{workspace}/events"
 
 _PREFIX, _, _SUFFIX = PATH.partition("{workspace}")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class DisconnectedError(Exception):
     """The sender went away before the whole event was here."""
 
 
-class Answer(NamedTuple):
+class IngestResponse(NamedTuple):
     """A whole response.
 
     Attributes:
@@ -74,7 +75,7 @@ class Ingest:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, workspace: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Answer:
+    async def answer(self, workspace: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> IngestResponse:
         """Accept the events of one request and return its response.
 
         Args:
@@ -92,15 +93,15 @@ class Ingest:
             raise
         except Exception as error:
             if not isinstance(error, HookyardError):
-                log.exception("an event could not be taken")
+                logger.exception("an event could not be taken")
             refusal = problems.of_error(error) if isinstance(error, HookyardError) else problems.fault()
             self._counts.refused[refusal.status_code] += 1
-            return Answer(refusal.status_code, refusal.raw_headers, bytes(refusal.body))
+            return IngestResponse(refusal.status_code, refusal.raw_headers, bytes(refusal.body))
         finally:
             self._counts.seconds += perf_counter() - begun
         text = to_json(content)
         length = b"%d" % len(text)
-        return Answer(status, [(b"content-type", b"application/json"), (b"content-length", length)], text)
+        return IngestResponse(status, [(b"content-type", b"application/json"), (b"content-length", length)], text)
 
     async def _take(
         self, workspace: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive

@@ -19,13 +19,13 @@ from weakref import WeakKeyDictionary
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from hookyard.errors import HookyardError, UnauthenticatedError
+from hookyard.core.errors import HookyardError, UnauthenticatedError
 from hookyard.web import sessions
 from hookyard.web.pages import render
 from hookyard.web.pages.language import Language, language
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.queries import runs as queries
-from hookyard.web.pages.timeline import Assembly, Item
-from hookyard.web.pages.visit import Visit
+from hookyard.web.pages.timeline import Assembly, TimelineItem
 from hookyard.web.services import Services
 from hookyard.web.sessions import PageSession
 
@@ -51,7 +51,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-T
 
 
 @dataclass(eq=False)
-class Reader:
+class StreamClient:
     """One stream.
 
     Attributes:
@@ -83,12 +83,12 @@ class Feed:
     def __init__(self, services: Services, topic: str) -> None:
         self.services = services
         self.topic = topic
-        self.readers: set[Reader] = set()
+        self.readers: set[StreamClient] = set()
         self.task: asyncio.Task[None] | None = None
         self.subscribed = asyncio.Event()
         self.joining = 0
 
-    async def join(self, reader: Reader, after: int) -> None:
+    async def join(self, reader: StreamClient, after: int) -> None:
         """Add a reader and ask it to look once: what changed after its page was rendered was not sent to it."""
         self.readers.add(reader)
         await self.watch()
@@ -101,7 +101,7 @@ class Feed:
             self.task = asyncio.create_task(self.run())
         await self.subscribed.wait()
 
-    def leave(self, reader: Reader) -> None:
+    def leave(self, reader: StreamClient) -> None:
         """Let a reader go; the last one ends the feed."""
         self.readers.discard(reader)
         if not self.readers and not self.joining and self.task is not None:
@@ -111,7 +111,7 @@ class Feed:
     async def run(self) -> None:
         """Watch until nobody reads any more."""
         message = json.dumps({"topic": self.topic})
-        with self.services.db.signals.subscribe(self.topic) as woken:
+        with self.services.database.signals.subscribe(self.topic) as woken:
             self.subscribed.set()
             while True:
                 if await woken.wait(60):
@@ -139,7 +139,7 @@ class RunFeed(Feed):
         self.over = False
         self.looking = asyncio.Lock()
 
-    async def join(self, reader: Reader, after: int) -> None:
+    async def join(self, reader: StreamClient, after: int) -> None:
         """Take in a reader, and give it what it has not seen."""
         self.joining += 1
         try:
@@ -154,16 +154,16 @@ class RunFeed(Feed):
         reader.give(self.message(missed, reader.language))
         self.readers.add(reader)
 
-    async def look(self) -> list[Item]:
+    async def look(self) -> list[TimelineItem]:
         """Read what is new; the items that it changed."""
         async with self.looking:
             seq = self.assembly.seq
 
-            def read(conn: Any) -> tuple[queries.Standing | None, list[queries.Entry]]:
+            def read(conn: Any) -> tuple[queries.RunProgress | None, list[queries.TimelineEntry]]:
                 # The standing first: a run that has ended has all its entries.
                 return queries.standing(conn, self.run_id), queries.entries(conn, self.run_id, seq)
 
-            standing, entries = await self.services.db.read(read)
+            standing, entries = await self.services.database.read(read)
             if standing is None:
                 self.over = True
                 return []
@@ -172,7 +172,7 @@ class RunFeed(Feed):
             self.over = standing.status not in queries.ALIVE
             return self.assembly.add(entries)
 
-    def message(self, items: list[Item], spoken: Language) -> str:
+    def message(self, items: list[TimelineItem], spoken: Language) -> str:
         """Items as they stand on the page."""
         context = {"l": spoken, "t": spoken.t, "csrf": "", "base": self.base}
         drawn = [
@@ -184,7 +184,7 @@ class RunFeed(Feed):
 
     async def run(self) -> None:
         """Watch until the run is over or nobody reads any more."""
-        with self.services.db.signals.subscribe(self.topic) as woken:
+        with self.services.database.signals.subscribe(self.topic) as woken:
             self.subscribed.set()
             while not self.over:
                 await woken.wait(30)
@@ -195,7 +195,7 @@ class RunFeed(Feed):
                     continue
                 self.tell_all(items)
 
-    def tell_all(self, items: list[Item] | None) -> None:
+    def tell_all(self, items: list[TimelineItem] | None) -> None:
         """Send items to every reader; None says only that something about the run has changed."""
         drawn: dict[tuple[str, str], str] = {}
         for reader in list(self.readers):
@@ -210,7 +210,7 @@ _FEEDS: WeakKeyDictionary[object, dict[str, Feed]] = WeakKeyDictionary()
 
 def feed_of(services: Services, topic: str) -> Feed:
     """The one feed of a topic in this process."""
-    feeds = _FEEDS.setdefault(services.db, {})
+    feeds = _FEEDS.setdefault(services.database, {})
     for name in [name for name, feed in feeds.items() if not feed.readers and not feed.joining and name != topic]:
         del feeds[name]
     if topic not in feeds:
@@ -220,11 +220,11 @@ def feed_of(services: Services, topic: str) -> Feed:
 
 async def stream(request: Request) -> Response:
     """The endpoint."""
-    visit = Visit(request)
+    visit = PageContext(request)
     visit.session = await sessions.find(request)
     if visit.session is None:
         raise UnauthenticatedError("sign in to follow this")
-    reader = Reader(language(visit.language.code, visit.language.zone.key, 0.0))
+    reader = StreamClient(language(visit.language.code, visit.language.zone.key, 0.0))
     feeds = []
     for asked in request.query_params.getlist("t")[:_TOPICS]:
         topic, _, after = asked.partition("@")
@@ -238,7 +238,7 @@ async def _may_follow(services: Services, session: PageSession, topic: str) -> b
     kind, _, key = topic.partition(":")
     try:
         if kind == "run":
-            standing = await services.db.read(lambda conn: queries.standing(conn, key))
+            standing = await services.database.read(lambda conn: queries.standing(conn, key))
             if standing is None:
                 return False
             key = standing.workspace_id
@@ -250,7 +250,7 @@ async def _may_follow(services: Services, session: PageSession, topic: str) -> b
     return True
 
 
-async def _events(reader: Reader, feeds: list[tuple[Feed, int]]) -> AsyncIterator[str]:
+async def _events(reader: StreamClient, feeds: list[tuple[Feed, int]]) -> AsyncIterator[str]:
     try:
         for feed, after in feeds:
             await feed.join(reader, after)

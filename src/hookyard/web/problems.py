@@ -1,6 +1,6 @@
 """Errors as answers: RFC 9457 problem documents, for every door but the pages.
 
-Installed by `web.app` and `web.api`. What the reader is told is what our own errors say (what, where, the mend, each
+Installed by `web.app` and `web.api`. What the reader is told is what our own errors say (what, where, the hint, each
 problem with its place); of an error that is not ours nothing is told but that it happened, and the log has it.
 """
 
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import (
+from hookyard.core.errors import (
     ConflictError,
     HookyardError,
     InvalidError,
@@ -84,10 +84,10 @@ def of_error(error: HookyardError) -> Response:
     if isinstance(error, TemporaryError):
         headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
     problems = error.problems if isinstance(error, InvalidError) else ()
-    mend = error.hint or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
+    hint = error.hint or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
     # Of a trouble of the server's own the place is one inside it, such as the database's: nothing for senders.
     where = error.where if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
-    return document(status, error.what, where=where, mend=mend, problems=problems, headers=headers)
+    return document(status, error.what, where=where, hint=hint, problems=problems, headers=headers)
 
 
 def document(
@@ -95,13 +95,13 @@ def document(
     detail: str | None = None,
     *,
     where: str | None = None,
-    mend: str | None = None,
+    hint: str | None = None,
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem document."""
     content: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": int(status)}
-    given = {"detail": detail, "where": where, "mend": mend, "problems": [problem.as_dict() for problem in problems]}
+    given = {"detail": detail, "where": where, "hint": hint, "problems": [problem.as_dict() for problem in problems]}
     content.update((name, value) for name, value in given.items() if value)
     return Response(to_json(content), status, headers, MEDIA_TYPE)
 
@@ -118,8 +118,8 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     if error.detail != status.phrase:
         return document(status, error.detail, headers=error.headers)
-    detail, mend = _UNROUTED.get(status, (None, None))
-    return document(status, detail, mend=mend, headers=error.headers)
+    detail, hint = _UNROUTED.get(status, (None, None))
+    return document(status, detail, hint=hint, headers=error.headers)
 
 
 async def on_fault(_request: Request, _error: Exception) -> Response:
@@ -130,7 +130,7 @@ async def on_fault(_request: Request, _error: Exception) -> Response:
 def fault() -> Response:
     """The answer to an error that is not ours; says nothing of it."""
     return document(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server's own", mend="its log says more; please report it"
+        HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server's own", hint="its log says more; please report it"
     )
 
 

@@ -9,32 +9,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hookyard.callbacks.accept import Accept
-from hookyard.callbacks.condition import Conditions
-from hookyard.callbacks.event_types import EventTypes
-from hookyard.callbacks.history import History
-from hookyard.callbacks.model import Callbacks
-from hookyard.callbacks.preview import Preview
-from hookyard.clock import Clock
-from hookyard.ids import Ids
-from hookyard.runs.model_keys import ModelKeys
+from hookyard.agents.model_keys import ModelKeys
+from hookyard.automations.callbacks import Callbacks
+from hookyard.automations.preview import PreviewService
+from hookyard.conditions.conditions import Conditions
+from hookyard.core.clock import Clock
+from hookyard.core.ids import Ids
+from hookyard.events.event_types import EventTypes
+from hookyard.identity.accounts import Accounts
+from hookyard.identity.tokens import Tokens
+from hookyard.intake.accept import EventIntake
+from hookyard.intake.event_history import EventHistory
 from hookyard.settings import Settings
 from hookyard.store.database import Database
 from hookyard.store.live_settings import LiveSettingsStore
 from hookyard.store.secrets import SecretBox
+from hookyard.telemetry.metrics import IngestCounts, Metrics
 from hookyard.web.auth import Auth
-from hookyard.web.metrics import IngestCounts, Metrics
-from hookyard.workspace.accounts import Accounts
 from hookyard.workspace.comments import Comments
+from hookyard.workspace.integrations import Integrations
 from hookyard.workspace.members import Members
-from hookyard.workspace.sources import Sources
 from hookyard.workspace.tasks import Tasks
-from hookyard.workspace.tokens import Tokens
 from hookyard.workspace.workspaces import Workspaces
 
 if TYPE_CHECKING:
-    from hookyard.web.agent_profiles import AgentProfiles
-    from hookyard.web.webhooks import WorkspaceWebhooks
+    from hookyard.agents.profile_store import AgentProfiles
+    from hookyard.workspace.webhooks import WorkspaceWebhooks
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Services:
 
     Attributes:
         settings: Where things are.
-        db: The database.
+        database: The database.
         clock: The time.
         ids: Makes ids.
         box: Encrypts the secrets that are kept there.
@@ -67,7 +67,7 @@ class Services:
     """
 
     settings: Settings
-    db: Database
+    database: Database
     clock: Clock
     ids: Ids
     box: SecretBox
@@ -79,12 +79,12 @@ class Services:
     members: Members
     tasks: Tasks
     comments: Comments
-    sources: Sources
+    sources: Integrations
     event_types: EventTypes
     callbacks: Callbacks
-    history: History
-    preview: Preview
-    accept: Accept
+    history: EventHistory
+    preview: PreviewService
+    accept: EventIntake
     model_keys: ModelKeys
     conditions: Conditions
     counts: IngestCounts = field(default_factory=IngestCounts)
@@ -94,18 +94,18 @@ class Services:
     @cached_property
     def agent_profiles(self) -> AgentProfiles:
         """Agents that callbacks may name."""
-        from hookyard.web.agent_profiles import AgentProfiles
+        from hookyard.agents.profile_store import AgentProfiles
 
-        return AgentProfiles(self.db, self.clock)
+        return AgentProfiles(self.database, self.clock)
 
     @cached_property
     def webhooks(self) -> WorkspaceWebhooks:
         """Webhooks of a workspace's runs."""
-        from hookyard.web.webhooks import WorkspaceWebhooks
+        from hookyard.workspace.webhooks import WorkspaceWebhooks
 
-        return WorkspaceWebhooks(self.db, self.box, self.clock)
+        return WorkspaceWebhooks(self.database, self.box, self.clock)
 
     @cached_property
     def metrics(self) -> Metrics:
         """The instruments of this server."""
-        return Metrics(self.db, self.clock, self.counts)
+        return Metrics(self.database, self.clock, self.counts)

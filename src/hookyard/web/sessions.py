@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import NotAllowedError
+from hookyard.core.errors import NotAllowedError
+from hookyard.identity.accounts import SESSION_SECONDS, User
 from hookyard.web.auth import Principal, of_session
 from hookyard.web.services import Services
-from hookyard.workspace.accounts import SESSION_SECONDS, User
 
 COOKIE = "hookyard_session"
 
@@ -42,7 +42,7 @@ class PageSession:
             NotAllowedError: The token is missing or another's.
         """
         if not hmac.compare_digest(self.csrf.encode(), (given or "").encode()):
-            raise NotAllowedError("this form is too old or not ours", mend="reload the page and send it again")
+            raise NotAllowedError("this form is too old or not ours", hint="reload the page and send it again")
 
 
 async def find(request: Request) -> PageSession | None:

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from hookyard.callbacks.history import History
-from hookyard.callbacks.model import Callbacks
-from hookyard.callbacks.preview import Preview
-from hookyard.runs.model_keys import ModelKeys
+from hookyard.agents.model_keys import ModelKeys
+from hookyard.automations.callbacks import Callbacks
+from hookyard.automations.preview import PreviewService
+from hookyard.identity.accounts import Accounts, User
+from hookyard.intake.event_history import EventHistory
 from hookyard.settings import Settings
-from hookyard.web import otlp
+from hookyard.telemetry import otlp
 from hookyard.web.app import make_app
 from hookyard.web.auth import Auth
-from hookyard.web.late import Late
+from hookyard.web.lazy_app import LazyApp
 from hookyard.web.pages import make_pages, respond
 from hookyard.web.services import Services
-from hookyard.wiring.ground import Ground, grounded, in_background
-from hookyard.workspace.accounts import Accounts, User
+from hookyard.wiring.container import Core, in_background, open_core
 from hookyard.workspace.members import Members
 from hookyard.workspace.workspaces import Workspaces
 
@@ -39,16 +39,16 @@ class App:
     Attributes:
         asgi: What an HTTP server serves.
         services: Its parts.
-        newcomer: The administrator that this start has made, None on every later one.
+        created_admin: The administrator that this start has made, None on every later one.
     """
 
     asgi: ASGIApp
     services: Services
-    newcomer: User | None
+    created_admin: User | None
 
     async def first_link(self) -> str | None:
         """The secret of the one-time login link of a first start, None later."""
-        return None if self.newcomer is None else await self.services.accounts.login_link(self.newcomer.id)
+        return None if self.created_admin is None else await self.services.accounts.login_link(self.created_admin.id)
 
 
 @asynccontextmanager
@@ -65,15 +65,15 @@ async def running(settings: Settings, *, work: bool = True, serving: asyncio.Eve
         HookyardError: It cannot start; says what is in its way.
     """
     async with AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(grounded(settings))
-        accounts = Accounts(ground.db, ground.clock, ground.ids)
+        ground = await stack.enter_async_context(open_core(settings))
+        accounts = Accounts(ground.database, ground.clock, ground.ids)
         administrator, made = await accounts.first_start()
         services = _services(ground, accounts, administrator)
         if work:
             await stack.enter_async_context(in_background(lambda: _work(ground, serving)))
         if otlp.wanted():
             await stack.enter_async_context(in_background(services.metrics.export))
-        asgi = make_app(services, pages=Late(make_pages), page_error=respond)
+        asgi = make_app(services, pages=LazyApp(make_pages), page_error=respond)
         yield App(asgi, services, administrator if made else None)
 
 
@@ -84,18 +84,18 @@ async def working(settings: Settings) -> AsyncIterator[None]:
     Raises:
         HookyardError: It cannot start; says what is in its way.
     """
-    from hookyard.wiring.worker import worker_on
+    from hookyard.wiring.worker import run_worker
 
-    async with grounded(settings) as ground, worker_on(ground):
+    async with open_core(settings) as ground, run_worker(ground):
         yield
 
 
-def _services(ground: Ground, accounts: Accounts, administrator: User) -> Services:
-    db, clock, ids = ground.db, ground.clock, ground.ids
-    workspaces = Workspaces(db, clock, ids)
+def _services(ground: Core, accounts: Accounts, administrator: User) -> Services:
+    database, clock, ids = ground.database, ground.clock, ground.ids
+    workspaces = Workspaces(database, clock, ids)
     return Services(
         settings=ground.settings,
-        db=db,
+        database=database,
         clock=clock,
         ids=ids,
         box=ground.box,
@@ -104,21 +104,21 @@ def _services(ground: Ground, accounts: Accounts, administrator: User) -> Servic
         accounts=accounts,
         tokens=ground.tokens,
         workspaces=workspaces,
-        members=Members(db, ground.accept, clock, ids),
+        members=Members(database, ground.accept, clock, ids),
         tasks=ground.tasks,
         comments=ground.comments,
         sources=ground.sources,
         event_types=ground.event_types,
-        callbacks=Callbacks(db, clock, ids, ground.conditions, lambda: ground.event_types.current),
-        history=History(db, ground.accept, ground.conditions),
-        preview=Preview(ground.conditions, lambda: ground.event_types.current),
+        callbacks=Callbacks(database, clock, ids, ground.conditions, lambda: ground.event_types.current),
+        history=EventHistory(database, ground.accept, ground.conditions),
+        preview=PreviewService(ground.conditions, lambda: ground.event_types.current),
         accept=ground.accept,
-        model_keys=ModelKeys(db, ground.box, clock),
+        model_keys=ModelKeys(database, ground.box, clock),
         conditions=ground.conditions,
     )
 
 
-async def _work(ground: Ground, serving: asyncio.Event | None) -> None:
+async def _work(ground: Core, serving: asyncio.Event | None) -> None:
     """Be a worker until cancelled."""
     if serving is not None:
         await serving.wait()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hookyard.core.ids import RunId, UserId
 from hookyard.events.model import NO_CAUSE, AuthorTrust, Cause
-from hookyard.ids import RunId, UserId
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The four task tools that an agent has in a workspace, bound to one run.
 
-Made by `wiring` for `runs.execute` (the built-in agent), and by `web.api.tasks` when a run's token asks. Every call is
+Made by `wiring` for `runs.executor` (the built-in agent), and by `web.api.tasks` when a run's token asks. Every call is
 one operation with the run's causes, so that the loop guard sees where its events come from; what the agent writes is
 trusted as far as what started it, for it may quote it.
 """
@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from hookyard.clock import iso
-from hookyard.errors import InvalidError, NotFoundError, Problem
+from hookyard.core.clock import iso
+from hookyard.core.errors import InvalidError, NotFoundError, Problem
+from hookyard.core.ids import RunId, UserId, WorkspaceId
 from hookyard.events.model import NO_CAUSE, AuthorTrust, Cause
-from hookyard.ids import RunId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
@@ -94,11 +94,11 @@ class AgentTools:
         return comment_as_dict(await self._comments.add(self._workspace_id, task_id, content, self._actor))
 
 
-async def run_actor(db: Database, workspace_id: WorkspaceId, run_id: RunId, name: str) -> Actor:
+async def run_actor(database: Database, workspace_id: WorkspaceId, run_id: RunId, name: str) -> Actor:
     """The actor that a run is: with the chain of causes up to itself, trusted as far as what started it.
 
     Args:
-        db: Where runs are kept.
+        database: Where runs are kept.
         workspace_id: The run's workspace.
         run_id: The run.
         name: What its events and comments are signed with.
@@ -119,7 +119,7 @@ async def run_actor(db: Database, workspace_id: WorkspaceId, run_id: RunId, name
         trust = _trust(conn, row.event_id, row.batch_id)
         return Actor(UserId(run_id), name, trust, cause.by(run_id, row.callback_id, row.event_id), run_id)
 
-    return await db.read(read)
+    return await database.read(read)
 
 
 def _trust(conn: Connection, event_id: str, batch_id: str | None) -> AuthorTrust:

@@ -1,7 +1,7 @@
 """Comments on tasks, each with its `task.commented`.
 
 Called by `web.api.tasks`, the pages and `workspace.agent_tools`. A comment on a mirrored task of which we have a
-credential is owed to the service that it comes from; `workspace.post_back` pays.
+credential is owed to the service that it comes from; `outgoing_comments` pays.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, and_, insert, or_, select
 
-from hookyard.clock import Clock
-from hookyard.errors import NotFoundError, StaleError
+from hookyard.core.clock import Clock
+from hookyard.core.errors import NotFoundError, StaleError
+from hookyard.core.ids import CommentId, Ids, RunId, UserId, WorkspaceId
+from hookyard.core.validation import validate_text
 from hookyard.events.model import AuthorTrust
-from hookyard.fields import checked_text
-from hookyard.ids import CommentId, Ids, RunId, UserId, WorkspaceId
 from hookyard.store import schema
 from hookyard.store.database import Database, announce
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.operation import Accept, Operation, until_fresh
+from hookyard.workspace.operation import EventAcceptor, Operation, retry_on_conflict
 from hookyard.workspace.tasks import Task, find_task
 
 OUTGOING_TOPIC = "outgoing-comments"
@@ -55,14 +55,14 @@ class Comments:
     """The comments of every workspace.
 
     Args:
-        db: Where they are kept.
+        database: Where they are kept.
         accept: Stores the events.
         clock: Dates them.
         ids: Names them.
     """
 
-    def __init__(self, db: Database, accept: Accept, clock: Clock, ids: Ids) -> None:
-        self._db = db
+    def __init__(self, database: Database, accept: EventAcceptor, clock: Clock, ids: Ids) -> None:
+        self._database = database
         self._accept = accept
         self._clock = clock
         self._ids = ids
@@ -74,7 +74,7 @@ class Comments:
             InvalidError: A text that is empty or too long.
             NotFoundError: No such task.
         """
-        content = checked_text(content, "content", required=True)
+        content = validate_text(content, "content", required=True)
         operation = Operation.by(actor, self._ids)
         made = Comment(
             CommentId(self._ids.comment()),
@@ -94,13 +94,13 @@ class Comments:
                 if current is None or current.title != task.title or current.type != task.type:
                     raise StaleError("the task changed meanwhile")
                 insert_comment(conn, workspace_id, task.id, made)
-                _owe(conn, workspace_id, task, made)
+                _enqueue_outgoing(conn, workspace_id, task, made)
 
             draft = operation.event("task.commented", commented_variables(task, made))
             await self._accept.accept(workspace_id, [draft], apply=apply)
             return made
 
-        return await until_fresh(attempt)
+        return await retry_on_conflict(attempt)
 
     async def list(
         self,
@@ -130,10 +130,10 @@ class Comments:
                 or_(comments.created_at > at, and_(comments.created_at == at, comments.id > comment_id))
             )
         query = query.order_by(comments.created_at, comments.id).limit(limit)
-        return await self._db.read(lambda conn: [_comment(row) for row in conn.execute(query)])
+        return await self._database.read(lambda conn: [_comment(row) for row in conn.execute(query)])
 
     async def _task(self, workspace_id: WorkspaceId, task_id: str) -> Task:
-        task = await self._db.read(lambda conn: find_task(conn, workspace_id, task_id))
+        task = await self._database.read(lambda conn: find_task(conn, workspace_id, task_id))
         if task is None:
             raise NotFoundError("no such task", where=task_id)
         return task
@@ -167,7 +167,7 @@ def insert_comment(conn: Connection, workspace_id: WorkspaceId, task_db_id: str,
     )
 
 
-def _owe(conn: Connection, workspace_id: WorkspaceId, task: Task, comment: Comment) -> None:
+def _enqueue_outgoing(conn: Connection, workspace_id: WorkspaceId, task: Task, comment: Comment) -> None:
     """Note that a comment is to be posted to the service that its task comes from, when we can."""
     if task.source is None:
         return

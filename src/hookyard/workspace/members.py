@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from hookyard.clock import Clock
-from hookyard.errors import ConflictError, NotFoundError, StaleError
-from hookyard.fields import checked_name
-from hookyard.ids import Ids, UserId, WorkspaceId
+from hookyard.core.clock import Clock
+from hookyard.core.errors import ConflictError, NotFoundError, StaleError
+from hookyard.core.ids import Ids, UserId, WorkspaceId
+from hookyard.core.validation import validate_name
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.operation import Accept, Operation, until_fresh
+from hookyard.workspace.operation import EventAcceptor, Operation, retry_on_conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Members:
     """The members of every workspace.
 
     Args:
-        db: Where they are kept.
+        database: Where they are kept.
         accept: Stores the events.
         clock: Dates them.
         ids: Names the operations.
     """
 
-    def __init__(self, db: Database, accept: Accept, clock: Clock, ids: Ids) -> None:
-        self._db = db
+    def __init__(self, database: Database, accept: EventAcceptor, clock: Clock, ids: Ids) -> None:
+        self._database = database
         self._accept = accept
         self._clock = clock
         self._ids = ids
@@ -59,7 +59,7 @@ class Members:
             InvalidError: An id or name that cannot be used.
             ConflictError: They are a member already.
         """
-        made = Member(UserId(checked_name(user_id, "userId")), checked_name(user_name, "userName"), self._clock.now())
+        made = Member(UserId(validate_name(user_id, "userId")), validate_name(user_name, "userName"), self._clock.now())
         joined = Operation.by(actor, self._ids).event("workspace.member_joined", _variables(made))
 
         def apply(conn: Connection) -> None:
@@ -87,7 +87,7 @@ class Members:
             await self._accept.accept(workspace_id, [joined], apply=apply)
             return made
 
-        return await until_fresh(attempt)
+        return await retry_on_conflict(attempt)
 
     async def remove(self, workspace_id: WorkspaceId, user_id: str, actor: Actor) -> None:
         """Somebody leaves: `workspace.member_left`.
@@ -121,13 +121,13 @@ class Members:
             left = operation.event("workspace.member_left", _variables(member))
             await self._accept.accept(workspace_id, [left], apply=apply)
 
-        await until_fresh(attempt)
+        await retry_on_conflict(attempt)
 
     async def find(self, workspace_id: WorkspaceId, user_id: str) -> Member | None:
         """The member of that id, or None."""
-        return await self._db.read(lambda conn: _find(conn, workspace_id, user_id))
+        return await self._database.read(lambda conn: _find(conn, workspace_id, user_id))
 
-    async def called(self, workspace_id: WorkspaceId, id_or_name: str) -> Member | None:
+    async def by_id_or_name(self, workspace_id: WorkspaceId, id_or_name: str) -> Member | None:
         """The member of that id, or else of that name, or None."""
         members = schema.members.c
         query = (
@@ -139,7 +139,7 @@ class Members:
             .order_by((members.user_id == id_or_name).desc(), members.user_id)
             .limit(1)
         )
-        row = await self._db.read(lambda conn: conn.execute(query).first())
+        row = await self._database.read(lambda conn: conn.execute(query).first())
         return None if row is None else _member(row)
 
     async def list(self, workspace_id: WorkspaceId, *, after: str = "", limit: int = 100) -> Sequence[Member]:
@@ -151,7 +151,7 @@ class Members:
             .order_by(members.user_id)
             .limit(limit)
         )
-        return await self._db.read(lambda conn: [_member(row) for row in conn.execute(query)])
+        return await self._database.read(lambda conn: [_member(row) for row in conn.execute(query)])
 
 
 def _variables(member: Member) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What happened at a service, as the workspace's own rows: the mirrored task and its comments.
 
-Called by `workspace.sources` inside the transaction of the delivery's events. Deliveries are repeated and come out of
+Called by `integrations` inside the transaction of the delivery's events. Deliveries are repeated and come out of
 order: the same one twice leaves one row, an older one never undoes a newer, and what was deleted stays deleted.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hookyard.events.sources.base import Comment, Happening, id_of
-from hookyard.fields import MAX_NAME, MAX_TEXT, MAX_TITLE
-from hookyard.ids import CommentId, UserId, WorkspaceId
+from hookyard.core.ids import CommentId, UserId, WorkspaceId
+from hookyard.core.validation import MAX_NAME, MAX_TEXT, MAX_TITLE
+from hookyard.events.integrations.base import Comment, TaskChange, id_of
 from hookyard.store import schema
 from hookyard.workspace import comments
 
@@ -22,7 +22,7 @@ _OF = {"assignee": ("assignee_id", "assignee_name")}
 
 
 def mirror(
-    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, now: float, comment_id: CommentId
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange, now: float, comment_id: CommentId
 ) -> None:
     """Bring the mirrored task up to what happened.
 
@@ -51,7 +51,7 @@ def mirror(
 
 
 def _insert(
-    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, former: Row[Any] | None, at: float
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange, former: Row[Any] | None, at: float
 ) -> None:
     columns = _columns(kind, what, at) | (_made(what, at) if former is None else _inherited(what, former))
     if former is not None and _has_moved_on(former, at):
@@ -61,7 +61,7 @@ def _insert(
     conn.execute(insert(schema.tasks).values(workspace_id=workspace_id, **columns))
 
 
-def _update(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, old: Row[Any], at: float) -> None:
+def _update(conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange, old: Row[Any], at: float) -> None:
     if old.task_id != what.task.task_id:
         _free_number(conn, workspace_id, what)
     tasks, kept = schema.tasks, _kept(what, old)
@@ -80,14 +80,14 @@ def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> 
     several deliveries at once, and two servers that took one each would both find no task yet.
 
     On SQLite the transaction has the database to itself anyway. (The numbers 1 and 2 of these locks are those of
-    `callbacks.batches`.)
+    `intake.batches`.)
     """
     if conn.dialect.name != "sqlite":
         key = f"{workspace_id}:{kind}"
         conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 3))", (key,))
 
 
-def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening) -> Row[Any] | None:
+def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange) -> Row[Any] | None:
     """The row of the same issue at another address, or None: at the one that it was moved from, or at one that has the
     same number on the same host (GitLab has changed the paths of its pages more than once)."""
     tasks, task = schema.tasks, what.task
@@ -108,7 +108,7 @@ def _host(url: str) -> str:
     return "/".join(url.split("/", 3)[:3]).lower()
 
 
-def _made(what: Happening, at: float) -> dict[str, Any]:
+def _made(what: TaskChange, at: float) -> dict[str, Any]:
     """Who made a task and when: as the service says it, else as this is the first that is heard of it."""
     task = what.task
     by = what.actor.name if what.created or task.created_by is None else task.created_by
@@ -116,7 +116,7 @@ def _made(what: Happening, at: float) -> dict[str, Any]:
     return {"id": task.db_id, "created_by": by[:MAX_NAME], "created_at": made_at}
 
 
-def _inherited(what: Happening, former: Row[Any]) -> dict[str, Any]:
+def _inherited(what: TaskChange, former: Row[Any]) -> dict[str, Any]:
     """What a moved task keeps: who made it and when, and what the delivery says nothing of."""
     kept = _kept(what, former) | {"created_by", "created_at"}
     if what.task.description is None:
@@ -125,7 +125,7 @@ def _inherited(what: Happening, former: Row[Any]) -> dict[str, Any]:
 
 
 def _retire(
-    conn: Connection, workspace_id: WorkspaceId, kind: str, what: Happening, former: Row[Any] | None, at: float
+    conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange, former: Row[Any] | None, at: float
 ) -> None:
     """Take a task from the board that has moved, its comments with it.
 
@@ -166,7 +166,7 @@ def _home(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> str:
     return db_id
 
 
-def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
+def _columns(kind: str, what: TaskChange, at: float) -> dict[str, Any]:
     task = what.task
     description = {} if task.description is None else {"description": task.description[:MAX_TEXT]}
     return {
@@ -185,7 +185,7 @@ def _columns(kind: str, what: Happening, at: float) -> dict[str, Any]:
     }
 
 
-def _kept(what: Happening, old: Row[Any]) -> set[str]:
+def _kept(what: TaskChange, old: Row[Any]) -> set[str]:
     """The columns that a delivery says nothing of."""
     kept = {column for attribute in what.task.untold for column in _OF.get(attribute, (attribute,))}
     assignee = what.task.assignee
@@ -194,7 +194,7 @@ def _kept(what: Happening, old: Row[Any]) -> set[str]:
     return kept
 
 
-def _free_number(conn: Connection, workspace_id: WorkspaceId, what: Happening) -> None:
+def _free_number(conn: Connection, workspace_id: WorkspaceId, what: TaskChange) -> None:
     """A number that another task has (of a repository that was renamed, say) goes over to the one that has it now."""
     tasks = schema.tasks
     holder: Row[Any] | None = conn.execute(
@@ -221,7 +221,7 @@ def _has(conn: Connection, workspace_id: WorkspaceId, db_id: str, comment: Comme
     return conn.execute(query).first() is not None
 
 
-def _copy(what: Happening, comment: Comment, at: float, comment_id: CommentId) -> comments.Comment:
+def _copy(what: TaskChange, comment: Comment, at: float, comment_id: CommentId) -> comments.Comment:
     return comments.Comment(
         id=comment_id,
         author_id=UserId(comment.author.id[:MAX_NAME]),

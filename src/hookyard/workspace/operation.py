@@ -1,7 +1,7 @@
 """One operation of the workspace: its rows and its events in one transaction, under one operationId.
 
 Called by tasks, comments, members and the doors. `accept` is the first step of the path of an event
-(`callbacks.accept`), passed in by `wiring`; this module says what it needs of it.
+(`intake.accept`), passed in by `wiring`; this module says what it needs of it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from hookyard.errors import StaleError
+from hookyard.core.errors import StaleError
+from hookyard.core.ids import EventId, Ids, OperationId, WorkspaceId
 from hookyard.events.catalog import Value
-from hookyard.events.model import WORKSPACE_SOURCE, Draft
-from hookyard.ids import EventId, Ids, OperationId, WorkspaceId
+from hookyard.events.model import WORKSPACE_SOURCE, EventDraft
 from hookyard.workspace.actor import Actor
 
 T = TypeVar("T")
@@ -38,13 +38,13 @@ class AcceptedEvent(Protocol):
         ...
 
 
-class Accept(Protocol):
+class EventAcceptor(Protocol):
     """Stores events, and with them whatever `apply` writes, in one transaction."""
 
     async def accept(
         self,
         workspace_id: WorkspaceId,
-        drafts: Sequence[Draft],
+        drafts: Sequence[EventDraft],
         *,
         apply: Callable[[Connection], None] | None = None,
     ) -> Sequence[AcceptedEvent]:
@@ -69,9 +69,9 @@ class Operation:
         """A new operation of somebody's."""
         return cls(ids.operation(), actor)
 
-    def event(self, name: str, variables: Mapping[str, Value]) -> Draft:
+    def event(self, name: str, variables: Mapping[str, Value]) -> EventDraft:
         """One of its events."""
-        return Draft(
+        return EventDraft(
             name,
             variables,
             source=WORKSPACE_SOURCE,
@@ -81,7 +81,7 @@ class Operation:
         )
 
 
-async def until_fresh(attempt: Callable[[], Awaitable[T]]) -> T:
+async def retry_on_conflict(attempt: Callable[[], Awaitable[T]]) -> T:
     """Do an operation that reads, decides and then writes only if nothing has changed; again when something had.
 
     Raises:

@@ -14,15 +14,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
 
-from hookyard.clock import Clock
-from hookyard.errors import NotFoundError, StaleError
-from hookyard.events.model import Draft
-from hookyard.fields import MAX_TITLE, checked_labels, checked_name, checked_text
-from hookyard.ids import Ids, WorkspaceId
+from hookyard.core.clock import Clock
+from hookyard.core.errors import NotFoundError, StaleError
+from hookyard.core.ids import Ids, WorkspaceId
+from hookyard.core.validation import MAX_TITLE, validate_labels, validate_name, validate_text
+from hookyard.events.model import EventDraft
 from hookyard.store import schema
 from hookyard.store.database import Database
 from hookyard.workspace.actor import Actor
-from hookyard.workspace.operation import Accept, Operation, until_fresh
+from hookyard.workspace.operation import EventAcceptor, Operation, retry_on_conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class TaskChange:
             InvalidError: A field that cannot be used.
         """
         return TaskChange(
-            title=None if self.title is None else checked_name(self.title, "title", MAX_TITLE),
-            description=None if self.description is None else checked_text(self.description, "description"),
-            type=None if self.type is None else checked_name(self.type, "type"),
-            status=None if self.status is None else checked_name(self.status, "status"),
-            assignee_id=checked_name(self.assignee_id, "assigneeId") if self.assignee_id else self.assignee_id,
-            assignee_name=checked_name(self.assignee_name, "assigneeName") if self.assignee_name else None,
-            labels=None if self.labels is None else checked_labels(self.labels),
+            title=None if self.title is None else validate_name(self.title, "title", MAX_TITLE),
+            description=None if self.description is None else validate_text(self.description, "description"),
+            type=None if self.type is None else validate_name(self.type, "type"),
+            status=None if self.status is None else validate_name(self.status, "status"),
+            assignee_id=validate_name(self.assignee_id, "assigneeId") if self.assignee_id else self.assignee_id,
+            assignee_name=validate_name(self.assignee_name, "assigneeName") if self.assignee_name else None,
+            labels=None if self.labels is None else validate_labels(self.labels),
         )
 
 
@@ -125,7 +125,7 @@ class Tasks:
     """The tasks of every workspace.
 
     Args:
-        db: Where they are kept.
+        database: Where they are kept.
         accept: Stores the events.
         clock: Dates them.
         ids: Names the operations.
@@ -133,9 +133,14 @@ class Tasks:
     """
 
     def __init__(
-        self, db: Database, accept: Accept, clock: Clock, ids: Ids, new_uuid: Callable[[], uuid.UUID] = uuid.uuid4
+        self,
+        database: Database,
+        accept: EventAcceptor,
+        clock: Clock,
+        ids: Ids,
+        new_uuid: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
-        self._db = db
+        self._database = database
         self._accept = accept
         self._clock = clock
         self._ids = ids
@@ -200,7 +205,7 @@ class Tasks:
                 await self._accept.accept(workspace_id, drafts, apply=write)
             return new
 
-        return await until_fresh(attempt)
+        return await retry_on_conflict(attempt)
 
     async def delete(self, workspace_id: WorkspaceId, task_id: str, actor: Actor) -> None:
         """Delete a task: `task.deleted`.
@@ -224,7 +229,7 @@ class Tasks:
 
             await self._accept.accept(workspace_id, [deleted], apply=apply)
 
-        await until_fresh(attempt)
+        await retry_on_conflict(attempt)
 
     async def get(self, workspace_id: WorkspaceId, task_id: str) -> Task:
         """One task by its number or its UUID.
@@ -232,7 +237,7 @@ class Tasks:
         Raises:
             NotFoundError: No such task.
         """
-        task = await self._db.read(lambda conn: find_task(conn, workspace_id, task_id))
+        task = await self._database.read(lambda conn: find_task(conn, workspace_id, task_id))
         if task is None:
             raise NotFoundError("no such task", where=task_id)
         return task
@@ -270,7 +275,7 @@ class Tasks:
             at, task_db_id = before
             query = query.where(or_(tasks.updated_at < at, and_(tasks.updated_at == at, tasks.id < task_db_id)))
         query = query.order_by(tasks.updated_at.desc(), tasks.id.desc()).limit(limit)
-        return await self._db.read(lambda conn: [_task(row) for row in conn.execute(query)])
+        return await self._database.read(lambda conn: [_task(row) for row in conn.execute(query)])
 
     async def _next_number(self, workspace_id: WorkspaceId) -> str:
         """The next number. It is taken before the task is stored, so that tasks made at once never wait for one
@@ -282,7 +287,7 @@ class Tasks:
             .values(next_task=table.c.next_task + 1)
             .returning(table.c.next_task - 1)
         )
-        number = await self._db.write(lambda conn: conn.execute(take).scalar())
+        number = await self._database.write(lambda conn: conn.execute(take).scalar())
         if number is None:
             raise NotFoundError("no such workspace", where=workspace_id)
         return f"task-{number}"
@@ -310,7 +315,7 @@ class Tasks:
         query = select(members.user_name).where(
             members.workspace_id == workspace_id, members.user_id == change.assignee_id
         )
-        known: str | None = await self._db.read(lambda conn: conn.execute(query).scalar())
+        known: str | None = await self._database.read(lambda conn: conn.execute(query).scalar())
         return known or change.assignee_name or change.assignee_id
 
 
@@ -329,7 +334,7 @@ def created_variables(task: Task) -> dict[str, str]:
     return task.variables | {"taskStatus": task.status, "createdBy": task.created_by}
 
 
-def update_events(operation: Operation, old: Task, new: Task) -> list[Draft]:
+def update_events(operation: Operation, old: Task, new: Task) -> list[EventDraft]:
     """The events of a change, none when nothing has changed."""
     changes: dict[str, Any] = {
         wire: getattr(new, field) for field, wire in _WIRE_NAMES.items() if getattr(new, field) != getattr(old, field)

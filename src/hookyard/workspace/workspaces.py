@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hookyard.clock import Clock
-from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
-from hookyard.fields import checked_name
-from hookyard.ids import Ids, WorkspaceId
+from hookyard.core.clock import Clock
+from hookyard.core.errors import ConflictError, InvalidError, NotFoundError, Problem
+from hookyard.core.ids import Ids, WorkspaceId
+from hookyard.core.validation import validate_name
 from hookyard.store import schema
 from hookyard.store.database import Database
 
@@ -42,13 +42,13 @@ class Workspaces:
     """The workspaces of an installation.
 
     Args:
-        db: Where they are kept.
+        database: Where they are kept.
         clock: Dates them.
         ids: Names those that nobody named.
     """
 
-    def __init__(self, db: Database, clock: Clock, ids: Ids) -> None:
-        self._db = db
+    def __init__(self, database: Database, clock: Clock, ids: Ids) -> None:
+        self._database = database
         self._clock = clock
         self._ids = ids
 
@@ -63,16 +63,16 @@ class Workspaces:
             InvalidError: A name or an id that cannot be used.
             ConflictError: The id is taken.
         """
-        name = checked_name(name, "name")
+        name = validate_name(name, "name")
         if workspace_id is not None and not _ID.fullmatch(workspace_id):
             message = "is no id; use up to 64 letters, digits, - and _, beginning with a letter or a digit"
             raise InvalidError(f"id {message}", problems=(Problem("id", message),))
         made = Workspace(WorkspaceId(workspace_id or self._ids.workspace()), name, self._clock.now())
         row = insert(schema.workspaces).values(id=made.id, name=made.name, created_at=made.created_at)
         try:
-            await self._db.write(lambda conn: conn.execute(row))
+            await self._database.write(lambda conn: conn.execute(row))
         except IntegrityError:
-            raise ConflictError("this id is taken", where=made.id, mend="choose another id") from None
+            raise ConflictError("this id is taken", where=made.id, hint="choose another id") from None
         return made
 
     async def get(self, workspace_id: WorkspaceId) -> Workspace:
@@ -82,7 +82,7 @@ class Workspaces:
             NotFoundError: There is none of that id.
         """
         query = select(schema.workspaces).where(schema.workspaces.c.id == workspace_id)
-        row = await self._db.read(lambda conn: conn.execute(query).first())
+        row = await self._database.read(lambda conn: conn.execute(query).first())
         if row is None:
             raise NotFoundError("no such workspace", where=workspace_id)
         return _workspace(row)
@@ -90,7 +90,7 @@ class Workspaces:
     async def exists(self, workspace_id: str) -> bool:
         """Whether there is a workspace of that id."""
         query = select(schema.workspaces.c.id).where(schema.workspaces.c.id == workspace_id)
-        return await self._db.read(lambda conn: conn.execute(query).first()) is not None
+        return await self._database.read(lambda conn: conn.execute(query).first()) is not None
 
     async def list(
         self, only: Collection[str] | None = None, *, after: str = "", limit: int = 100
@@ -106,7 +106,7 @@ class Workspaces:
         query = select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
         if only is not None:
             query = query.where(table.c.id.in_(only))
-        return await self._db.read(lambda conn: [_workspace(row) for row in conn.execute(query)])
+        return await self._database.read(lambda conn: [_workspace(row) for row in conn.execute(query)])
 
     async def rename(self, workspace_id: WorkspaceId, name: str) -> Workspace:
         """Give a workspace another name.
@@ -115,7 +115,7 @@ class Workspaces:
             InvalidError: A name that cannot be used.
             NotFoundError: There is none of that id.
         """
-        name = checked_name(name, "name")
+        name = validate_name(name, "name")
         table = schema.workspaces
 
         def write(conn: Connection) -> Row[tuple[object, ...]] | None:
@@ -123,7 +123,7 @@ class Workspaces:
                 update(table).where(table.c.id == workspace_id).values(name=name).returning(*table.c)
             ).first()
 
-        row = await self._db.write(write)
+        row = await self._database.write(write)
         if row is None:
             raise NotFoundError("no such workspace", where=workspace_id)
         return _workspace(row)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from hookyard.errors import NotFoundError
+from hookyard.core.errors import NotFoundError
 from hookyard.hooks.protect import AgentFiles
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def dialect_of(agent: str) -> Dialect:
     try:
         return all_dialects()[agent]
     except KeyError:
-        raise NotFoundError(f"no agent {agent!r} can be bridged", mend=f"one of {', '.join(all_dialects())}") from None
+        raise NotFoundError(f"no agent {agent!r} can be bridged", hint=f"one of {', '.join(all_dialects())}") from None
 
 
 def agent_files(environ: Mapping[str, str], home: Path | None = None) -> AgentFiles:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Answer, Event, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.base import BridgeDecision, HookExit, InstalledLine, NativeEvent, NativeHook, Recheck
 from hookyard.bridge.dialects.claude_code import ClaudeCode
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.hooks.points import Point
 
 _PREFIX = "hookyard-"
@@ -30,14 +30,14 @@ class AtomCode(ClaudeCode):
     noise = frozenset({base.Noise.ENV})  # sh
     closed_tail = base.closed_by_words({"action": "block", "decision": "block", "reason": base.NOT_ASKED})
     events = (
-        Event("SessionStart", (Point.SESSION_START,)),
-        Event("UserPromptSubmit", base.PROMPT),
-        Event("PreToolUse", base.BEFORE_TOOL),
-        Event("PostToolUse", (Point.POST_TOOL,)),
-        Event("PostToolUseFailure", (Point.POST_TOOL,)),
-        Event("Stop", base.TURN_END),
-        Event("StopFailure", (Point.ERROR, *base.TURN_END)),
-        Event("SessionEnd", (Point.SESSION_END,)),
+        NativeHook("SessionStart", (Point.SESSION_START,)),
+        NativeHook("UserPromptSubmit", base.PROMPT),
+        NativeHook("PreToolUse", base.BEFORE_TOOL),
+        NativeHook("PostToolUse", (Point.POST_TOOL,)),
+        NativeHook("PostToolUseFailure", (Point.POST_TOOL,)),
+        NativeHook("Stop", base.TURN_END),
+        NativeHook("StopFailure", (Point.ERROR, *base.TURN_END)),
+        NativeHook("SessionEnd", (Point.SESSION_END,)),
     )
     tools: tuple[str, ...] = (
         "bash",
@@ -55,27 +55,27 @@ class AtomCode(ClaudeCode):
     _changes_results = False
     _read_by_others = False
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """As Claude Code, but a call's id is `call_id`."""
         call_id = base.text_of(native, "call_id", "tool_use_id")
         return super().read(event, {**native, "tool_use_id": call_id})
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
         """Its own words for a deny and a modification."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {} if ruling.args is None else {"action": "modify", "args": ruling.args}
         if ruling.warnings:
             said["additionalContext"] = base.warn(ruling.warnings)
-        return Answer.of(said, base.warn(ruling.warnings))
+        return HookExit.of(said, base.warn(ruling.warnings))
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """Words on stdout: AtomCode takes many an exit code 2 for a hook that is broken, and goes on.
 
         It reads the last line, so the words get a line of their own. The old and the new word for it are both said.
         """
         said = {"action": "block", "decision": "block", "reason": reason}
-        return Answer(out="\n" + json.dumps(said, ensure_ascii=False), err=reason)
+        return HookExit(out="\n" + json.dumps(said, ensure_ascii=False), err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """The command hooks' file, not the webhooks' `hooks.toml`."""
@@ -87,11 +87,11 @@ class AtomCode(ClaudeCode):
         """No other is known."""
         return ()
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """One named entry for each event; times are in milliseconds."""
         entries = settings.setdefault("hooks", {})
         if not isinstance(entries, dict):
-            raise InvalidError("`hooks` is no object", mend="mend the file, then install again")
+            raise InvalidError("`hooks` is no object", hint="fix the file, then install again")
         for name, entry in list(entries.items()):
             if isinstance(entry, dict) and ours(str(entry.get("command", ""))):
                 del entries[name]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hookyard.bridge.shim import SAID
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 from hookyard.hooks.points import POINTS, Point
 
 BLOCKED = 2
@@ -32,7 +32,7 @@ class UnreadableError(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class HookCall:
     """A point that a native event stands for.
 
     Attributes:
@@ -45,7 +45,7 @@ class Firing:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class NativeEvent:
     """A native event, understood.
 
     Attributes:
@@ -66,7 +66,7 @@ class Heard:
 
     event: str
     agent: str
-    firings: tuple[Firing, ...]
+    firings: tuple[HookCall, ...]
     session_id: str | None = None
     working_dir: str | None = None
     tool_name: str | None = None
@@ -80,7 +80,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class BridgeDecision:
     """What the webhooks made of an event.
 
     Attributes:
@@ -100,7 +100,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HookExit:
     """What a native hook command ends with.
 
     Attributes:
@@ -114,7 +114,7 @@ class Answer:
     err: str = ""
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], err: str = "") -> Answer:
+    def of(cls, said: Mapping[str, Any], err: str = "") -> HookExit:
         """Exit code 0 and a JSON object; nothing at all when the object is empty."""
         return cls(0, json.dumps(said, ensure_ascii=False) if said else "", err)
 
@@ -147,7 +147,7 @@ class Recheck(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class NativeHook:
     """One native event that can be installed.
 
     Attributes:
@@ -172,7 +172,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class InstalledLine:
     """One hook to be installed.
 
     Attributes:
@@ -181,7 +181,7 @@ class Line:
         timeout_seconds: After which the agent gives up on it, and goes on.
     """
 
-    event: Event
+    event: NativeHook
     command: str
     timeout_seconds: int
 
@@ -221,7 +221,7 @@ class Dialect(Protocol):
     proven: str
     """The version that the end-to-end tests run, `""` when it is known from documentation only."""
 
-    events: tuple[Event, ...]
+    events: tuple[NativeHook, ...]
     """Native events that stand for points."""
 
     tools: tuple[str, ...]
@@ -242,15 +242,15 @@ class Dialect(Protocol):
     blocks_prompts: bool
     """It obeys a refusal of the user's message. Where it does not, every tool call of that turn is refused instead."""
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """Understand what the agent gave its hook. Raises UnreadableError."""
         ...
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
-        """Word a ruling so that the agent obeys it. `settle` has been applied to it."""
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
+        """Word a ruling so that the agent obeys it. `apply_recheck` has been applied to it."""
         ...
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """Word a refusal of a native event so that the agent obeys it, whatever its hook's shell printed before."""
         ...
 
@@ -265,7 +265,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """Put hooks into its settings, in place of those that are ours. No lines: take ours out, leave no trace."""
         ...
 
@@ -275,14 +275,14 @@ def is_closed(dialect: Dialect, command: str) -> bool:
     return command.endswith(dialect.closed_tail)
 
 
-def settle(
+def apply_recheck(
     dialect: Dialect,
-    heard: Heard,
-    ruling: Ruling,
+    heard: NativeEvent,
+    ruling: BridgeDecision,
     *,
     allow_modify: bool = False,
     noise: frozenset[Noise] = frozenset(),
-) -> Ruling:
+) -> BridgeDecision:
     """A ruling that the agent can follow without passing over the person at the keyboard.
 
     Args:
@@ -333,27 +333,27 @@ def _lost(dialect: Dialect, noise: frozenset[Noise]) -> str:
     return f"{dialect.title} would miss because its hook's shell may print before the answer: {fixes}"
 
 
-def before_tool(call_id: str) -> tuple[Firing, ...]:
+def before_tool(call_id: str) -> tuple[HookCall, ...]:
     """The points before a tool call."""
     own = {"call_id": call_id} if call_id else {}
-    return tuple(Firing(point, own) for point in BEFORE_TOOL)
+    return tuple(HookCall(point, own) for point in BEFORE_TOOL)
 
 
-def after_tool(call_id: str, result: str, *, success: bool) -> tuple[Firing, ...]:
+def after_tool(call_id: str, result: str, *, success: bool) -> tuple[HookCall, ...]:
     """The point after it; `duration_ms` is added by whoever measured it."""
     own = {"call_id": call_id} if call_id else {}
-    return (Firing(Point.POST_TOOL, {**own, "result": result, "success": success}),)
+    return (HookCall(Point.POST_TOOL, {**own, "result": result, "success": success}),)
 
 
-def prompt(text: str) -> tuple[Firing, ...]:
+def prompt(text: str) -> tuple[HookCall, ...]:
     """The points of a message from the user."""
-    return Firing(Point.MESSAGE, {"content": text}), Firing(Point.TURN_START, {"phase": "prompt"})
+    return HookCall(Point.MESSAGE, {"content": text}), HookCall(Point.TURN_START, {"phase": "prompt"})
 
 
-def turn_end(result_type: str = "Responded") -> tuple[Firing, ...]:
+def turn_end(result_type: str = "Responded") -> tuple[HookCall, ...]:
     """The points at the end of a turn; statistics are added by whoever counted."""
     own = {"result_type": result_type}
-    return Firing(Point.TURN_COMPLETE, own), Firing(Point.POST_TURN, own)
+    return HookCall(Point.TURN_COMPLETE, own), HookCall(Point.POST_TURN, own)
 
 
 def text_of(native: Mapping[str, Any], *keys: str) -> str:

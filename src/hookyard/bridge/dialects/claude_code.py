@@ -12,7 +12,15 @@ from typing import Any
 
 from hookyard.bridge import grouped_settings
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.base import (
+    BridgeDecision,
+    HookCall,
+    HookExit,
+    InstalledLine,
+    NativeEvent,
+    NativeHook,
+    Recheck,
+)
 from hookyard.hooks.points import Point
 
 _BYPASSING = "bypassPermissions"
@@ -32,16 +40,16 @@ class ClaudeCode:
     closed_tail = base.closed_by_exit()
     blocks_prompts = True
     plugin: Path | None = None
-    events: tuple[Event, ...] = (
-        Event("SessionStart", (Point.SESSION_START,)),
-        Event("UserPromptSubmit", base.PROMPT),
-        Event("MessageDisplay", (Point.MODEL_RESPONSE,)),
-        Event("PreToolUse", base.BEFORE_TOOL),
-        Event("PostToolUse", (Point.POST_TOOL,)),
-        Event("PostToolUseFailure", (Point.POST_TOOL,)),
-        Event("Stop", base.TURN_END),
-        Event("StopFailure", (Point.ERROR, *base.TURN_END)),
-        Event("SessionEnd", (Point.SESSION_END,)),
+    events: tuple[NativeHook, ...] = (
+        NativeHook("SessionStart", (Point.SESSION_START,)),
+        NativeHook("UserPromptSubmit", base.PROMPT),
+        NativeHook("MessageDisplay", (Point.MODEL_RESPONSE,)),
+        NativeHook("PreToolUse", base.BEFORE_TOOL),
+        NativeHook("PostToolUse", (Point.POST_TOOL,)),
+        NativeHook("PostToolUseFailure", (Point.POST_TOOL,)),
+        NativeHook("Stop", base.TURN_END),
+        NativeHook("StopFailure", (Point.ERROR, *base.TURN_END)),
+        NativeHook("SessionEnd", (Point.SESSION_END,)),
     )
     tools: tuple[str, ...] = (
         "Agent",
@@ -65,10 +73,10 @@ class ClaudeCode:
         "Write",
     )
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """Understand an event, also of an agent that reads Claude's settings."""
         about_tool = "ToolUse" in event
-        return Heard(
+        return NativeEvent(
             event,
             self._author(native),
             self._firings(event, native),
@@ -97,17 +105,17 @@ class ClaudeCode:
         claudes = not self._read_by_others or _NOT_CLAUDES.isdisjoint(native)
         return "" if claudes else f"an agent that only reads {self.title}'s settings may not obey"
 
-    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[HookCall, ...]:
         call_id = base.text_of(native, "tool_use_id")
         model = {"model_name": base.text_of(native, "model")}
         match event:
             case "SessionStart":
-                return (Firing(Point.SESSION_START, model if model["model_name"] else {}),)
+                return (HookCall(Point.SESSION_START, model if model["model_name"] else {}),)
             case "UserPromptSubmit":
                 return base.prompt(base.text_of(native, "prompt"))
             case "MessageDisplay":
                 text = base.text_of(native, "delta")
-                return (Firing(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
+                return (HookCall(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
             case "PreToolUse":
                 return base.before_tool(call_id)
             case "PostToolUse":
@@ -119,13 +127,15 @@ class ClaudeCode:
                 return base.turn_end()
             case "StopFailure":
                 kind, message = base.text_of(native, "error"), base.text_of(native, "last_assistant_message")
-                error = Firing(Point.ERROR, {"error_type": kind or "error", "error_message": message, "phase": "turn"})
+                error = HookCall(
+                    Point.ERROR, {"error_type": kind or "error", "error_message": message, "phase": "turn"}
+                )
                 return (error, *base.turn_end("Failed"))
             case "SessionEnd":
-                return (Firing(Point.SESSION_END),)
+                return (HookCall(Point.SESSION_END),)
         return ()
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
         """A refusal by the exit code, the rest in words."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
@@ -136,18 +146,18 @@ class ClaudeCode:
             said |= self._specific(heard, updatedToolOutput=_in_shape_of(heard.response, ruling.result))
         if ruling.warnings:
             said["systemMessage"] = base.warn(ruling.warnings)
-        return Answer.of(said, base.warn(ruling.warnings))
+        return HookExit.of(said, base.warn(ruling.warnings))
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """Exit code 2 with the reason on stderr: for tool calls and prompts, whatever stands on stdout."""
-        return Answer(base.BLOCKED, err=reason)
+        return HookExit(base.BLOCKED, err=reason)
 
     _with_modified: Mapping[str, Any] = {}
     _changes_results = True
     _read_by_others = True
     """Other agents read its settings too, and run its lines."""
 
-    def _specific(self, heard: Heard, **said: Any) -> dict[str, Any]:
+    def _specific(self, heard: NativeEvent, **said: Any) -> dict[str, Any]:
         return {"hookSpecificOutput": {"hookEventName": heard.event, **said}}
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
@@ -160,7 +170,7 @@ class ClaudeCode:
         """The settings of a project that are committed can switch all hooks off, as the other ones can."""
         return () if project is None else (project / ".claude" / "settings.json",)
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """Groups by event."""
         grouped_settings.install(settings, lines, ours, matcher="*")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Event, Recheck
+from hookyard.bridge.dialects.base import NativeHook, Recheck
 from hookyard.bridge.dialects.claude_code import ClaudeCode
 from hookyard.hooks.points import Point
 
@@ -28,12 +28,12 @@ class Codex(ClaudeCode):
     recheck = Recheck.RUNS_THEM
     noise = frozenset(base.Noise)  # the user's own shell, whichever that is
     events = (
-        Event("SessionStart", (Point.SESSION_START,)),
-        Event("UserPromptSubmit", base.PROMPT),
-        Event("PreToolUse", base.BEFORE_TOOL),
-        Event("PostToolUse", (Point.POST_TOOL,)),
-        Event("Stop", base.TURN_END),
-        Event("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
+        NativeHook("SessionStart", (Point.SESSION_START,)),
+        NativeHook("UserPromptSubmit", base.PROMPT),
+        NativeHook("PreToolUse", base.BEFORE_TOOL),
+        NativeHook("PostToolUse", (Point.POST_TOOL,)),
+        NativeHook("Stop", base.TURN_END),
+        NativeHook("SessionEnd", (Point.SESSION_END,), SESSION_END_SECONDS),
     )
     tools: tuple[str, ...] = (
         "Bash",

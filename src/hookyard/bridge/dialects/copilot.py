@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.base import (
+    BridgeDecision,
+    HookCall,
+    HookExit,
+    InstalledLine,
+    NativeEvent,
+    NativeHook,
+    Recheck,
+)
 from hookyard.hooks.points import Point
 
 _TOOL_CALL = "preToolUse"
@@ -25,14 +33,14 @@ class Copilot:
     closed_tail = base.closed_by_exit({"permissionDecision": "deny", "permissionDecisionReason": base.NOT_ASKED})
     blocks_prompts = False
     plugin: Path | None = None
-    events: tuple[Event, ...] = (
-        Event("sessionStart", (Point.SESSION_START,)),
-        Event("userPromptSubmitted", base.PROMPT),
-        Event("preToolUse", base.BEFORE_TOOL),
-        Event("postToolUse", (Point.POST_TOOL,)),
-        Event("agentStop", base.TURN_END),
-        Event("errorOccurred", (Point.ERROR,)),
-        Event("sessionEnd", (Point.SESSION_END,)),
+    events: tuple[NativeHook, ...] = (
+        NativeHook("sessionStart", (Point.SESSION_START,)),
+        NativeHook("userPromptSubmitted", base.PROMPT),
+        NativeHook("preToolUse", base.BEFORE_TOOL),
+        NativeHook("postToolUse", (Point.POST_TOOL,)),
+        NativeHook("agentStop", base.TURN_END),
+        NativeHook("errorOccurred", (Point.ERROR,)),
+        NativeHook("sessionEnd", (Point.SESSION_END,)),
     )
     tools: tuple[str, ...] = (
         "apply_patch",
@@ -51,10 +59,10 @@ class Copilot:
         "write_bash",
     )
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """Understand an event; it tells neither the id of a call nor a permission mode."""
         about_tool = event in {"preToolUse", "postToolUse"}
-        return Heard(
+        return NativeEvent(
             event,
             self.name,
             self._firings(event, native),
@@ -65,10 +73,10 @@ class Copilot:
             fixed_args=base.fixed(native, "toolArgs") if about_tool else "",
         )
 
-    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[HookCall, ...]:
         match event:
             case "sessionStart":
-                return (Firing(Point.SESSION_START),)
+                return (HookCall(Point.SESSION_START),)
             case "userPromptSubmitted":
                 return base.prompt(base.text_of(native, "prompt"))
             case "preToolUse":
@@ -83,17 +91,17 @@ class Copilot:
             case "errorOccurred":
                 return (_error(native),)
             case "sessionEnd":
-                return (Firing(Point.SESSION_END),)
+                return (HookCall(Point.SESSION_END),)
         return ()
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
         """A refusal by the exit code, changed arguments in words; a warning can be shown on stderr only."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said = {} if ruling.args is None else {"modifiedArgs": ruling.args}
-        return Answer.of(said, base.warn(ruling.warnings))
+        return HookExit.of(said, base.warn(ruling.warnings))
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """Exit code 2, and the words on stdout: the model reads the reason of a tool call there only.
 
         A message is refused by the words alone, so it is not where the shell prints (`blocks_prompts` is off).
@@ -102,7 +110,7 @@ class Copilot:
             said = {"permissionDecision": "deny", "permissionDecisionReason": reason}
         else:
             said = {"decision": "block", "reason": reason}
-        return Answer(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
+        return HookExit(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """A file of our own in the folder of hook files."""
@@ -118,7 +126,7 @@ class Copilot:
             return hooks, settings / "settings.json", settings / "settings.local.json"
         return hooks, hooks.parent / "settings.json", hooks.parent / "config.json"
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """A list of commands for each event. The file is ours alone, so all of it is written anew."""
         settings.clear()
         for line in lines:
@@ -127,7 +135,7 @@ class Copilot:
             settings.setdefault("hooks", {}).setdefault(line.event.name, []).append(hook)
 
 
-def _error(native: Mapping[str, Any]) -> Firing:
+def _error(native: Mapping[str, Any]) -> HookCall:
     error = native.get("error")
     told: Mapping[str, Any] = error if isinstance(error, dict) else {"message": base.as_text(error or "")}
     own = {
@@ -135,7 +143,7 @@ def _error(native: Mapping[str, Any]) -> Firing:
         "error_message": base.text_of(told, "message"),
         "phase": base.text_of(native, "errorContext"),
     }
-    return Firing(Point.ERROR, own)
+    return HookCall(Point.ERROR, own)
 
 
 DIALECT = Copilot()

@@ -13,7 +13,15 @@ from typing import Any
 
 from hookyard.bridge import grouped_settings
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.base import (
+    BridgeDecision,
+    HookCall,
+    HookExit,
+    InstalledLine,
+    NativeEvent,
+    NativeHook,
+    Recheck,
+)
 from hookyard.hooks.points import Point
 
 
@@ -28,14 +36,14 @@ class Gemini:
     closed_tail = base.closed_by_exit({"decision": "deny", "reason": base.NOT_ASKED})
     blocks_prompts = True
     plugin: Path | None = None
-    events: tuple[Event, ...] = (
-        Event("SessionStart", (Point.SESSION_START,)),
-        Event("BeforeAgent", base.PROMPT),
-        Event("AfterModel", (Point.MODEL_RESPONSE,)),
-        Event("BeforeTool", base.BEFORE_TOOL),
-        Event("AfterTool", (Point.POST_TOOL,)),
-        Event("AfterAgent", base.TURN_END),
-        Event("SessionEnd", (Point.SESSION_END,)),
+    events: tuple[NativeHook, ...] = (
+        NativeHook("SessionStart", (Point.SESSION_START,)),
+        NativeHook("BeforeAgent", base.PROMPT),
+        NativeHook("AfterModel", (Point.MODEL_RESPONSE,)),
+        NativeHook("BeforeTool", base.BEFORE_TOOL),
+        NativeHook("AfterTool", (Point.POST_TOOL,)),
+        NativeHook("AfterAgent", base.TURN_END),
+        NativeHook("SessionEnd", (Point.SESSION_END,)),
     )
     tools: tuple[str, ...] = (
         "glob",
@@ -53,10 +61,10 @@ class Gemini:
         "write_todos",
     )
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """Understand an event; it tells neither the id of a call nor a permission mode."""
         about_tool = event in {"BeforeTool", "AfterTool"}
-        return Heard(
+        return NativeEvent(
             event,
             self.name,
             self._firings(event, native),
@@ -67,10 +75,10 @@ class Gemini:
             fixed_args=base.fixed(native, "tool_input") if about_tool else "",
         )
 
-    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[Firing, ...]:
+    def _firings(self, event: str, native: Mapping[str, Any]) -> tuple[HookCall, ...]:
         match event:
             case "SessionStart":
-                return (Firing(Point.SESSION_START),)
+                return (HookCall(Point.SESSION_START),)
             case "BeforeAgent":
                 return base.prompt(base.text_of(native, "prompt"))
             case "AfterModel":
@@ -85,10 +93,10 @@ class Gemini:
             case "AfterAgent":
                 return base.turn_end()
             case "SessionEnd":
-                return (Firing(Point.SESSION_END),)
+                return (HookCall(Point.SESSION_END),)
         return ()
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
         """Its own words for a deny, a modification and a message to the user."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
@@ -101,12 +109,12 @@ class Gemini:
             said["hookSpecificOutput"] = {"hookEventName": heard.event, "tool_input": ruling.args}
         if ruling.warnings:
             said["systemMessage"] = base.warn(ruling.warnings)
-        return Answer.of(said, base.warn(ruling.warnings))
+        return HookExit.of(said, base.warn(ruling.warnings))
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """Exit code 2, and the words on stdout too: where that is not empty, Gemini CLI reads the reason there."""
         said = {"decision": "deny", "reason": reason}
-        return Answer(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
+        return HookExit(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """Hooks are a part of the settings."""
@@ -116,12 +124,12 @@ class Gemini:
         """In a folder that it does not trust it runs no hooks."""
         return (home / ".gemini" / "trustedFolders.json",) if project is None else ()
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """Groups by event; times are in milliseconds."""
         grouped_settings.install(settings, lines, ours, matcher=".*", timeout_unit=1000)
 
 
-def _spoken(native: Mapping[str, Any]) -> tuple[Firing, ...]:
+def _spoken(native: Mapping[str, Any]) -> tuple[HookCall, ...]:
     """What the model said in one piece of its answer; pieces without text (tool calls) say nothing."""
     answer, request = native.get("llm_response"), native.get("llm_request")
     text = base.text_of(answer, "text") if isinstance(answer, dict) else ""
@@ -130,7 +138,7 @@ def _spoken(native: Mapping[str, Any]) -> tuple[Firing, ...]:
     if not text:
         return ()
     model = base.text_of(request, "model") if isinstance(request, dict) else ""
-    return (Firing(Point.MODEL_RESPONSE, {"response": text, **({"model_name": model} if model else {})}),)
+    return (HookCall(Point.MODEL_RESPONSE, {"response": text, **({"model_name": model} if model else {})}),)
 
 
 def _parts(answer: Mapping[str, Any]) -> list[str]:

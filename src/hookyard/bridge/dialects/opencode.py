@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hookyard.bridge.dialects import base
-from hookyard.bridge.dialects.base import Answer, Event, Firing, Heard, Line, Recheck, Ruling
+from hookyard.bridge.dialects.base import (
+    BridgeDecision,
+    HookCall,
+    HookExit,
+    InstalledLine,
+    NativeEvent,
+    NativeHook,
+    Recheck,
+)
 from hookyard.hooks.points import Point
 
 _CALL_FAILED = "message.part.updated"
@@ -31,17 +39,17 @@ class OpenCode:
     closed_tail = base.closed_by_exit()
     blocks_prompts = True
     plugin: Path | None = Path(__file__).with_suffix(".js")
-    events: tuple[Event, ...] = (
-        Event("session.created", (Point.SESSION_START,)),
-        Event("chat.message", base.PROMPT),
-        Event("experimental.chat.system.transform", (Point.SYSTEM_PROMPT,)),
-        Event("experimental.text.complete", (Point.MODEL_RESPONSE,)),
-        Event("tool.execute.before", base.BEFORE_TOOL),
-        Event("tool.execute.after", (Point.POST_TOOL,)),
-        Event(_CALL_FAILED, (Point.POST_TOOL,)),
-        Event("session.error", (Point.ERROR,)),
-        Event("session.idle", base.TURN_END),
-        Event("dispose", (Point.SESSION_END,)),
+    events: tuple[NativeHook, ...] = (
+        NativeHook("session.created", (Point.SESSION_START,)),
+        NativeHook("chat.message", base.PROMPT),
+        NativeHook("experimental.chat.system.transform", (Point.SYSTEM_PROMPT,)),
+        NativeHook("experimental.text.complete", (Point.MODEL_RESPONSE,)),
+        NativeHook("tool.execute.before", base.BEFORE_TOOL),
+        NativeHook("tool.execute.after", (Point.POST_TOOL,)),
+        NativeHook(_CALL_FAILED, (Point.POST_TOOL,)),
+        NativeHook("session.error", (Point.ERROR,)),
+        NativeHook("session.idle", base.TURN_END),
+        NativeHook("dispose", (Point.SESSION_END,)),
     )
     tools: tuple[str, ...] = (
         "apply_patch",
@@ -65,11 +73,11 @@ class OpenCode:
         "write",
     )
 
-    def read(self, event: str, native: Mapping[str, Any]) -> Heard:
+    def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
         """Understand an event; it tells no permission mode."""
         given, made = base.part_of(native, "input"), base.part_of(native, "output")
         tool, holder, key = _call(event, given, made)
-        return Heard(
+        return NativeEvent(
             event,
             self.name,
             _firings(event, given, made),
@@ -83,7 +91,7 @@ class OpenCode:
             fixed_args="" if tool is None else base.fixed(holder, key),
         )
 
-    def answer(self, heard: Heard, ruling: Ruling) -> Answer:
+    def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
         """As the plugin reads it."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
@@ -93,26 +101,26 @@ class OpenCode:
         text = ruling.text if ruling.result is None else ruling.result
         if text is not None:
             said["text"] = text
-        return Answer.of(said, base.warn(ruling.warnings))
+        return HookExit.of(said, base.warn(ruling.warnings))
 
-    def refuse(self, event: str, reason: str) -> Answer:
+    def refuse(self, event: str, reason: str) -> HookExit:
         """As the plugin reads it: exit code 2 with the reason on stderr."""
-        return Answer(base.BLOCKED, err=reason)
+        return HookExit(base.BLOCKED, err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
         """The plugin, in the folder from which OpenCode loads every one."""
         if project is not None:
-            folder = project / ".opencode"
+            directory = project / ".opencode"
         else:
-            folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
-        return folder / "plugin" / "hookyard.js"
+            directory = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
+        return directory / "plugin" / "hookyard.js"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
         """The folders of plugins: another one may run after ours and change what it left."""
         plugins = self.settings_file(home, environ, project).parent
         return plugins, plugins.with_name("plugins")
 
-    def install(self, settings: dict[str, Any], lines: Sequence[Line], ours: Callable[[str], bool]) -> None:
+    def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
         """What the plugin calls HOOKS. It is ours alone, so all of it is written anew."""
         settings.clear()
         for line in lines:
@@ -136,19 +144,19 @@ def _call(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tupl
     return None, {}, ""
 
 
-def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[Firing, ...]:
+def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[HookCall, ...]:
     match event:
         case "session.created":
-            return (Firing(Point.SESSION_START),)
+            return (HookCall(Point.SESSION_START),)
         case "chat.message":
             return _message(made)
         case "experimental.chat.system.transform":
             system = made.get("system")
             texts = [text for text in system if isinstance(text, str)] if isinstance(system, list) else []
-            return (Firing(Point.SYSTEM_PROMPT, {"system_prompt": "\n".join(texts)}),)
+            return (HookCall(Point.SYSTEM_PROMPT, {"system_prompt": "\n".join(texts)}),)
         case "experimental.text.complete":
             text = base.text_of(made, "text")
-            return (Firing(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
+            return (HookCall(Point.MODEL_RESPONSE, {"response": text}),) if text else ()
         case "tool.execute.before":
             return base.before_tool(base.text_of(given, "callID"))
         case "tool.execute.after":
@@ -162,34 +170,34 @@ def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> t
             error = base.text_of(given, "error")
             return base.turn_end("Responded" if not error else "Cancelled" if error == _ABORTED else "Failed")
         case "dispose":
-            return (Firing(Point.SESSION_END),)
+            return (HookCall(Point.SESSION_END),)
     return ()
 
 
-def _message(made: Mapping[str, Any]) -> tuple[Firing, ...]:
+def _message(made: Mapping[str, Any]) -> tuple[HookCall, ...]:
     """What the user said and attached; what OpenCode added to it (the text of an attached file) is left out."""
     told = made.get("parts")
     parts = [part for part in told if isinstance(part, dict)] if isinstance(told, list) else []
     texts = [base.text_of(part, "text") for part in parts if part.get("type") == "text" and not part.get("synthetic")]
     files = [name for part in parts if part.get("type") == "file" and (name := base.text_of(part, "filename"))]
     message, turn = base.prompt("\n".join(texts))
-    return Firing(message.point, {**message.own, **({"attached_files": files} if files else {})}), turn
+    return HookCall(message.point, {**message.own, **({"attached_files": files} if files else {})}), turn
 
 
-def _failed_call(part: Mapping[str, Any]) -> tuple[Firing, ...]:
+def _failed_call(part: Mapping[str, Any]) -> tuple[HookCall, ...]:
     state = base.part_of(part, "state")
     if state.get("status") != "error":
         return ()
     return base.after_tool(base.text_of(part, "callID"), base.as_text(state.get("error", "")), success=False)
 
 
-def _error(error: Mapping[str, Any]) -> Firing:
+def _error(error: Mapping[str, Any]) -> HookCall:
     own = {
         "error_type": base.text_of(error, "name") or "error",
         "error_message": base.text_of(base.part_of(error, "data"), "message"),
         "phase": "turn",
     }
-    return Firing(Point.ERROR, own)
+    return HookCall(Point.ERROR, own)
 
 
 DIALECT = OpenCode()

@@ -19,12 +19,12 @@ import click
 @click.option("--lang", type=click.Choice(["en", "zh-CN"]), help="Language of the story; the terminal's by default.")
 def demo(keep: bool, lang: str | None) -> None:
     """Show the main job from end to end: an event starts an agent whose tool calls pass webhooks."""
-    from hookyard.cli.demo.story import tell
-    from hookyard.cli.demo.telling import Telling
+    from hookyard.cli.demo.output import DemoOutput
+    from hookyard.cli.demo.scenario import run_scenario
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    sys.exit(tell(Telling.for_terminal(lang), keep=keep))
+    sys.exit(run_scenario(DemoOutput.for_terminal(lang), keep=keep))
 
 
 def _end(number: int, _frame: object) -> NoReturn:

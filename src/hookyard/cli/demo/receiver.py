@@ -1,6 +1,6 @@
 """The demo's webhook receiver: a gate over shell commands and a chat room, in this process, on loopback.
 
-Called by `story`. It is what a team would write: about twenty lines of rules over the request of the contract.
+Called by `scenario`. It is what a team would write: about twenty lines of rules over the request of the contract.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FREEZE = "releases are frozen until Monday; open a change request instead"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GateCall:
     """One request that the gate answered.
 
     Attributes:
@@ -47,20 +47,20 @@ class Receiver:
     """
 
     url: str
-    asked: queue.SimpleQueue[Asked] = field(default_factory=queue.SimpleQueue)
+    asked: queue.SimpleQueue[GateCall] = field(default_factory=queue.SimpleQueue)
     told: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
 
-def judge(command: str) -> Asked:
+def judge(command: str) -> GateCall:
     """The team's rules: nothing is deleted while releases are frozen, and logs are read in small pieces."""
     if command.startswith("rm "):
-        return Asked(command, "deny", FREEZE)
+        return GateCall(command, "deny", FREEZE)
     if command.startswith("tail -n 500 "):
-        return Asked(command, "modify", "logs are read 5 lines at a time", command.replace("-n 500", "-n 5"))
-    return Asked(command, "ok")
+        return GateCall(command, "modify", "logs are read 5 lines at a time", command.replace("-n 500", "-n 5"))
+    return GateCall(command, "ok")
 
 
-def _answer(asked: Asked) -> dict[str, Any]:
+def _answer(asked: GateCall) -> dict[str, Any]:
     answer: dict[str, Any] = {"result": asked.result, "message": asked.message}
     if asked.modified:
         answer["modified_content"] = {"command": asked.modified}

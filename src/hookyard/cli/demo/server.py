@@ -1,6 +1,6 @@
 """The demo's server: `hookyard serve` in a process of its own, on a throw-away folder, and a small client of its API.
 
-Called by `story`. Reads the ready line as a user would; knows nothing of the server's inside.
+Called by `scenario`. Reads the ready line as a user would; knows nothing of the server's inside.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 
 START_SECONDS = 15.0
 _LOG = "server.log"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DemoServer:
     """A running server.
 
     Attributes:
@@ -74,11 +74,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def serving(directory: Path, environment: Mapping[str, str]) -> Iterator[DemoServer]:
     """Start `hookyard serve` on a folder and end it afterwards.
 
     Args:
-        folder: Its data folder.
+        directory: Its data folder.
         environment: Variables of its own, over this process's without any `HOOKYARD_…` of the user's.
 
     Raises:
@@ -86,16 +86,16 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     """
     token = secrets.token_urlsafe(24)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")}
-    env = {**inherited, "HOOKYARD_HOME": str(folder), "HOOKYARD_ADMIN_TOKEN": token, **environment}
-    log = folder / _LOG
-    command = [sys.executable, "-m", "hookyard.cli", "serve", "--port", "0", "--data", str(folder)]
+    env = {**inherited, "HOOKYARD_HOME": str(directory), "HOOKYARD_ADMIN_TOKEN": token, **environment}
+    log = directory / _LOG
+    command = [sys.executable, "-m", "hookyard.cli", "serve", "--port", "0", "--data", str(directory)]
     with log.open("wb") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, env=env, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
     try:
         url, link = _ready(process, log)
-        yield Server(url, token, link, log)
+        yield DemoServer(url, token, link, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -126,4 +126,4 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> tuple[str, str]:
                     return url, address
                 url = url or address
     tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-    raise PermanentError("the server did not become ready", where=str(log), mend=" / ".join(tail) or "no log")
+    raise PermanentError("the server did not become ready", where=str(log), hint=" / ".join(tail) or "no log")

@@ -1,7 +1,7 @@
 """Formats: one file per service, found by being here.
 
 A file of this folder that ends in `FORMAT = …` (see `base.Format`) is a format; nothing else has to be edited. Used by
-`config` (names, picking by address) and `delivery`.
+`config.configuration` (names, picking by address) and `delivery.delivery`.
 """
 
 from __future__ import annotations

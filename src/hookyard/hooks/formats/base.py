@@ -39,7 +39,7 @@ class ReadyBody(dict[str, object]):
     json: bytes
 
 
-class Outcome(StrEnum):
+class DeliveryVerdict(StrEnum):
     """What a reply means for the delivery."""
 
     OK = "ok"
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ReplyJudgement:
     """What one reply means.
 
     Attributes:
@@ -58,12 +58,12 @@ class Judgement:
         retry_after: Seconds that the service asks to wait, None when it does not say.
     """
 
-    outcome: Outcome
+    outcome: DeliveryVerdict
     reason: str = ""
     retry_after: float | None = None
 
 
-GOOD = Judgement(Outcome.OK)
+GOOD = ReplyJudgement(DeliveryVerdict.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Format(Protocol):
         """The service's own message for a body of the contract. Any value of the body may be missing or hostile."""
         ...
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """What a reply means; `headers` by any case, `now` in seconds since the epoch."""
         ...
 
@@ -201,22 +201,22 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
 
 
-def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
     """What a status alone means: 2xx is good; 408, 425, 429 and 5xx may pass; anything else is final."""
     if 200 <= status < 300:
         return GOOD
     reason = one_line(f"HTTP {status}: {text_of(body)}".rstrip(": "))
     wait = retry_after_seconds(headers, now)
     if status == 429:
-        return Judgement(Outcome.THROTTLED, reason, wait)
+        return ReplyJudgement(DeliveryVerdict.THROTTLED, reason, wait)
     if status in (408, 425) or status >= 500:
-        return Judgement(Outcome.RETRY, reason, wait)
-    return Judgement(Outcome.REFUSED, reason)
+        return ReplyJudgement(DeliveryVerdict.RETRY, reason, wait)
+    return ReplyJudgement(DeliveryVerdict.REFUSED, reason)
 
 
 def judge_code(
     body: bytes, key: str, message: str, temporary: frozenset[int], throttled: Mapping[int, float | None]
-) -> Judgement:
+) -> ReplyJudgement:
     """What a 2xx reply means whose JSON carries an error code, as DingTalk, WeCom and Feishu answer.
 
     Args:
@@ -234,16 +234,16 @@ def judge_code(
         return GOOD
     reason = one_line(f"{key} {code}: {reply.get(message, '')}".rstrip(": "))
     if isinstance(code, int) and code in throttled:
-        return Judgement(Outcome.THROTTLED, reason, throttled[code])
+        return ReplyJudgement(DeliveryVerdict.THROTTLED, reason, throttled[code])
     if isinstance(code, int) and code in temporary:
-        return Judgement(Outcome.RETRY, reason)
-    return Judgement(Outcome.REFUSED, reason)
+        return ReplyJudgement(DeliveryVerdict.RETRY, reason)
+    return ReplyJudgement(DeliveryVerdict.REFUSED, reason)
 
 
-def refuse_page(body: bytes) -> Judgement:
+def refuse_page(body: bytes) -> ReplyJudgement:
     """A 2xx reply that is no JSON: good, unless it is a web page, which no chat service answers."""
     if body.lstrip()[:1] == b"<":
-        return Judgement(Outcome.REFUSED, "answered with a web page, so this is not the service's webhook")
+        return ReplyJudgement(DeliveryVerdict.REFUSED, "answered with a web page, so this is not the service's webhook")
     return GOOD
 
 

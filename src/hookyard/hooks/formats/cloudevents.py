@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
 
-from hookyard.hooks.formats.base import Body, Judgement, Rate, Request, Target, json_request, judge_status
+from hookyard.hooks.formats.base import Body, Rate, ReplyJudgement, Request, Target, json_request, judge_status
 
 MEDIA_TYPE = "application/cloudevents+json; charset=UTF-8"
 TYPE_PREFIX = "dev.hookyard.hook."
@@ -46,7 +46,7 @@ class CloudEvents:
             message["time"] = body["timestamp"]
         return json_request(target.url, message, MEDIA_TYPE)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By status; what a 2xx answer says is read by `answer`."""
         return judge_status(status, headers, body, now)
 

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -65,7 +65,7 @@ class DingTalk:
         url = signed(target.url, target.secrets[0], target.now) if target.secrets else target.url
         return json_request(url, message)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By `errcode`: 0 is good, -1 (busy) and the rate limits pass, all others are final."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)

@@ -14,9 +14,9 @@ from typing import Any
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
-    Outcome,
+    DeliveryVerdict,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -60,16 +60,16 @@ class Discord:
         message = {"embeds": [_embed(summary)], "allowed_mentions": {"parse": []}}
         return json_request(target.url, message)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By status; a 429 carries `retry_after` with fractions of a second."""
         judged = judge_status(status, headers, body, now)
-        if judged.outcome is Outcome.OK:
+        if judged.outcome is DeliveryVerdict.OK:
             return judged
         reply = json_object(body) or {}
         reason = one_line(f"HTTP {status}: {reply.get('message') or judged.reason}")
-        if judged.outcome is Outcome.THROTTLED:
-            return Judgement(Outcome.THROTTLED, reason, _wait(reply, headers, judged.retry_after))
-        return Judgement(judged.outcome, reason if reply else judged.reason, judged.retry_after)
+        if judged.outcome is DeliveryVerdict.THROTTLED:
+            return ReplyJudgement(DeliveryVerdict.THROTTLED, reason, _wait(reply, headers, judged.retry_after))
+        return ReplyJudgement(judged.outcome, reason if reply else judged.reason, judged.retry_after)
 
 
 def escape(text: str) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
-    Outcome,
+    DeliveryVerdict,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -62,12 +62,14 @@ class Feishu:
             message = {"timestamp": timestamp, "sign": sign(target.secrets[0], timestamp), **message}
         return json_request(target.url, message)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By `code`, which older parts of Feishu send with a status of 400 too."""
         judged = judge_code(body, "code", "msg", _TEMPORARY, _THROTTLED)
-        if judged.outcome is Outcome.OK or (judged.outcome is Outcome.REFUSED and not 200 <= status < 300):
+        if judged.outcome is DeliveryVerdict.OK or (
+            judged.outcome is DeliveryVerdict.REFUSED and not 200 <= status < 300
+        ):
             return judged if 200 <= status < 300 else judge_status(status, headers, body, now)
-        if judged.outcome is Outcome.THROTTLED:
+        if judged.outcome is DeliveryVerdict.THROTTLED:
             reset = header(headers, _RESET) or ""
             return replace(judged, retry_after=float(reset) if reset.isdecimal() else 60.0)
         return judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hookyard.hooks.formats.base import Body, Judgement, Rate, Request, Target, json_request, judge_status
+from hookyard.hooks.formats.base import Body, Rate, ReplyJudgement, Request, Target, json_request, judge_status
 
 
 class Hookyard:
@@ -22,7 +22,7 @@ class Hookyard:
         """The body as it is."""
         return json_request(target.url, body)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By status; what a 2xx answer says is read by `answer`."""
         return judge_status(status, headers, body, now)
 

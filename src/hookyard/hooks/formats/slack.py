@@ -14,9 +14,9 @@ from typing import Any
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
-    Outcome,
+    DeliveryVerdict,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -66,7 +66,7 @@ class Slack:
         message = {"text": _fallback(summary), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
         return json_request(target.url, message)
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """`ok` is good; 404 no_service, 410 channel_is_archived and the like are final; 429 says when to come back."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)
@@ -74,8 +74,10 @@ class Slack:
         if reply is None:
             return refuse_page(body)
         if reply.get("ok") is False or reply.get("success") is False:
-            return Judgement(Outcome.REFUSED, one_line(f"refused: {reply.get('error') or 'no reason given'}"))
-        return Judgement(Outcome.OK)
+            return ReplyJudgement(
+                DeliveryVerdict.REFUSED, one_line(f"refused: {reply.get('error') or 'no reason given'}")
+            )
+        return ReplyJudgement(DeliveryVerdict.OK)
 
 
 def escape(text: str) -> str:

@@ -102,7 +102,7 @@ _LOOKS = {
 }
 
 
-class _Reader:
+class _BodyReader:
     """Reads a body in which anything may be missing or of a wrong type."""
 
     def __init__(self, body: Body, language: str) -> None:
@@ -138,7 +138,7 @@ def summarise(body: Body, language: str) -> Summary:
         body: The body; missing and malformed parts are left out of the summary.
         language: `en` or `zh`.
     """
-    reader = _Reader(body, language)
+    reader = _BodyReader(body, language)
     key = _variant(reader)
     icon, tone = _LOOKS.get(key, ("🔔", Tone.PLAIN))
     agent = one_line(_text(body.get("agent"))[:_TITLE_CHARACTERS]) or "AI agent"
@@ -159,7 +159,7 @@ def summarise(body: Body, language: str) -> Summary:
     )
 
 
-def _variant(reader: _Reader) -> str:
+def _variant(reader: _BodyReader) -> str:
     """The key of looks and words: the event, or its unhappy variant."""
     if reader.event == "post_tool_execution" and reader.result.get("success") is False:
         return "post_tool_execution.failed"
@@ -170,11 +170,11 @@ def _variant(reader: _Reader) -> str:
     return reader.event
 
 
-def _tool(reader: _Reader) -> str:
+def _tool(reader: _BodyReader) -> str:
     return reader.line("tool_name") or one_line(_text(reader.result.get("tool_name"))[:_FACT_CHARACTERS])
 
 
-def _blocks(reader: _Reader) -> Iterable[Block]:
+def _blocks(reader: _BodyReader) -> Iterable[Block]:
     if reader.event == "on_message_received":
         yield from reader.block("message", reader.text("content"))
     elif reader.event == "system_prompt":
@@ -190,7 +190,7 @@ def _blocks(reader: _Reader) -> Iterable[Block]:
         yield from reader.block("result", _text(reader.result.get("result")))
 
 
-def _facts(reader: _Reader) -> Iterable[Fact]:
+def _facts(reader: _BodyReader) -> Iterable[Fact]:
     if reader.event == "on_error":
         yield from reader.fact("error", reader.line("error_type"))
     yield from reader.fact("phase", reader.line("phase"))

@@ -13,9 +13,9 @@ from typing import Any
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
-    Outcome,
+    DeliveryVerdict,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -57,17 +57,17 @@ class Teams:
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
         return json_request(target.url, {"type": "message", "attachments": [attachment]})
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By status; a connector hides Teams' own status in the text of a 200."""
         judged = judge_status(status, headers, body, now)
-        if judged.outcome is not Outcome.OK:
+        if judged.outcome is not DeliveryVerdict.OK:
             return judged
         before, found, after = body.partition(_FAILED)
         if not found:
             return refuse_page(before)
         inner = after[:3].decode("ascii", "replace")
         hidden = judge_status(int(inner) if inner.isdecimal() else 500, headers, b"", now)
-        return Judgement(hidden.outcome, one_line(text_of(body)), hidden.retry_after)
+        return ReplyJudgement(hidden.outcome, one_line(text_of(body)), hidden.retry_after)
 
 
 def _card(summary: Summary) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from hookyard.hooks.formats.base import (
     Body,
-    Judgement,
     Rate,
+    ReplyJudgement,
     Request,
     Target,
     address,
@@ -53,7 +53,7 @@ class WeCom:
         content = render(summary, _TEXT_BYTES, heading)
         return json_request(target.url, {"msgtype": "markdown", "markdown": {"content": content}})
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Judgement:
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
         """By `errcode`: 0 is good, -1 (busy) and the rate limits pass, all others are final."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)

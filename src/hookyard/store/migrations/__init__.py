@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from hookyard.errors import PermanentError
+from hookyard.core.errors import PermanentError
 from hookyard.store.database import Database
 from hookyard.store.limits import MIGRATION_SECONDS
 from hookyard.store.schema import metadata
@@ -54,7 +54,7 @@ def _upgrade(conn: Connection) -> bool:
     if taken := sorted(metadata.tables.keys() & set(tables)):
         raise PermanentError(
             f"the database has a table {taken[0]} that is not hookyard's",
-            mend="give hookyard a database of its own, with --data or HOOKYARD_DATABASE_URL",
+            hint="give hookyard a database of its own, with --data or HOOKYARD_DATABASE_URL",
         )
     if found is None and not tables:
         _create(conn)
@@ -82,7 +82,7 @@ def migrate(conn: Connection) -> None:
     except CommandError as error:
         raise PermanentError(
             f"the database is of another hookyard: {error}",
-            mend="use the newest hookyard that has written to it, or restore a backup",
+            hint="use the newest hookyard that has written to it, or restore a backup",
         ) from error
 
 

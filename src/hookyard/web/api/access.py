@@ -11,13 +11,13 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPBearer
 
-from hookyard.errors import NotAllowedError
-from hookyard.ids import UserId, WorkspaceId
+from hookyard.core.errors import NotAllowedError
+from hookyard.core.ids import UserId, WorkspaceId
+from hookyard.identity.tokens import Scope
 from hookyard.web.auth import Principal, actor_name
 from hookyard.web.services import Services
 from hookyard.workspace.actor import Actor
 from hookyard.workspace.agent_tools import run_actor
-from hookyard.workspace.tokens import Scope
 
 # Only for the OpenAPI document; `web.auth` reads the header.
 _BEARER = HTTPBearer(auto_error=False, description="A token, see POST /api/v1/workspaces/{workspace}/tokens")
@@ -75,13 +75,13 @@ async def _enter(request: Request, services: Services, principal: Principal, wor
 
 async def _actor(request: Request, services: Services, principal: Principal, workspace_id: WorkspaceId) -> Actor:
     if principal.run_id is not None:
-        return await run_actor(services.db, workspace_id, principal.run_id, principal.user_name)
+        return await run_actor(services.database, workspace_id, principal.run_id, principal.user_name)
     name = actor_name(request.headers)
     if name is None:
         return principal.actor()
     if not principal.is_admin:
         raise NotAllowedError("only an administrator's token may act for another user", where="X-Hookyard-Actor")
-    member = await services.members.called(workspace_id, name)
+    member = await services.members.by_id_or_name(workspace_id, name)
     # Somebody who is no member here: the administrator vouches for them.
     return Actor(UserId(name), name) if member is None else Actor(member.user_id, member.user_name)
 

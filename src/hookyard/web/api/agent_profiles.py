@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
+from hookyard.agents.profile_store import StoredProfile
 from hookyard.agents.profiles import Profile
-from hookyard.clock import iso
-from hookyard.errors import InvalidError, Problem
-from hookyard.web.agent_profiles import KeptProfile
+from hookyard.core.clock import iso
+from hookyard.core.errors import InvalidError, Problem
+from hookyard.identity.tokens import Scope
 from hookyard.web.api.access import Administrator, Known, ServicesDep
 from hookyard.web.api.bodies import JsonObject
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
 from hookyard.web.auth import Principal
-from hookyard.workspace.tokens import Scope
 
 router = APIRouter(tags=["agent profiles"])
 
@@ -71,7 +71,7 @@ async def delete_profile(services: ServicesDep, _admin: Administrator, name: str
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def show(kept: KeptProfile, principal: Principal) -> dict[str, Any]:
+def show(kept: StoredProfile, principal: Principal) -> dict[str, Any]:
     """A profile as the API shows it."""
     profile = kept.profile
     shown = {"id": profile.name, "name": profile.name, "kind": profile.kind, "authors": profile.authors}

@@ -1,6 +1,6 @@
 """The API as one FastAPI application with one OpenAPI document, the ingest door included.
 
-Made by `web.app` on the first request (`web.late`).
+Made by `web.app` on the first request (`web.lazy_app`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import HookyardError, InvalidError, Problem
+from hookyard.core.errors import HookyardError, InvalidError, Problem
+from hookyard.core.pydantic_errors import problem_of
 from hookyard.events.catalog import MAX_NAME
-from hookyard.faults import problem_of
 from hookyard.web import problems
 from hookyard.web.api import (
     agent_profiles,
@@ -34,8 +34,8 @@ from hookyard.web.api import (
     webhooks,
     workspaces,
 )
+from hookyard.web.api.head import HeadMiddleware, allowed
 from hookyard.web.api.ingest_docs import INGEST_PATHS
-from hookyard.web.api.methods import HeadAsGet, allowed
 from hookyard.web.services import Services
 
 BASE = "/api/v1"
@@ -77,7 +77,7 @@ def make_api(services: Services) -> FastAPI:
     api.state.services = services
     for part in _PARTS:
         api.include_router(part.router, prefix=BASE)
-    api.add_middleware(HeadAsGet)
+    api.add_middleware(HeadMiddleware)
     make_document = api.openapi
 
     def openapi() -> dict[str, Any]:

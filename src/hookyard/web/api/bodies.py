@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from hookyard.events.envelope import MAX_BODY_BYTES
-from hookyard.store.json_text import only_json
+from hookyard.store.json_validation import ensure_json
 
-JsonObject = Annotated[dict[str, Any], AfterValidator(only_json)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(ensure_json)]
 """A whole body whose fields others check: settings, a profile, a webhook."""
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from hookyard.callbacks.event_repository import get_event_row, read_event
-from hookyard.callbacks.history import MAX_JUDGED, Change
-from hookyard.callbacks.model import Callback
+from hookyard.automations.callbacks import Callback
 from hookyard.callbacks.spec import MAX_CONDITION, AgentChoice, CallbackSpec
 from hookyard.callbacks.template import MAX_TEMPLATE, Fence
-from hookyard.clock import iso
-from hookyard.errors import InvalidError
-from hookyard.ids import CallbackId, EventId
+from hookyard.core.clock import iso
+from hookyard.core.errors import InvalidError
+from hookyard.core.ids import CallbackId, EventId
+from hookyard.intake.event_history import MAX_JUDGED, BacktestChange
+from hookyard.intake.event_repository import get_event_row, read_event
 from hookyard.web.api.access import Access, MemberAccess, ServicesDep
 from hookyard.web.api.bodies import Body
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
@@ -100,7 +100,7 @@ async def check_callback(services: ServicesDep, access: MemberAccess, body: Chec
     if body.event_id is None:
         return answer
     event_id = EventId(body.event_id)
-    row = await services.db.read(lambda conn: get_event_row(conn, access.workspace_id, event_id))
+    row = await services.database.read(lambda conn: get_event_row(conn, access.workspace_id, event_id))
     tried = await services.preview(read_event(row), body.prompt, body.condition, Fence(body.fence))
     return {**answer, "matched": tried.matched, "error": tried.error, "prompt": tried.prompt}
 
@@ -124,12 +124,12 @@ async def judge_edited_callback(
 
 async def _judged(services: Services, access: Access, callback_id: CallbackId | None, body: Edited) -> dict[str, Any]:
     spec = await checked(services, access, body)
-    await services.callbacks.refuse_mistakes(spec)
-    looked_at, changes = await services.history.time_machine(access.workspace_id, callback_id, spec, last=body.last)
+    await services.callbacks.reject_invalid(spec)
+    looked_at, changes = await services.history.backtest(access.workspace_id, callback_id, spec, last=body.last)
     return {"lookedAt": looked_at, "changes": [_show_change(change) for change in changes]}
 
 
-def _show_change(change: Change) -> dict[str, Any]:
+def _show_change(change: BacktestChange) -> dict[str, Any]:
     event = change.event
     return {
         "eventId": event.id,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 
+from hookyard.identity.tokens import Scope
 from hookyard.web.api.access import Administrator, Known, ServicesDep
 from hookyard.web.api.bodies import Body
-from hookyard.workspace.tokens import Scope
 
 router = APIRouter(tags=["event types"])
 

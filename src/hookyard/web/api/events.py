@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection, select
 
-from hookyard.callbacks.event_repository import StoredEvent
-from hookyard.callbacks.trace import CallbackVerdict, read_traces
-from hookyard.clock import iso
-from hookyard.ids import EventId, WorkspaceId
+from hookyard.core.clock import iso
+from hookyard.core.ids import EventId, WorkspaceId
+from hookyard.intake.event_repository import StoredEvent
+from hookyard.intake.trace import CallbackVerdict, read_traces
 from hookyard.store import schema
 from hookyard.web.api.access import MemberAccess, ServicesDep
 from hookyard.web.api.bodies import Body
@@ -43,7 +43,9 @@ async def list_events(
 ) -> dict[str, Any]:
     """Events, newest first, with the verdict of the gates for every callback."""
     (before,) = unpack(cursor, str) or (None,)
-    found = await services.db.read(lambda conn: _list(conn, access.workspace_id, name, subject, before, limit + 1))
+    found = await services.database.read(
+        lambda conn: _list(conn, access.workspace_id, name, subject, before, limit + 1)
+    )
     return page(found, limit, lambda event: event, lambda event: (event["id"],))
 
 

@@ -1,14 +1,14 @@
 """The OpenAPI description of the doors that are no FastAPI routes.
 
-Read by `web.api.application`; the doors themselves are `web.ingest` and `web.doors`.
+Read by `web.api.application`; the doors themselves are `web.ingest` and `web.inbound_webhooks`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from hookyard.events.sources import sources
-from hookyard.web import doors, ingest
+from hookyard.events.integrations import integrations
+from hookyard.web import inbound_webhooks, ingest
 
 _RESULT = {
     "type": "object",
@@ -112,14 +112,14 @@ INGEST_PATHS: dict[str, dict[str, Any]] = {
             },
         }
     },
-    doors.PATH: {
+    inbound_webhooks.PATH: {
         "post": {
             "tags": ["sources"],
             "summary": "Take a webhook of a service, signed with the secret of the workspace's source",
             "operationId": "receive_delivery",
             "security": [],  # the service's own signature instead of a token
             "parameters": [
-                _path("kind", "The service") | {"schema": {"type": "string", "enum": sorted(sources())}},
+                _path("kind", "The service") | {"schema": {"type": "string", "enum": sorted(integrations())}},
                 _WORKSPACE,
             ],
             "requestBody": {

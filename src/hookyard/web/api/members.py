@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
 from hookyard.web.api.access import AdminAccess, MemberAccess, ServicesDep
 from hookyard.web.api.bodies import Body
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query
 from pydantic_core import from_json
 
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.errors import InvalidError, Problem
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from hookyard.agents.profiles import DEFAULT
-from hookyard.clock import iso
-from hookyard.errors import NotFoundError
-from hookyard.ids import RunId, WorkspaceId
+from hookyard.core.clock import iso
+from hookyard.core.errors import NotFoundError
+from hookyard.core.ids import RunId, WorkspaceId
 from hookyard.runs.timeline import EntryKind
 from hookyard.store import schema
 

@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Connection
 
-from hookyard.ids import RunId
+from hookyard.core.ids import RunId
+from hookyard.core.run_status import RunStatus
 from hookyard.runs import control
-from hookyard.runs.states import RunStatus
-from hookyard.runs.waiting import why_waits
+from hookyard.runs.queue_reason import explain_wait
 from hookyard.web.api.access import MemberAccess, ServicesDep
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
 from hookyard.web.api.run_rows import RunFilter, get_run, list_runs
@@ -34,7 +34,7 @@ async def list_of_runs(
     """Runs, newest first."""
     only = RunFilter(None if status is None else status.value, callback, event)
     (before,) = unpack(cursor, str) or (None,)
-    found = await services.db.read(lambda conn: list_runs(conn, access.workspace_id, only, before, limit + 1))
+    found = await services.database.read(lambda conn: list_runs(conn, access.workspace_id, only, before, limit + 1))
     return page(found, limit, lambda run: run, lambda run: (run["id"],))
 
 
@@ -46,23 +46,25 @@ async def one_run(services: ServicesDep, access: MemberAccess, run: str) -> dict
     def read(conn: Connection) -> dict[str, Any]:
         found = get_run(conn, access.workspace_id, RunId(run))
         if found["status"] == RunStatus.QUEUED:
-            found["reason"] = why_waits(conn, run, services.live.current, services.clock.now())
+            found["reason"] = explain_wait(conn, run, services.live.current, services.clock.now())
         return found
 
-    return await services.db.read(read)
+    return await services.database.read(read)
 
 
 @router.post(_PATH + "/{run}/cancel")
 async def cancel_run(services: ServicesDep, access: MemberAccess, run: str) -> dict[str, Any]:
     """Cancel a run: at once while it waits, by its worker while it runs. 409 when it has ended."""
     by, now = access.actor.name, services.clock.now()
-    await services.db.write(lambda conn: control.cancel(conn, access.workspace_id, RunId(run), by=by, now=now))
-    return await services.db.read(lambda conn: get_run(conn, access.workspace_id, RunId(run)))
+    await services.database.write(lambda conn: control.cancel(conn, access.workspace_id, RunId(run), by=by, now=now))
+    return await services.database.read(lambda conn: get_run(conn, access.workspace_id, RunId(run)))
 
 
 @router.post(_PATH + "/{run}/retry", status_code=HTTPStatus.CREATED)
 async def retry_run(services: ServicesDep, access: MemberAccess, run: str) -> dict[str, Any]:
     """Start a run that has ended again, as a new run. 409 when it has not ended."""
     ids, now = services.ids, services.clock.now()
-    again = await services.db.write(lambda conn: control.retry(conn, access.workspace_id, RunId(run), ids=ids, now=now))
-    return await services.db.read(lambda conn: get_run(conn, access.workspace_id, again))
+    again = await services.database.write(
+        lambda conn: control.retry(conn, access.workspace_id, RunId(run), ids=ids, now=now)
+    )
+    return await services.database.read(lambda conn: get_run(conn, access.workspace_id, again))

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
 from hookyard.web.api.access import AdminAccess, ServicesDep
 from hookyard.web.api.bodies import Body
-from hookyard.workspace.sources import ConfiguredSource
+from hookyard.workspace.integrations import ConfiguredIntegration
 
 router = APIRouter(tags=["sources"])
 
@@ -56,7 +56,7 @@ async def delete_source(services: ServicesDep, access: AdminAccess, kind: str) -
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def show(source: ConfiguredSource, workspace_id: str) -> dict[str, Any]:
+def show(source: ConfiguredIntegration, workspace_id: str) -> dict[str, Any]:
     """A source as the API shows it."""
     return {
         "id": source.kind,

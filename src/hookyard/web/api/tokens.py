@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 
-from hookyard.clock import iso
-from hookyard.ids import TokenId
+from hookyard.core.clock import iso
+from hookyard.core.ids import TokenId
+from hookyard.identity.tokens import ApiToken, Scope
 from hookyard.web.api.access import AdminAccess, Administrator, ServicesDep
 from hookyard.web.api.bodies import Body
-from hookyard.workspace.tokens import Scope, Token
 
 router = APIRouter(tags=["tokens"])
 
@@ -77,7 +77,7 @@ async def revoke_admin_token(services: ServicesDep, _admin: Administrator, token
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def show(token: Token) -> dict[str, Any]:
+def show(token: ApiToken) -> dict[str, Any]:
     """A token as the API shows it."""
     return {
         "id": token.id,

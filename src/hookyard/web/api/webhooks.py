@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
-from hookyard.clock import iso
-from hookyard.errors import InvalidError, Problem
+from hookyard.core.clock import iso
+from hookyard.core.errors import InvalidError, Problem
 from hookyard.web.api.access import AdminAccess, ServicesDep
 from hookyard.web.api.bodies import JsonObject
-from hookyard.web.webhooks import KeptWebhook
+from hookyard.workspace.webhooks import StoredWebhook
 
 router = APIRouter(tags=["webhooks"])
 
@@ -55,7 +55,7 @@ async def delete_webhook(services: ServicesDep, access: AdminAccess, name: str) 
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def show(kept: KeptWebhook) -> dict[str, Any]:
+def show(kept: StoredWebhook) -> dict[str, Any]:
     """A webhook as the API shows it."""
     return {
         "id": kept.name,

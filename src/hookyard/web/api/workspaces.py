@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
+from hookyard.identity.tokens import Scope
 from hookyard.web.api.access import AdminAccess, Administrator, Known, MemberAccess, ServicesDep
 from hookyard.web.api.bodies import Body
 from hookyard.web.api.paging import DEFAULT_LIMIT, Cursor, Limit, page, unpack
-from hookyard.workspace.tokens import Scope
 from hookyard.workspace.workspaces import Workspace
 
 router = APIRouter(tags=["workspaces"])

@@ -1,7 +1,7 @@
 """The pages: what a person sees. `wiring` hands `make_pages` to `web.app`, which serves them where no door is.
 
 Reads through `pages.queries`, changes through the services of `web.services`. Pages know nothing of tokens and of the
-API; both stand on the same services. Nothing of them is imported before the first request for one (`web.late`).
+API; both stand on the same services. Nothing of them is imported before the first request for one (`lazy_app`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["make_pages", "respond"]
 def make_pages() -> ASGIApp:
     """All pages as one application; imports them."""
     from hookyard.web.pages.render import environment
-    from hookyard.web.pages.table import routes
+    from hookyard.web.pages.routes import routes
 
     for template in ("base.html", "bare.html", "parts.html"):
         environment().get_template(template)  # compiled now, in this thread: every page stands on them

@@ -9,17 +9,17 @@ import yaml
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from hookyard.callbacks.model import Callback
+from hookyard.automations.callbacks import Callback
 from hookyard.callbacks.spec import CallbackSpec
-from hookyard.errors import HookyardError, InvalidError
-from hookyard.ids import CallbackId
+from hookyard.core.errors import HookyardError, InvalidError
+from hookyard.core.ids import CallbackId
+from hookyard.web.pages.callback_templates import STARTERS
 from hookyard.web.pages.differences import differences
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.plots import Tick
 from hookyard.web.pages.queries import automations as queries
 from hookyard.web.pages.queries import runs as run_queries
-from hookyard.web.pages.queries.frame import forget
-from hookyard.web.pages.starters import STARTERS
-from hookyard.web.pages.visit import Visit
+from hookyard.web.pages.queries.layout import forget
 
 KINDS = {
     "succeeded": "ok", "failed": "err", "timed_out": "late", "skipped": "idle", "cancelled": "idle", "running": "run",
@@ -28,7 +28,7 @@ KINDS = {
 _YAML_BYTES = 200_000
 
 
-def marks(visit: Visit, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
+def marks(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
     """The newest runs as the marks of a strip."""
     words = visit.language
     found = []
@@ -41,7 +41,7 @@ def marks(visit: Visit, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
     return found
 
 
-def counted(visit: Visit, runs: tuple[queries.LastRun, ...]) -> str:
+def counted(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> str:
     """The strip in words: `19 succeeded, 5 failed`."""
     counts: dict[str, int] = {}
     for run in runs:
@@ -50,7 +50,7 @@ def counted(visit: Visit, runs: tuple[queries.LastRun, ...]) -> str:
     return visit.language.comma.join(parts) or str(visit.language.t("automations.no_runs"))
 
 
-async def automations_page(visit: Visit) -> Response:
+async def automations_page(visit: PageContext) -> Response:
     """The list, narrowed by what the address says."""
     if visit.request.method == "POST":
         return await _switch(visit)
@@ -60,7 +60,7 @@ async def automations_page(visit: Visit) -> Response:
     def read(conn: Connection) -> tuple[tuple[list[queries.CallbackRow], list[str]], queries.Totals]:
         return queries.page(conn, workspace, text, event, agent), queries.totals(conn, workspace, visit.now)
 
-    (rows, agents), totals = await visit.services.db.read(read)
+    (rows, agents), totals = await visit.services.database.read(read)
     health = {row.id: row.health(visit.now) for row in rows}
     groups = {
         "": rows,
@@ -77,34 +77,34 @@ async def automations_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-async def _switch(visit: Visit) -> Response:
+async def _switch(visit: PageContext) -> Response:
     """Switch one on or off, or delete it, from the list."""
     form = await visit.form()
     key, do = CallbackId(form.text("id")), form.text("do")
     if do == "delete":
         await visit.services.callbacks.delete(visit.workspace, key)
         forget(visit.services, visit.workspace_id)
-        return visit.to(visit.path("automations"), "automation_deleted")
+        return visit.redirect(visit.path("automations"), "automation_deleted")
     callback = await visit.services.callbacks.get(visit.workspace, key)
     spec = callback.spec.model_copy(update={"enabled": do == "on"})
     await visit.services.callbacks.replace(visit.workspace, key, spec, author=visit.member.name)
     forget(visit.services, visit.workspace_id)
-    return visit.to(visit.path("automations"), "switched_on" if do == "on" else "switched_off")
+    return visit.redirect(visit.path("automations"), "switched_on" if do == "on" else "switched_off")
 
 
-async def templates_page(visit: Visit) -> Response:
+async def templates_page(visit: PageContext) -> Response:
     """Callbacks to start from."""
     return await visit.page("starters.html", starters=STARTERS)
 
 
-async def versions_page(visit: Visit) -> Response:
+async def versions_page(visit: PageContext) -> Response:
     """Every version, the difference between two, and the way back."""
-    key = CallbackId(visit.part("callback"))
+    key = CallbackId(visit.path_param("callback"))
     if visit.request.method == "POST":
         form = await visit.form()
         number = form.number("version") or 0
         await visit.services.callbacks.roll_back(visit.workspace, key, number, author=visit.member.name)
-        return visit.to(visit.path("automations", key), "rolled_back")
+        return visit.redirect(visit.path("automations", key), "rolled_back")
     callback = await visit.services.callbacks.get(visit.workspace, key)
     versions = await visit.services.callbacks.versions(visit.workspace, key)
     shown = visit.query("version")
@@ -117,22 +117,22 @@ async def versions_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-async def yaml_page(visit: Visit) -> Response:
+async def yaml_page(visit: PageContext) -> Response:
     """One callback as YAML."""
-    callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.part("callback")))
+    callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.path_param("callback")))
     return await visit.page(
         "yaml.html", callback=callback, text=as_yaml(callback.spec), **await heading(visit, callback)
     )
 
 
-async def heading(visit: Visit, callback: Callback) -> dict[str, Any]:
+async def heading(visit: PageContext, callback: Callback) -> dict[str, Any]:
     """What the head of every page of one callback shows."""
-    mine = run_queries.Filters(callback=callback.id)
-    runs = await visit.services.db.read(lambda conn: run_queries.count(conn, visit.workspace_id, mine))
+    mine = run_queries.RunFilters(callback=callback.id)
+    runs = await visit.services.database.read(lambda conn: run_queries.count(conn, visit.workspace_id, mine))
     return {"runs": visit.language.up_to(runs, run_queries.COUNTED)}
 
 
-async def export(visit: Visit) -> Response:
+async def export(visit: PageContext) -> Response:
     """All callbacks of the workspace as one YAML file."""
     found = await visit.services.callbacks.list(visit.workspace)
     text = "---\n".join(as_yaml(callback.spec) for callback in found)
@@ -141,7 +141,7 @@ async def export(visit: Visit) -> Response:
     return Response(text, media_type="application/yaml", headers=headers)
 
 
-async def import_page(visit: Visit) -> Response:
+async def import_page(visit: PageContext) -> Response:
     """YAML in: first what it would change, then the change."""
     if visit.request.method == "GET":
         return await visit.page("import.html", text="", changes=None, problem="")
@@ -156,7 +156,7 @@ async def import_page(visit: Visit) -> Response:
                 else:
                     await visit.services.callbacks.replace(visit.workspace, old.id, spec, author=visit.member.name)
             forget(visit.services, visit.workspace_id)
-            return visit.to(visit.path("automations"), "imported")
+            return visit.redirect(visit.path("automations"), "imported")
     except HookyardError as error:
         faults = error.problems if isinstance(error, InvalidError) else ()
         said = [f"{p.field}: {visit.language.message(p.message)}" for p in faults]
@@ -165,13 +165,15 @@ async def import_page(visit: Visit) -> Response:
     return await visit.page("import.html", text=text, changes=changes, problem="")
 
 
-async def _compared(visit: Visit, specs: list[CallbackSpec]) -> list[tuple[Callback | None, CallbackSpec, list[Any]]]:
+async def _compared(
+    visit: PageContext, specs: list[CallbackSpec]
+) -> list[tuple[Callback | None, CallbackSpec, list[Any]]]:
     """Each with the callback of the same name that it replaces, and the difference."""
     known = {callback.spec.name: callback for callback in await visit.services.callbacks.list(visit.workspace)}
     found: list[tuple[Callback | None, CallbackSpec, list[Any]]] = []
     for spec in specs:
         if isinstance(spec.agent, dict) and not visit.member.is_admin:
-            raise InvalidError("an inline agent needs an administrator", where=spec.name, mend="name a profile")
+            raise InvalidError("an inline agent needs an administrator", where=spec.name, hint="name a profile")
         problems = [p for p in await visit.services.callbacks.check(spec) if p.severity == "error"]
         if problems:
             raise InvalidError(f"{spec.name} cannot be saved", problems=tuple(problems))
@@ -205,11 +207,11 @@ def read_yaml(text: str) -> list[CallbackSpec]:
         InvalidError: No YAML, or no callbacks.
     """
     if len(text) > _YAML_BYTES:
-        raise InvalidError("the file is too long", mend=f"at most {_YAML_BYTES // 1000} kB")
+        raise InvalidError("the file is too long", hint=f"at most {_YAML_BYTES // 1000} kB")
     try:
         # An alias can stand for itself, or a few lines of them for more than there is memory.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise InvalidError("YAML with aliases is not read here", mend="write out what *name stands for")
+            raise InvalidError("YAML with aliases is not read here", hint="write out what *name stands for")
         documents = list(yaml.safe_load_all(text))
     except RecursionError:
         raise InvalidError("this is no YAML: it is nested too deeply") from None
@@ -219,6 +221,6 @@ def read_yaml(text: str) -> list[CallbackSpec]:
     for document in documents:
         flat.extend(document if isinstance(document, list) else [document] if document is not None else [])
     if not flat or not all(isinstance(one, dict) for one in flat):
-        raise InvalidError("there is no callback in it", mend="paste what Export YAML gives")
+        raise InvalidError("there is no callback in it", hint="paste what Export YAML gives")
     # Through JSON, so that dates and other types of YAML are refused by the specification and not by accident.
     return [CallbackSpec.read(json.loads(json.dumps(one, default=str))) for one in flat[:200]]

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.plots import nice_top
 from hookyard.web.pages.queries import dashboard as queries
 from hookyard.web.pages.queries import runs as run_queries
 from hookyard.web.pages.queries import webhooks as webhook_queries
-from hookyard.web.pages.visit import Visit
 from hookyard.web.pages.webhooks import counted, marks
 
 WINDOWS = {"1h": (3600.0, 60), "24h": (86_400.0, 48), "7d": (7 * 86_400.0, 56), "30d": (30 * 86_400.0, 60)}
@@ -20,7 +20,7 @@ _CLASSES = {"succeeded": "ok", "failed": "err", "timed_out": "late", "cancelled"
 _LABELS = 6
 
 
-async def dashboard_page(visit: Visit) -> Response:
+async def dashboard_page(visit: PageContext) -> Response:
     """Everything on one page."""
     window = visit.query("window", *WINDOWS) or "24h"
     seconds, steps = WINDOWS[window]
@@ -36,7 +36,7 @@ async def dashboard_page(visit: Visit) -> Response:
             "hooks": sorted(health.items(), key=lambda one: (-one[1].failures, one[0]))[:5],
         }
 
-    data = await visit.services.db.read(read)
+    data = await visit.services.database.read(read)
     figures: queries.Figures = data["figures"]
     counts = figures.counts
     ended = sum(counts.get(status, 0) for status in queries.ENDED)
@@ -54,13 +54,13 @@ async def dashboard_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _plot(visit: Visit, figures: queries.Figures, start: float, seconds: float, steps: int) -> dict[str, Any]:
+def _plot(visit: PageContext, figures: queries.Figures, start: float, seconds: float, steps: int) -> dict[str, Any]:
     """The columns of the plot, their tips and the labels of both axes."""
     words, step = visit.language, seconds / steps
     columns, tips = [], []
-    for place, bucket in enumerate(figures.buckets):
+    for index, bucket in enumerate(figures.buckets):
         columns.append({_CLASSES[status]: bucket.get(status, 0) for status in _SHOWN})
-        at = start + place * step
+        at = start + index * step
         span = (
             f"{words.hour(at)} – {words.hour(at + step)}" if seconds <= 86_400 else f"{words.date(at)} {words.hour(at)}"
         )

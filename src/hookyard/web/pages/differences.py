@@ -17,7 +17,7 @@ WORK = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     """One line of a difference.
 
     Attributes:
@@ -75,33 +75,33 @@ def _words(before: str, after: str) -> tuple[Markup, Markup]:
     return Markup("".join(old)), Markup("".join(new))  # noqa: S704 (escaped above)
 
 
-def _changed(before: list[str], after: list[str]) -> Iterator[Line]:
+def _changed(before: list[str], after: list[str]) -> Iterator[DiffLine]:
     pairs = [_words(a, b) for a, b in zip(before, after, strict=False)]
-    yield from (Line("gone", a) for a, _ in pairs)
-    yield from (Line("gone", escape(rest)) for rest in before[len(pairs) :])
-    yield from (Line("new", b) for _, b in pairs)
-    yield from (Line("new", escape(rest)) for rest in after[len(pairs) :])
+    yield from (DiffLine("gone", a) for a, _ in pairs)
+    yield from (DiffLine("gone", escape(rest)) for rest in before[len(pairs) :])
+    yield from (DiffLine("new", b) for _, b in pairs)
+    yield from (DiffLine("new", escape(rest)) for rest in after[len(pairs) :])
 
 
-def differences(before: str, after: str, limit: int = WORK) -> list[Line]:
+def differences(before: str, after: str, limit: int = WORK) -> list[DiffLine]:
     """The lines that differ, with a little of what stands around them; all of both where comparing them would cost
     more than the limit, see `work_of`."""
     old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
     if work_of(before, after) > limit:
-        return [*(Line("gone", escape(text)) for text in old), *(Line("new", escape(text)) for text in new)]
-    lines: list[Line] = []
+        return [*(DiffLine("gone", escape(text)) for text in old), *(DiffLine("new", escape(text)) for text in new)]
+    lines: list[DiffLine] = []
     groups = _groups(old, new)
-    for place, (tag, a, b, c, d) in enumerate(groups):
+    for index, (tag, a, b, c, d) in enumerate(groups):
         if tag != "equal":
             lines.extend(_changed(old[a:b], new[c:d]))
             continue
-        head = _CONTEXT if place else 0
-        tail = _CONTEXT if place < len(groups) - 1 else 0
+        head = _CONTEXT if index else 0
+        tail = _CONTEXT if index < len(groups) - 1 else 0
         same = old[a:b]
         if len(same) <= head + tail + 1:
-            lines.extend(Line("same", escape(text)) for text in same)
+            lines.extend(DiffLine("same", escape(text)) for text in same)
             continue
-        lines.extend(Line("same", escape(text)) for text in same[:head])
-        lines.append(Line("skip-lines", count=len(same) - head - tail))
-        lines.extend(Line("same", escape(text)) for text in same[len(same) - tail :])
+        lines.extend(DiffLine("same", escape(text)) for text in same[:head])
+        lines.append(DiffLine("skip-lines", count=len(same) - head - tail))
+        lines.extend(DiffLine("same", escape(text)) for text in same[len(same) - tail :])
     return lines

@@ -9,25 +9,25 @@ from sqlalchemy import Connection
 from starlette.responses import JSONResponse, Response
 
 from hookyard.agents import profiles
-from hookyard.callbacks import match
-from hookyard.callbacks.event_repository import get_event_row, read_event
-from hookyard.callbacks.model import Callback
+from hookyard.automations.callbacks import Callback
 from hookyard.callbacks.template import Fence
-from hookyard.errors import ConflictError, InvalidError, NotAllowedError, Problem
+from hookyard.core.errors import ConflictError, InvalidError, NotAllowedError, Problem
+from hookyard.core.ids import CallbackId, EventId
 from hookyard.events.catalog import BATCH, COMMON, EventType
-from hookyard.ids import CallbackId, EventId
+from hookyard.intake import match
+from hookyard.intake.event_repository import get_event_row, read_event
 from hookyard.web.pages import render
 from hookyard.web.pages.automations import heading
+from hookyard.web.pages.callback_templates import STARTERS
 from hookyard.web.pages.form import Form
-from hookyard.web.pages.preview import Preview, marks, preview
+from hookyard.web.pages.page_context import PageContext
+from hookyard.web.pages.preview import EditorPreview, marks, preview
 from hookyard.web.pages.queries import automations as queries
-from hookyard.web.pages.queries.frame import forget
+from hookyard.web.pages.queries.layout import forget
 from hookyard.web.pages.spec_form import fields_of, given_of, spec_of
-from hookyard.web.pages.starters import STARTERS
-from hookyard.web.pages.visit import Visit
 
 
-async def new_page(visit: Visit) -> Response:
+async def new_page(visit: PageContext) -> Response:
     """An empty editor, or one that begins with a template."""
     if visit.request.method == "POST":
         return await _save(visit, None)
@@ -36,23 +36,27 @@ async def new_page(visit: Visit) -> Response:
     return await _editor(visit, None, fields_of(given), ())
 
 
-async def editor_page(visit: Visit) -> Response:
+async def editor_page(visit: PageContext) -> Response:
     """The editor of one callback."""
-    callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.part("callback")))
+    callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.path_param("callback")))
     if visit.request.method == "POST":
         return await _save(visit, callback)
     return await _editor(visit, callback, fields_of(callback.spec.as_dict()), ())
 
 
 async def _editor(
-    visit: Visit, callback: Callback | None, fields: dict[str, Any], problems: Sequence[Problem], status: int = 200
+    visit: PageContext,
+    callback: Callback | None,
+    fields: dict[str, Any],
+    problems: Sequence[Problem],
+    status: int = 200,
 ) -> Response:
     fence = fields["fence"] if fields["fence"] in set(Fence) else "auto"
     shown = await preview(
         visit.services, visit.workspace_id, fields["events"], fields["prompt"], fields["condition"], fence,
         event_id=visit.query("preview"), saved=callback.spec.condition if callback else None,
     )  # fmt: skip
-    agents = await visit.services.db.read(queries.agents)
+    agents = await visit.services.database.read(queries.agents)
     catalog = visit.services.event_types.current
     live = visit.services.live.current
     head = await heading(visit, callback) if callback else {"runs": 0}
@@ -74,7 +78,7 @@ def _groups(types: Sequence[EventType]) -> list[tuple[str, list[EventType]]]:
     return list(groups.items())
 
 
-def _absent(agents: Sequence[queries.Agent]) -> dict[str, str]:
+def _absent(agents: Sequence[queries.AgentChoice]) -> dict[str, str]:
     """Kinds of agents that cannot be used on this machine, with the reason."""
     return {
         kind: reason for kind in {agent.kind for agent in agents} if (reason := profiles.unavailable(kind)) is not None
@@ -88,7 +92,7 @@ def variables(chosen: Sequence[EventType]) -> list[tuple[str, bool]]:
     return [(name, bool(chosen) and all(name in one.readable for one in chosen)) for name in names]
 
 
-async def preview_part(visit: Visit) -> Response:
+async def preview_part(visit: PageContext) -> Response:
     """What the editor asks while somebody writes: the panel, marks and messages."""
     form = await visit.form()
     workspace = visit.workspace_id
@@ -116,22 +120,22 @@ async def preview_part(visit: Visit) -> Response:
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
-def _messages(shown: Preview, name: str, context: dict[str, Any]) -> str:
+def _messages(shown: EditorPreview, name: str, context: dict[str, Any]) -> str:
     return render.part("preview.html", "messages_of", name, shown, **context)
 
 
-async def _save(visit: Visit, callback: Callback | None) -> Response:
+async def _save(visit: PageContext, callback: Callback | None) -> Response:
     form = await visit.form()
     if callback and form.text("do") == "run":
         return await _run_now(visit, callback, form)
     if callback and form.text("do") == "delete":
         await visit.services.callbacks.delete(visit.workspace, callback.id)
         forget(visit.services, visit.workspace_id)
-        return visit.to(visit.path("automations"), "automation_deleted")
+        return visit.redirect(visit.path("automations"), "automation_deleted")
     try:
         spec = spec_of(form)
         if isinstance(spec.agent, dict) and not visit.member.is_admin:
-            raise NotAllowedError("an inline agent needs an administrator", mend="choose a profile")
+            raise NotAllowedError("an inline agent needs an administrator", hint="choose a profile")
         await visit.services.agent_profiles.check_choice(spec.agent)
         if callback is None:
             made = await visit.services.callbacks.create(visit.workspace, spec, author=visit.member.name)
@@ -142,7 +146,7 @@ async def _save(visit: Visit, callback: Callback | None) -> Response:
     except (InvalidError, ConflictError) as error:
         return await _editor(visit, callback, _written(form), _problems(error), 422)
     forget(visit.services, visit.workspace_id)
-    return visit.to(visit.path("automations", made.id), "saved")
+    return visit.redirect(visit.path("automations", made.id), "saved")
 
 
 def _written(form: Form) -> dict[str, Any]:
@@ -159,17 +163,17 @@ def _problems(error: InvalidError | ConflictError) -> list[Problem]:
     return found or [Problem(error.where if isinstance(error, InvalidError) and error.where else "", str(error.what))]
 
 
-async def _run_now(visit: Visit, callback: Callback, form: Form) -> Response:
+async def _run_now(visit: PageContext, callback: Callback, form: Form) -> Response:
     """Replay an event for this callback alone, as it is saved."""
     workspace, event_id = visit.workspace, EventId(form.text("event"))
 
     def read(conn: Connection) -> tuple[Any, frozenset[str]]:
         return read_event(get_event_row(conn, workspace, event_id)), match.profiles_for_anyone(conn)
 
-    event, open_profiles = await visit.services.db.read(read)
+    event, open_profiles = await visit.services.database.read(read)
     listener = match.compile_listener(callback.id, callback.version, callback.spec, open_profiles)
-    accepted = await visit.services.accept.replay(event, match.Listeners.of(workspace, [listener]))
+    accepted = await visit.services.accept.replay(event, match.EventListeners.of(workspace, [listener]))
     forget(visit.services, visit.workspace_id)
     if accepted.runs:
-        return visit.to(visit.path("runs", accepted.runs[0]), "run_started")
-    return visit.to(visit.path("events", accepted.event_id), "no_run")
+        return visit.redirect(visit.path("runs", accepted.runs[0]), "run_started")
+    return visit.redirect(visit.path("events", accepted.event_id), "no_run")

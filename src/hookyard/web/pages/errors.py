@@ -6,19 +6,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hookyard.errors import HookyardError, NotFoundError, TemporaryError
+from hookyard.core.errors import HookyardError, NotFoundError, TemporaryError
 from hookyard.web import sessions
-from hookyard.web.pages.visit import Visit, find_home, turn_away
+from hookyard.web.pages.page_context import PageContext, error_response, find_home
 from hookyard.web.problems import status_of
 
 
-async def error_page(visit: Visit, error: HookyardError, status: int | None = None) -> Response:
+async def error_page(visit: PageContext, error: HookyardError, status: int | None = None) -> Response:
     """Return a page that says what is wrong and the fix; the status is the error's unless one is given."""
     status = int(status_of(error) if status is None else status)
     known = status in (401, 403, 404, 429, 503)
     words = visit.language.t(f"error.{status}") if known else visit.language.message(error.what)
-    mend = "" if known and status == 404 else visit.language.message(error.hint or "")
-    response = await visit.page("error.html", status, code=status, words=words, mend=mend)
+    hint = "" if known and status == 404 else visit.language.message(error.hint or "")
+    response = await visit.page("error.html", status, code=status, words=words, hint=hint)
     if isinstance(error, TemporaryError):
         response.headers["Retry-After"] = str(int(error.retry_after or 2))
     return response
@@ -26,7 +26,7 @@ async def error_page(visit: Visit, error: HookyardError, status: int | None = No
 
 async def respond(request: Request, error: Exception) -> Response:
     """The same for an address that no page serves, and for a fault; who is signed in sees the frame."""
-    visit = Visit(request)
+    visit = PageContext(request)
     visit.session = await sessions.find(request)
     await find_home(visit)
     if isinstance(error, HTTPException):
@@ -35,5 +35,5 @@ async def respond(request: Request, error: Exception) -> Response:
         )
         return await error_page(visit, known, error.status_code)
     if isinstance(error, HookyardError):
-        return await turn_away(visit, error)
-    return await visit.page("error.html", 500, code=500, words=visit.language.t("error.500"), mend="")
+        return await error_response(visit, error)
+    return await visit.page("error.html", 500, code=500, words=visit.language.t("error.500"), hint="")

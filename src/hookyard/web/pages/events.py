@@ -9,27 +9,27 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from hookyard.clock import iso
-from hookyard.errors import NotFoundError
-from hookyard.ids import EventId
+from hookyard.core.clock import iso
+from hookyard.core.errors import NotFoundError
+from hookyard.core.ids import EventId
+from hookyard.web.pages.attribution import attribution
 from hookyard.web.pages.gates import line_of
 from hookyard.web.pages.language import Language
-from hookyard.web.pages.origin import origin
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.queries import events as queries
 from hookyard.web.pages.timeline import arguments
-from hookyard.web.pages.visit import Visit
 
 
-async def events_page(visit: Visit) -> Response:
+async def events_page(visit: PageContext) -> Response:
     """The stream, narrowed by what the address says."""
-    filters = queries.Filters(visit.query("name"), visit.query("task"), visit.query("outcome", "ran", "broken"))
+    filters = queries.EventFilters(visit.query("name"), visit.query("task"), visit.query("outcome", "ran", "broken"))
     after, workspace = visit.query("after"), visit.workspace_id
 
     def read(conn: Connection) -> dict[str, Any]:
         rows, following = queries.page(conn, workspace, filters, after)
         return {"rows": rows, "following": following, "used": queries.names(conn, workspace)}
 
-    data = await visit.services.db.read(read)
+    data = await visit.services.database.read(read)
     known = [one.name for one in visit.services.event_types.current]
     names = list(dict.fromkeys((*known, *data.pop("used"))))
     return await visit.page("events.html", filters=filters, names=names, summary=summary, **data)
@@ -51,12 +51,12 @@ def summary(words: Language, variables: Mapping[str, Any]) -> str:
     return ""
 
 
-async def event_page(visit: Visit) -> Response:
+async def event_page(visit: PageContext) -> Response:
     """One event: the verdict of every gate for every callback, variables, causes."""
-    event_id, workspace = visit.part("event"), visit.workspace_id
+    event_id, workspace = visit.path_param("event"), visit.workspace_id
     if visit.request.method == "POST":
         return await _replay(visit)
-    found = await visit.services.db.read(lambda conn: queries.one(conn, workspace, event_id))
+    found = await visit.services.database.read(lambda conn: queries.one(conn, workspace, event_id))
     if found is None:
         raise NotFoundError("there is no such event", where=event_id)
     lines = [line_of(verdict, visit.language) for verdict in found.verdicts]
@@ -74,12 +74,14 @@ async def event_page(visit: Visit) -> Response:
         tab=visit.query("tab", "cloudevent", "operation"),
         cloud=json.dumps(cloud_event(found, workspace), ensure_ascii=False),
         types=_types(visit, found.event.name),
-        origin=None if found.chain or found.event.replay_of else origin(visit, found.event.name, found.event.variables),
+        origin=None
+        if found.chain or found.event.replay_of
+        else attribution(visit, found.event.name, found.event.variables),
         max_chain=live.number("eventCallback.maxChain"),
     )
 
 
-def _types(visit: Visit, name: str) -> dict[str, str]:
+def _types(visit: PageContext, name: str) -> dict[str, str]:
     known = visit.services.event_types.current.get(name)
     return {variable: str(kind.value) for variable, kind in known.types.items()} if known else {}
 
@@ -99,8 +101,10 @@ def cloud_event(found: queries.EventPage, workspace: str) -> dict[str, Any]:
     return shown | {"data": {"workspaceId": workspace, **event.variables}}
 
 
-async def _replay(visit: Visit) -> Response:
+async def _replay(visit: PageContext) -> Response:
     form = await visit.form()
     callbacks: Literal["then", "now"] = "then" if form.text("callbacks") == "then" else "now"
-    accepted = await visit.services.history.replay(visit.workspace, EventId(visit.part("event")), callbacks=callbacks)
-    return visit.to(visit.path("events", accepted.event_id), "replayed")
+    accepted = await visit.services.history.replay(
+        visit.workspace, EventId(visit.path_param("event")), callbacks=callbacks
+    )
+    return visit.redirect(visit.path("events", accepted.event_id), "replayed")

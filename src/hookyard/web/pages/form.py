@@ -1,6 +1,6 @@
 """What a form sent: urlencoded only, bounded, and only from our own pages.
 
-Used by `visit`. A body over the bound, one of another kind and one from another site are refused before
+Used by `page_context`. A body over the bound, one of another kind and one from another site are refused before
 anything is looked at.
 """
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
-from hookyard.errors import InvalidError, NotAllowedError, Problem, TooLargeError
+from hookyard.core.errors import InvalidError, NotAllowedError, Problem, TooLargeError
 
 MAX_BYTES = 512 * 1024
 _MAX_FIELDS = 500
@@ -87,7 +87,7 @@ def same_site(request: Request) -> bool:
 
 
 async def read_form(request: Request) -> Form:
-    """The form of a POST; whether it carries the session's token is for `visit` to check.
+    """The form of a POST; whether it carries the session's token is for `page_context` to check.
 
     Raises:
         NotAllowedError: It comes from elsewhere.
@@ -95,19 +95,19 @@ async def read_form(request: Request) -> Form:
         InvalidError: It is no form.
     """
     if not same_site(request):
-        raise NotAllowedError("the form was sent from another site", mend="open the page here and send it again")
+        raise NotAllowedError("the form was sent from another site", hint="open the page here and send it again")
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/x-www-form-urlencoded":
-        raise InvalidError(f"a form of type {kind!r} is not taken", mend="send application/x-www-form-urlencoded")
+        raise InvalidError(f"a form of type {kind!r} is not taken", hint="send application/x-www-form-urlencoded")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise TooLargeError(f"the form is longer than {MAX_BYTES // 1024} kB", mend="shorten it")
+            raise TooLargeError(f"the form is longer than {MAX_BYTES // 1024} kB", hint="shorten it")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError):
-        raise InvalidError("the form cannot be read", mend="send it from the page") from None
+        raise InvalidError("the form cannot be read", hint="send it from the page") from None
     if any("\x00" in value for values in fields.values() for value in values):
-        raise InvalidError("the form has a NUL character", mend="leave it out")  # PostgreSQL's texts cannot hold it
+        raise InvalidError("the form has a NUL character", hint="leave it out")  # PostgreSQL's texts cannot hold it
     return Form(fields)

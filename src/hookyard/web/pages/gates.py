@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from hookyard.callbacks.letters import GATES, Gate, GateVerdict
-from hookyard.callbacks.trace import CallbackVerdict
+from hookyard.core.verdicts import GATES, Gate, GateVerdict
+from hookyard.intake.trace import CallbackVerdict
 from hookyard.web.pages.language import Language
 
 _SHAPES = {GateVerdict.CONDITION_ERROR: "bad", GateVerdict.LOOP: "loop"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GateLine:
     """One callback of an event's page.
 
     Attributes:
@@ -34,7 +34,7 @@ class Line:
     label: str
 
 
-def line_of(verdict: CallbackVerdict, words: Language) -> Line:
+def line_of(verdict: CallbackVerdict, words: Language) -> GateLine:
     """Return what the page says of one callback."""
     shape = _SHAPES.get(verdict.verdict, "stop")
     states = []
@@ -46,7 +46,7 @@ def line_of(verdict: CallbackVerdict, words: Language) -> Line:
     states += ["rest"] * (len(GATES) - len(states))
     outcome, reason = _explain(verdict, words)
     look = {"bad": "err", "loop": "late"}.get(shape, "")
-    return Line(verdict, tuple(states), outcome, look, reason, f"{verdict.name}: {outcome}. {reason.striptags()}")
+    return GateLine(verdict, tuple(states), outcome, look, reason, f"{verdict.name}: {outcome}. {reason.striptags()}")
 
 
 _OUTCOMES = {

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from markupsafe import Markup, escape
 
-from hookyard.clock import iso
+from hookyard.core.clock import iso
 from hookyard.web.pages.messages import chinese
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
@@ -195,7 +195,7 @@ class Language:
         raise AssertionError
 
     def ago(self, at: float | None) -> Markup:
-        """How long ago as an element: exact on hover, kept fresh by `clock.js`."""
+        """How long ago as an element: exact on hover, kept fresh by `core.clock.js`."""
         if at is None:
             return Markup("–")
         return Markup(  # noqa: S704 (numbers and our own words)

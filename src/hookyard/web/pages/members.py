@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from hookyard.errors import ConflictError, InvalidError, NotAllowedError, Problem, UnauthenticatedError
+from hookyard.core.errors import ConflictError, InvalidError, NotAllowedError, Problem, UnauthenticatedError
 from hookyard.web import sessions
-from hookyard.web.pages.visit import Visit
+from hookyard.web.pages.page_context import PageContext
 
 
-async def members_page(visit: Visit) -> Response:
+async def members_page(visit: PageContext) -> Response:
     """Who belongs to the workspace; administrators add and remove."""
     if visit.request.method == "GET":
         return await _members(visit, ())
@@ -19,7 +19,7 @@ async def members_page(visit: Visit) -> Response:
     try:
         if form.text("do") == "remove":
             await visit.services.members.remove(visit.workspace, form.text("id"), visit.actor)
-            return visit.to(visit.path("members"), "member_left")
+            return visit.redirect(visit.path("members"), "member_left")
         key = form.text("id")
         accounts = {account.id: account for account in await visit.services.accounts.list(limit=500)}
         name = accounts[key].name if key in accounts else form.text("name")  # type: ignore[index]
@@ -27,10 +27,10 @@ async def members_page(visit: Visit) -> Response:
     except (InvalidError, ConflictError) as error:
         problems = error.problems if isinstance(error, InvalidError) else ()
         return await _members(visit, problems or (Problem("id", error.what),))
-    return visit.to(visit.path("members"), "member_joined")
+    return visit.redirect(visit.path("members"), "member_joined")
 
 
-async def _members(visit: Visit, problems: tuple[Problem, ...]) -> Response:
+async def _members(visit: PageContext, problems: tuple[Problem, ...]) -> Response:
     members = await visit.services.members.list(visit.workspace, limit=500)
     known = {member.user_id for member in members}
     accounts = await visit.services.accounts.list(limit=500) if visit.member.is_admin else []
@@ -40,7 +40,7 @@ async def _members(visit: Visit, problems: tuple[Problem, ...]) -> Response:
     )  # fmt: skip
 
 
-async def account_page(visit: Visit) -> Response:
+async def account_page(visit: PageContext) -> Response:
     """One's own account: a new password, sign out."""
     problems: tuple[Problem, ...] = ()
     if visit.request.method == "POST":
@@ -57,7 +57,7 @@ async def account_page(visit: Visit) -> Response:
         except UnauthenticatedError as error:
             problems = (Problem("current", error.what),)
         else:
-            response = visit.to(visit.path("account"), "password_changed")
+            response = visit.redirect(visit.path("account"), "password_changed")
             sessions.keep(visit.request, response, secret)
             return response
     return await visit.page("account.html", 422 if problems else 200, problems=problems)
@@ -68,7 +68,7 @@ def _same(new: str, again: str) -> None:
         raise InvalidError("the two differ", problems=(Problem("again", "differs from the new password"),))
 
 
-async def make_first_workspace(visit: Visit) -> Response:
+async def make_first_workspace(visit: PageContext) -> Response:
     """The first workspace, made by an administrator who has none to go to."""
     form = await visit.form()
     if not visit.member.is_admin:
@@ -76,4 +76,4 @@ async def make_first_workspace(visit: Visit) -> Response:
     made = await visit.services.workspaces.create(form.text("name"))
     visit.workspace_id = made.id
     await visit.services.members.add(made.id, visit.member.id, visit.member.name, visit.actor)
-    return visit.to(visit.path("tasks"), "workspace_made")
+    return visit.redirect(visit.path("tasks"), "workspace_made")

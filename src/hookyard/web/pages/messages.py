@@ -28,15 +28,15 @@ _FIELD = re.compile(r"\{([a-z]+)\}")
 _WEAK = 6
 """A pattern with fewer letters of its own says nothing by itself: what it puts in as a sentence must be one."""
 
-_SENTENCES = frozenset({"error", "what", "why", "mend"})
+_SENTENCES = frozenset({"error", "what", "why", "hint"})
 _NUMBERS = frozenset({"code", "column", "count", "least", "line", "most", "number"})
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,e+-]{0,20}|x1")  # x1: what the test puts in for any value
 
-# Sentences put together: an error with its place, which is one word, and with its mend.
+# Sentences put together: an error with its place, which is one word, and with its hint.
 _JOINED = {
-    "{what} ({mend})": "{what}（{mend}）",
+    "{what} ({hint})": "{what}（{hint}）",
     "{place}: {what}": "{place}：{what}",
-    "{what}; {mend}": "{what}；{mend}",
+    "{what}; {hint}": "{what}；{hint}",
 }
 
 
@@ -66,11 +66,11 @@ class Pattern:
         at, end = len(first), len(message) - len(last)
         found = []
         for literal in between:
-            place = message.find(literal, at + 1, end)
-            if place < 0:
+            index = message.find(literal, at + 1, end)
+            if index < 0:
                 return None
-            found.append(message[at:place])
-            at = place + len(literal)
+            found.append(message[at:index])
+            at = index + len(literal)
         found.append(message[at:end])
         put_in = dict(zip(self.fields, found, strict=True))
         return put_in if all(_fits(name, value) for name, value in put_in.items()) else None
@@ -102,7 +102,7 @@ def patterns() -> tuple[Pattern, ...]:
     return tuple(sorted(found, key=lambda pattern: -pattern.letters))
 
 
-class Reading:
+class MessageTranslator:
     """The translation of one message.
 
     Attributes:
@@ -141,5 +141,5 @@ def _filled(text: str, values: dict[str, str]) -> str:
 def chinese(message: str) -> str | None:
     """A message in Chinese, None when nobody has translated it. Of several lines the first is."""
     first, newline, rest = message.partition("\n")
-    said = Reading().said(first) if len(first) <= LONGEST else None
+    said = MessageTranslator().said(first) if len(first) <= LONGEST else None
     return None if said is None else said + newline + rest

@@ -52,9 +52,9 @@ def ticks(marks: Sequence[Tick], label: str, slots: int = 24) -> Markup:
     """A strip of the newest `slots` marks, newest right; empty places are drawn as short grey ones."""
     shown = [Tick("none")] * max(0, slots - len(marks)) + list(marks[-slots:])
     paths: dict[str, list[str]] = {}
-    for place, mark in enumerate(shown):
+    for index, mark in enumerate(shown):
         high = TICK_HEIGHTS[mark.kind]
-        x, y, wide = place * 6, 18 - high, 4
+        x, y, wide = index * 6, 18 - high, 4
         if mark.kind in _HOLLOW:
             paths.setdefault(mark.kind, []).append(f"M{x + 0.75} {y + 0.75}h2.5v{high - 1.5}h-2.5z")
         else:
@@ -85,13 +85,13 @@ def matches(hits: Sequence[bool], chosen: int, label: str) -> Markup:
     step = 100 / max(1, len(hits))
     wide = min(step * 0.66, 1.4)
     parts = []
-    for place, hit in enumerate(hits):
+    for index, hit in enumerate(hits):
         high = 18 if hit else 6
-        x = place * step + (step - wide) / 2
+        x = index * step + (step - wide) / 2
         parts.append(
             f'<rect class="{"hit" if hit else "miss"}" x="{x:.2f}" y="{20 - high}" width="{wide:.2f}" height="{high}"/>'
         )
-        if place == chosen:
+        if index == chosen:
             parts.append(
                 f'<rect class="chosen" x="{x - wide * 0.4:.2f}" y="{17 - high}" width="{wide * 1.8:.2f}" '
                 f'height="{high + 5}" vector-effect="non-scaling-stroke"/>'
@@ -111,12 +111,12 @@ def gates(states: Sequence[str], label: str) -> Markup:
     """
     wide, middle = GATE_WIDTH * len(states), 27
     lines, signs = [], []
-    for place, state in enumerate(states):
-        x = place * GATE_WIDTH + GATE_WIDTH // 2
+    for index, state in enumerate(states):
+        x = index * GATE_WIDTH + GATE_WIDTH // 2
         if state == "rest":
             signs.append(f'<circle class="rest" cx="{x}" cy="{middle}" r="2.5"/>')
             continue
-        if place:
+        if index:
             lines.append(f'<line x1="{x - GATE_WIDTH + 13}" x2="{x - 13}" y1="{middle}" y2="{middle}"/>')
         if state in ("pass", "joined"):
             signs.append(f'<circle class="{state}" cx="{x}" cy="{middle}" r="10"/>')
@@ -170,8 +170,8 @@ def columns(buckets: Sequence[Mapping[str, int]], tips: Sequence[str], top: int,
         for y in range(0, 161, 32)
     )
     parts = []
-    for place, counts in enumerate(buckets):
-        x, y = place * step + (step - wide) / 2, 160.0
+    for index, counts in enumerate(buckets):
+        x, y = index * step + (step - wide) / 2, 160.0
         for kind, count in counts.items():
             if count:
                 high = max(1.5, 160 * count / top)
@@ -180,8 +180,8 @@ def columns(buckets: Sequence[Mapping[str, int]], tips: Sequence[str], top: int,
                     f'<rect class="{kind}" x="{x:.1f}" y="{max(0.0, y):.1f}" width="{wide:.1f}" height="{high:.1f}"/>'
                 )
         parts.append(
-            f'<rect class="hot" x="{place * step:.1f}" y="0" width="{step:.1f}" height="160" '
-            f'data-tip="{escape(tips[place])}"/>'
+            f'<rect class="hot" x="{index * step:.1f}" y="0" width="{step:.1f}" height="160" '
+            f'data-tip="{escape(tips[index])}"/>'
         )
     return Markup(  # noqa: S704
         f'<svg class="plot columns" viewBox="0 0 1000 160" preserveAspectRatio="none" role="img" '
@@ -206,8 +206,8 @@ def turns(pairs: Sequence[tuple[int, int]], label: str) -> Markup:
     top = max((sent + made for sent, made in pairs), default=1) or 1
     step = 232 / max(1, len(pairs))
     drawn = []
-    for place, (sent, made) in enumerate(pairs):
-        x, wide = place * step, step - min(5.0, step * 0.15)
+    for index, (sent, made) in enumerate(pairs):
+        x, wide = index * step, step - min(5.0, step * 0.15)
         high, upper = 44 * (sent + made) / top, 44 * made / top
         tip = escape(f"{sent:,} + {made:,}")
         drawn.append(

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookyard.callbacks import template
-from hookyard.callbacks.condition import reads_batch
-from hookyard.callbacks.condition_set import ConditionSet
-from hookyard.callbacks.event_repository import read_event
 from hookyard.callbacks.template import Fence, Placeholder
-from hookyard.errors import HookyardError, InvalidError, Problem
+from hookyard.conditions.condition_set import ConditionSet
+from hookyard.conditions.conditions import reads_batch
+from hookyard.core.errors import HookyardError, InvalidError, Problem
 from hookyard.events.catalog import EventType, Value
 from hookyard.events.model import Event
+from hookyard.intake.event_repository import read_event
 from hookyard.web.pages.queries import automations as queries
 from hookyard.web.services import Services
 
@@ -36,7 +36,7 @@ class Segment:
 
 
 @dataclass
-class Preview:
+class EditorPreview:
     """What the panel shows.
 
     Attributes:
@@ -90,7 +90,7 @@ async def preview(
     *,
     event_id: str = "",
     saved: str | None = None,
-) -> Preview:
+) -> EditorPreview:
     """Judge what is being written on the newest events of its types.
 
     Args:
@@ -103,12 +103,12 @@ async def preview(
         event_id: The event to show; the newest that matches when it is `""`.
         saved: The condition of the saved version, to compare with.
     """
-    shown = Preview()
+    shown = EditorPreview()
     catalog = services.event_types.current
     chosen = catalog.select(names)
     shown.problems = await services.callbacks.check_parts(list(names), prompt, condition)
     shown.problems += partly_empty(prompt, chosen)
-    rows = await services.db.read(lambda conn: queries.past_events(conn, workspace, names, EVENTS))
+    rows = await services.database.read(lambda conn: queries.past_events(conn, workspace, names, EVENTS))
     shown.events = [read_event(row) for row in rows]
     broken = any(p.field == "condition" and p.severity == "error" for p in shown.problems)
     judged = [(False, "")] * len(shown.events) if broken else await _judge(services, workspace, condition, shown.events)
@@ -130,11 +130,11 @@ async def preview(
     return shown
 
 
-def _choose(shown: Preview, event_id: str) -> int:
-    for place, event in enumerate(shown.events):
+def _choose(shown: EditorPreview, event_id: str) -> int:
+    for index, event in enumerate(shown.events):
         if event.id == event_id:
-            return place
-    matching = [place for place, hit in enumerate(shown.hits) if hit]
+            return index
+    matching = [index for index, hit in enumerate(shown.hits) if hit]
     return matching[-1] if matching else len(shown.events) - 1
 
 
@@ -150,7 +150,7 @@ async def _judge(services: Services, workspace: str, condition: str, events: Seq
     found = []
     for event in events:
         try:
-            judged = await services.conditions.judge(workspace, event.ctx, conditions)
+            judged = await services.conditions.evaluate(workspace, event.ctx, conditions)
             found.append((judged.matched, judged.errors.get(0, "")))
         except HookyardError as error:
             found.append((False, error.what))

@@ -1,6 +1,7 @@
 """Templates in, responses out, with the headers that every page carries.
 
-Used by `visit`. The policy allows nothing inline: a template has neither `style` attributes nor scripts of its own.
+Used by `page_context`. The policy allows nothing inline: a template has neither `style` attributes nor scripts of its
+own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from hookyard.web.pages import static
 from hookyard.web.pages.highlight import javascript, json_text
 from hookyard.web.pages.icons import sprite
 from hookyard.web.pages.language import Language
+from hookyard.web.pages.markdown import render_markdown
 from hookyard.web.pages.plots import plot_functions
-from hookyard.web.pages.prose import prose
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -66,7 +67,7 @@ def environment() -> Environment:
         json_text=json_text,
         pairs=pairs,
         pairs_of=pairs_of,
-        prose=prose,
+        prose=render_markdown,
         short=short,
         tojson_plain=tojson_plain,
         zip_same=zip_same,

@@ -8,17 +8,17 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from hookyard.errors import NotFoundError
-from hookyard.ids import RunId
+from hookyard.core.errors import NotFoundError
+from hookyard.core.ids import RunId
+from hookyard.core.run_status import RunStatus
 from hookyard.runs import control
-from hookyard.runs.states import RunStatus
-from hookyard.runs.waiting import why_waits
-from hookyard.web.pages.origin import origin
+from hookyard.runs.queue_reason import explain_wait
+from hookyard.web.pages.attribution import attribution
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.preview import about_tokens, pieces
 from hookyard.web.pages.queries import runs as queries
-from hookyard.web.pages.queries.frame import forget
+from hookyard.web.pages.queries.layout import forget
 from hookyard.web.pages.timeline import Assembly
-from hookyard.web.pages.visit import Visit
 
 _TABS = ("", "running", "failed", "denied", "timed_out")
 STEPS = 500
@@ -27,10 +27,10 @@ STEPS = 500
 _RETRYABLE = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
 
 
-async def runs_page(visit: Visit) -> Response:
+async def runs_page(visit: PageContext) -> Response:
     """The list, narrowed by what the address says."""
     status = visit.query("status", *queries.STATUSES, "denied", "modified")
-    filters = queries.Filters(status, visit.query("callback"), visit.query("task"), visit.query("event"))
+    filters = queries.RunFilters(status, visit.query("callback"), visit.query("task"), visit.query("event"))
     after, workspace = visit.query("after"), visit.workspace_id
 
     def read(conn: Connection) -> dict[str, Any]:
@@ -39,11 +39,11 @@ async def runs_page(visit: Visit) -> Response:
             "alive": [] if after else queries.alive(conn, workspace, filters),
             "rows": rows,
             "following": following,
-            "counts": {tab: queries.count(conn, workspace, queries.Filters(tab)) for tab in _TABS},
+            "counts": {tab: queries.count(conn, workspace, queries.RunFilters(tab)) for tab in _TABS},
             "callbacks": queries.callback_names(conn, workspace),
         }
 
-    data = await visit.services.db.read(read)
+    data = await visit.services.database.read(read)
     shown = {run.id for run in data["alive"]}
     data["rows"] = [run for run in data["rows"] if run.id not in shown]
     statuses = [s for s in queries.STATUSES if s not in _TABS]
@@ -52,20 +52,20 @@ async def runs_page(visit: Visit) -> Response:
     )
 
 
-async def run_page(visit: Visit) -> Response:
+async def run_page(visit: PageContext) -> Response:
     """One run: facts, timeline, decisions, causes."""
     if visit.request.method == "POST":
         return await _act(visit)
-    run_id, workspace = visit.part("run"), visit.workspace_id
+    run_id, workspace = visit.path_param("run"), visit.workspace_id
 
-    def read(conn: Connection) -> tuple[queries.RunPage | None, list[queries.Entry]]:
+    def read(conn: Connection) -> tuple[queries.RunPage | None, list[queries.TimelineEntry]]:
         found = queries.one(conn, workspace, run_id)
         if found is not None and found.run.status == RunStatus.QUEUED:
-            why = why_waits(conn, run_id, visit.services.live.current, visit.now)
+            why = explain_wait(conn, run_id, visit.services.live.current, visit.now)
             found = replace(found, run=replace(found.run, reason=why))
         return found, queries.entries(conn, run_id) if found else []
 
-    found, entries = await visit.services.db.read(read)
+    found, entries = await visit.services.database.read(read)
     if found is None:
         raise NotFoundError("there is no such run", where=run_id)
     assembly = Assembly()
@@ -84,22 +84,22 @@ async def run_page(visit: Visit) -> Response:
         newest=upto == len(items),
         pieces=pieces(found.template, found.prompt, found.context),
         prompt_tokens=about_tokens(found.prompt),
-        origin=origin(visit, found.run.event, found.context) if not found.chain else None,
+        origin=attribution(visit, found.run.event, found.context) if not found.chain else None,
         begun=begun,
         alive=found.run.status in queries.ALIVE,
         retryable=found.run.status in _RETRYABLE,
     )
 
 
-async def _act(visit: Visit) -> Response:
-    form, run_id = await visit.form(), visit.part("run")
+async def _act(visit: PageContext) -> Response:
+    form, run_id = await visit.form(), visit.path_param("run")
     forget(visit.services, visit.workspace_id)
     services, workspace, now = visit.services, visit.workspace, visit.now
     if form.text("do") == "cancel":
         by = visit.member.name
-        await services.db.write(lambda conn: control.cancel(conn, workspace, RunId(run_id), by=by, now=now))
-        return visit.to(visit.path("runs", run_id), "run_cancelled")
-    again = await services.db.write(
+        await services.database.write(lambda conn: control.cancel(conn, workspace, RunId(run_id), by=by, now=now))
+        return visit.redirect(visit.path("runs", run_id), "run_cancelled")
+    again = await services.database.write(
         lambda conn: control.retry(conn, workspace, RunId(run_id), ids=services.ids, now=now)
     )
-    return visit.to(visit.path("runs", again), "run_retried")
+    return visit.redirect(visit.path("runs", again), "run_retried")

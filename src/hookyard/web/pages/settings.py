@@ -10,19 +10,19 @@ from starlette.responses import Response
 
 from hookyard.agents import profiles
 from hookyard.agents.base import KINDS
-from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
-from hookyard.events.sources import sources as known_sources
-from hookyard.ids import TokenId, UserId
+from hookyard.core.errors import ConflictError, InvalidError, NotFoundError, Problem
+from hookyard.core.ids import TokenId, UserId
+from hookyard.events.integrations import integrations as known_sources
+from hookyard.identity.tokens import Scope
 from hookyard.settings import LIVE, Setting
 from hookyard.web.pages.form import Form
-from hookyard.web.pages.visit import Visit
-from hookyard.workspace.tokens import Scope
+from hookyard.web.pages.page_context import PageContext
 
 SECTIONS = ("general", "agents", "keys", "tokens", "people", "event-types", "sources", "workspaces")
 GROUPS = ("eventCallback", "quota", "runs", "worker", "retention")
 
 
-async def settings_page(visit: Visit) -> Response:
+async def settings_page(visit: PageContext) -> Response:
     """One section, and what is sent with it."""
     section = visit.request.path_params.get("section", "general")
     if section not in SECTIONS:
@@ -40,11 +40,11 @@ async def settings_page(visit: Visit) -> Response:
         # Shown once: it must not stand in an address, so there is no redirect.
         return await _shown(visit, section, once=extra)
     path = visit.path("settings") if section == "general" else visit.path("settings", section)
-    return visit.to(path, done)
+    return visit.redirect(path, done)
 
 
 async def _shown(
-    visit: Visit,
+    visit: PageContext,
     section: str,
     problems: tuple[Problem, ...] = (),
     given: Mapping[str, str] | None = None,
@@ -61,7 +61,7 @@ async def _shown(
 # -- what each section shows -------------------------------------------------------------------------------------------
 
 
-async def _general(visit: Visit) -> dict[str, Any]:
+async def _general(visit: PageContext) -> dict[str, Any]:
     live = visit.services.live.current
     groups: dict[str, list[Setting]] = {group: [] for group in GROUPS}
     for setting in LIVE.values():
@@ -69,45 +69,45 @@ async def _general(visit: Visit) -> dict[str, Any]:
     return {"groups": groups, "values": live.values, "pinned": live.pinned}
 
 
-async def _agents(visit: Visit) -> dict[str, Any]:
+async def _agents(visit: PageContext) -> dict[str, Any]:
     name = visit.query("edit")
     kept = await visit.services.agent_profiles.list()
     edited = next((one for one in kept if one.profile.name == name), None)
     return {"kept": kept, "available": profiles.available(), "kinds": KINDS, "edited": edited}
 
 
-async def _keys(visit: Visit) -> dict[str, Any]:
+async def _keys(visit: PageContext) -> dict[str, Any]:
     return {"keys": await visit.services.model_keys.list()}
 
 
-async def _tokens(visit: Visit) -> dict[str, Any]:
+async def _tokens(visit: PageContext) -> dict[str, Any]:
     mine = await visit.services.tokens.list(visit.workspace)
     whole = await visit.services.tokens.list(None)
     return {"tokens": [*mine, *whole], "url": str(visit.request.base_url).rstrip("/")}
 
 
-async def _people(visit: Visit) -> dict[str, Any]:
+async def _people(visit: PageContext) -> dict[str, Any]:
     return {"people": await visit.services.accounts.list(limit=500)}
 
 
-async def _event_types(visit: Visit) -> dict[str, Any]:
+async def _event_types(visit: PageContext) -> dict[str, Any]:
     return {"types": list(visit.services.event_types.current)}
 
 
-async def _sources(visit: Visit) -> dict[str, Any]:
+async def _sources(visit: PageContext) -> dict[str, Any]:
     found = {one.kind: one for one in await visit.services.sources.list(visit.workspace)}
     base = visit.services.settings.public_url or str(visit.request.base_url).rstrip("/")
     return {"kinds": sorted(known_sources()), "found": found, "base": base}
 
 
-async def _workspaces(visit: Visit) -> dict[str, Any]:
+async def _workspaces(visit: PageContext) -> dict[str, Any]:
     return {"workspaces": await visit.services.workspaces.list(limit=200)}
 
 
 # -- what each section does ------------------------------------------------------------------------------------------
 
 
-async def _change(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change(visit: PageContext, form: Form) -> tuple[str, str]:
     """Store what differs from now; a field left empty goes back to its default."""
     live = visit.services.live.current
     changes: dict[str, object] = {}
@@ -126,7 +126,7 @@ async def _change(visit: Visit, form: Form) -> tuple[str, str]:
     return "settings_changed", ""
 
 
-async def _change_agents(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_agents(visit: PageContext, form: Form) -> tuple[str, str]:
     kept, name = visit.services.agent_profiles, form.text("name")
     if form.text("do") == "delete":
         await kept.delete(name)
@@ -166,7 +166,7 @@ def profile_of(form: Form) -> dict[str, Any]:
     return config
 
 
-async def _change_keys(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_keys(visit: PageContext, form: Form) -> tuple[str, str]:
     if form.text("do") == "delete":
         await visit.services.model_keys.remove(form.text("variable"))
         return "key_deleted", ""
@@ -174,7 +174,7 @@ async def _change_keys(visit: Visit, form: Form) -> tuple[str, str]:
     return "key_kept", ""
 
 
-async def _change_tokens(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_tokens(visit: PageContext, form: Form) -> tuple[str, str]:
     tokens = visit.services.tokens
     if form.text("do") == "revoke":
         whole = form.text("scope") == Scope.ADMIN
@@ -188,7 +188,7 @@ async def _change_tokens(visit: Visit, form: Form) -> tuple[str, str]:
     return "", secret
 
 
-async def _change_people(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_people(visit: PageContext, form: Form) -> tuple[str, str]:
     accounts, do = visit.services.accounts, form.text("do")
     key = UserId(form.text("id"))
     if do == "create":
@@ -207,13 +207,13 @@ async def _change_people(visit: Visit, form: Form) -> tuple[str, str]:
     return "saved", ""
 
 
-async def _link(visit: Visit, key: UserId) -> str:
+async def _link(visit: PageContext, key: UserId) -> str:
     secret = await visit.services.accounts.login_link(key)
     base = visit.services.settings.public_url or str(visit.request.base_url).rstrip("/")
     return f"{base}/login/{secret}"
 
 
-async def _change_event_types(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_event_types(visit: PageContext, form: Form) -> tuple[str, str]:
     types, name = visit.services.event_types, form.text("name")
     if form.text("do") == "delete":
         await types.remove(name)
@@ -248,7 +248,7 @@ def _example(text: str) -> Any:
         return text
 
 
-async def _change_sources(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_sources(visit: PageContext, form: Form) -> tuple[str, str]:
     kind = form.text("kind")
     if form.text("do") == "delete":
         await visit.services.sources.remove(visit.workspace, kind)
@@ -260,7 +260,7 @@ async def _change_sources(visit: Visit, form: Form) -> tuple[str, str]:
     return "saved", ""
 
 
-async def _change_workspaces(visit: Visit, form: Form) -> tuple[str, str]:
+async def _change_workspaces(visit: PageContext, form: Form) -> tuple[str, str]:
     if form.text("do") == "rename":
         await visit.services.workspaces.rename(visit.workspace, form.text("name"))
         return "saved", ""
@@ -269,7 +269,7 @@ async def _change_workspaces(visit: Visit, form: Form) -> tuple[str, str]:
     return "workspace_made", ""
 
 
-_READS: dict[str, Callable[[Visit], Awaitable[dict[str, Any]]]] = {
+_READS: dict[str, Callable[[PageContext], Awaitable[dict[str, Any]]]] = {
     "general": _general,
     "agents": _agents,
     "keys": _keys,
@@ -279,7 +279,7 @@ _READS: dict[str, Callable[[Visit], Awaitable[dict[str, Any]]]] = {
     "sources": _sources,
     "workspaces": _workspaces,
 }
-_ACTS: dict[str, Callable[[Visit, Form], Awaitable[tuple[str, str]]]] = {
+_ACTS: dict[str, Callable[[PageContext, Form], Awaitable[tuple[str, str]]]] = {
     "general": _change,
     "agents": _change_agents,
     "keys": _change_keys,

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from hookyard.errors import LimitError, UnauthenticatedError
+from hookyard.core.errors import LimitError, UnauthenticatedError
 from hookyard.web import sessions
 from hookyard.web.pages.language import CODES
-from hookyard.web.pages.visit import LANGUAGE_COOKIE, THEME_COOKIE, Visit
+from hookyard.web.pages.page_context import LANGUAGE_COOKIE, THEME_COOKIE, PageContext
 
 _YEAR = 365 * 86_400
 
@@ -21,23 +21,23 @@ def inside(address: str) -> str:
     return address if ours and address.isprintable() and len(address) <= 1000 else "/"
 
 
-def _address(visit: Visit) -> str:
+def _address(visit: PageContext) -> str:
     client = visit.request.client
     return client.host if client else "unknown"
 
 
-def _signed_in(visit: Visit, secret: str, onward: str) -> Response:
-    response = visit.to(inside(onward))
+def _signed_in(visit: PageContext, secret: str, onward: str) -> Response:
+    response = visit.redirect(inside(onward))
     sessions.keep(visit.request, response, secret)
     return response
 
 
-async def sign_in_page(visit: Visit) -> Response:
+async def sign_in_page(visit: PageContext) -> Response:
     """The form, and what is sent with it."""
     onward = inside(visit.query("next") or "/")
     if visit.request.method == "GET":
         if visit.user:
-            return visit.to(onward)
+            return visit.redirect(onward)
         return await visit.page("sign-in.html", onward=onward, login="", problem="", link="")
     form = await visit.form()
     onward, login = inside(form.text("next", "/")), form.text("login")
@@ -51,14 +51,14 @@ async def sign_in_page(visit: Visit) -> Response:
     return _signed_in(visit, secret, onward)
 
 
-async def login_link(visit: Visit) -> Response:
+async def login_link(visit: PageContext) -> Response:
     """A one-time link: it is used up by the button, not by whoever only looks at the address."""
-    link = visit.part("secret")
+    link = visit.path_param("secret")
     if visit.request.method == "GET":
         return await visit.page("sign-in.html", onward="/", login="", problem="", link=link)
     await visit.form()
     try:
-        secret = await visit.services.accounts.follow_link(link, _address(visit))
+        secret = await visit.services.accounts.redeem_link(link, _address(visit))
     except (UnauthenticatedError, LimitError) as error:
         limited = isinstance(error, LimitError)
         problem = visit.language.t("sign_in.limited" if limited else "sign_in.used")
@@ -66,18 +66,18 @@ async def login_link(visit: Visit) -> Response:
     return _signed_in(visit, secret, "/")
 
 
-async def sign_out(visit: Visit) -> Response:
+async def sign_out(visit: PageContext) -> Response:
     """End the session."""
     await visit.form()
-    response = visit.to("/sign-in")
+    response = visit.redirect("/sign-in")
     await sessions.end(visit.request, response)
     return response
 
 
-async def preferences(visit: Visit) -> Response:
+async def preferences(visit: PageContext) -> Response:
     """Keep a language or a theme: for the account when somebody is signed in, and in a cookie for the sign-in page."""
     form = await visit.form()
-    response = visit.to(inside(form.text("back", "/")))
+    response = visit.redirect(inside(form.text("back", "/")))
     language, theme = form.text("language"), form.text("theme")
     kept = {"max_age": _YEAR, "samesite": "lax", "secure": visit.request.url.scheme == "https", "httponly": True}
     if language in CODES:
@@ -85,7 +85,7 @@ async def preferences(visit: Visit) -> Response:
     if theme in ("light", "dark", "system"):
         response.set_cookie(THEME_COOKIE, theme, **kept)  # type: ignore[arg-type]
     if visit.user:
-        await visit.services.accounts.prefer(
+        await visit.services.accounts.set_preferences(
             visit.user.id,
             language=language if language in CODES else visit.user.language,
             theme={"light": "light", "dark": "dark", "system": None}.get(theme, visit.user.theme),
@@ -93,8 +93,8 @@ async def preferences(visit: Visit) -> Response:
     return response
 
 
-async def first_page(visit: Visit) -> Response:
+async def first_page(visit: PageContext) -> Response:
     """`/`: to the reader's workspace."""
     if visit.home:
-        return visit.to(visit.path("tasks"))
+        return visit.redirect(visit.path("tasks"))
     return await visit.page("no-workspace.html")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookyard.callbacks.spec import CallbackSpec
-from hookyard.errors import InvalidError
+from hookyard.core.errors import InvalidError
 from hookyard.web.pages.form import Form
 
 WINDOWS = ("dedupe", "merge")
@@ -67,7 +67,7 @@ def _agent(form: Form) -> str | dict[str, Any]:
         except ValueError:
             described = None
         if not isinstance(described, dict):
-            raise InvalidError("the inline agent is no JSON object", where="agent", mend='write {"kind": …}')
+            raise InvalidError("the inline agent is no JSON object", where="agent", hint='write {"kind": …}')
         return described
     return form.text("agent")
 

@@ -5,40 +5,40 @@ from __future__ import annotations
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from hookyard.errors import InvalidError, NotFoundError, Problem
+from hookyard.core.errors import InvalidError, NotFoundError, Problem
 from hookyard.web.pages.events import summary
 from hookyard.web.pages.form import Form
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.queries import tasks as queries
 from hookyard.web.pages.queries.cursor import number_and_id, with_number
-from hookyard.web.pages.queries.frame import forget
-from hookyard.web.pages.visit import Visit
+from hookyard.web.pages.queries.layout import forget
 from hookyard.workspace.tasks import TaskChange
 
 TYPES = ("task", "bug", "story")
 STATUSES = ("todo", "in_progress", "blocked", "waiting", "review", "done")
 
 
-def _filters(visit: Visit) -> queries.Filters:
-    return queries.Filters(visit.query("q"), visit.query("status"), visit.query("type"), visit.query("assignee"))
+def _filters(visit: PageContext) -> queries.TaskFilters:
+    return queries.TaskFilters(visit.query("q"), visit.query("status"), visit.query("type"), visit.query("assignee"))
 
 
-async def tasks_page(visit: Visit) -> Response:
+async def tasks_page(visit: PageContext) -> Response:
     """The board or the list, narrowed by what the address says."""
     if visit.request.method == "POST":
         return await _create(visit)
     return await _tasks(visit, {}, ())
 
 
-async def _tasks(visit: Visit, given: dict[str, str], problems: tuple[Problem, ...]) -> Response:
+async def _tasks(visit: PageContext, given: dict[str, str], problems: tuple[Problem, ...]) -> Response:
     filters, workspace = _filters(visit), visit.workspace_id
     view = visit.query("view", "board", "list") or "board"
-    data = await visit.services.db.read(lambda conn: _read(conn, workspace, filters, view, visit.query("after")))
+    data = await visit.services.database.read(lambda conn: _read(conn, workspace, filters, view, visit.query("after")))
     return await visit.page(
         "tasks.html", 422 if problems else 200, filters=filters, view=view, given=given, problems=problems, **data
     )
 
 
-def _read(conn: Connection, workspace: str, filters: queries.Filters, view: str, after: str) -> dict[str, object]:
+def _read(conn: Connection, workspace: str, filters: queries.TaskFilters, view: str, after: str) -> dict[str, object]:
     people, types = queries.choices(conn, workspace)
     used = queries.statuses(conn, workspace)
     columns: list[queries.Column] = []
@@ -60,7 +60,7 @@ def _read(conn: Connection, workspace: str, filters: queries.Filters, view: str,
     }
 
 
-async def _create(visit: Visit) -> Response:
+async def _create(visit: PageContext) -> Response:
     form = await visit.form()
     try:
         task = await visit.services.tasks.create(
@@ -77,22 +77,22 @@ async def _create(visit: Visit) -> Response:
         given = {name: form.text(name) for name in form.names()}
         return await _tasks(visit, given, error.problems or (Problem("title", error.what),))
     forget(visit.services, visit.workspace_id)
-    return visit.to(visit.path("tasks", task.task_id), "task_created")
+    return visit.redirect(visit.path("tasks", task.task_id), "task_created")
 
 
 def _labels(form: Form) -> list[str]:
     return [label.strip() for label in form.text("labels").replace(",", ",").split(",") if label.strip()]
 
 
-async def task_page(visit: Visit) -> Response:
+async def task_page(visit: PageContext) -> Response:
     """One task with its comments, events and runs."""
     if visit.request.method == "POST":
         return await _act(visit)
     return await _task(visit, ())
 
 
-async def _task(visit: Visit, problems: tuple[Problem, ...], said: str = "") -> Response:
-    task_id, workspace = visit.part("task"), visit.workspace_id
+async def _task(visit: PageContext, problems: tuple[Problem, ...], said: str = "") -> Response:
+    task_id, workspace = visit.path_param("task"), visit.workspace_id
 
     def read(
         conn: Connection,
@@ -101,7 +101,7 @@ async def _task(visit: Visit, problems: tuple[Problem, ...], said: str = "") -> 
         people, types = queries.choices(conn, workspace)
         return found, people, types, queries.statuses(conn, workspace)
 
-    found, people, types, used = await visit.services.db.read(read)
+    found, people, types, used = await visit.services.database.read(read)
     if found is None:
         raise NotFoundError("there is no such task", where=task_id)
     return await visit.page(
@@ -118,24 +118,24 @@ async def _task(visit: Visit, problems: tuple[Problem, ...], said: str = "") -> 
     )
 
 
-async def _act(visit: Visit) -> Response:
-    form, task_id = await visit.form(), visit.part("task")
+async def _act(visit: PageContext) -> Response:
+    form, task_id = await visit.form(), visit.path_param("task")
     here = visit.path("tasks", task_id)
     do = form.text("do")
     try:
         if do == "comment":
             await visit.services.comments.add(visit.workspace, task_id, form.raw("content"), visit.actor)
-            return visit.to(here + "#comments", "commented")
+            return visit.redirect(here + "#comments", "commented")
         if do == "delete":
             await visit.services.tasks.delete(visit.workspace, task_id, visit.actor)
             forget(visit.services, visit.workspace_id)
-            return visit.to(visit.path("tasks"), "task_deleted")
+            return visit.redirect(visit.path("tasks"), "task_deleted")
         await visit.services.tasks.update(visit.workspace, task_id, _change(form), visit.actor)
     except InvalidError as error:
         field = "content" if do == "comment" else "title"
         return await _task(visit, error.problems or (Problem(field, error.what),), form.raw("content"))
     forget(visit.services, visit.workspace_id)
-    return visit.to(here, "task_changed")
+    return visit.redirect(here, "task_changed")
 
 
 def _change(form: Form) -> TaskChange:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookyard.web.pages.differences import WORK, Line, differences, work_of
-from hookyard.web.pages.queries.runs import Entry
+from hookyard.web.pages.differences import WORK, DiffLine, differences, work_of
+from hookyard.web.pages.queries.runs import TimelineEntry
 
 _SHOWN = {"modify", "deny", "warning"}
 _WORK = 5 * WORK
@@ -19,7 +19,7 @@ _WORK = 5 * WORK
 
 
 @dataclass(slots=True)
-class Verdict:
+class ShownVerdict:
     """What one webhook did, where it did more than let it pass.
 
     Attributes:
@@ -37,12 +37,12 @@ class Verdict:
     message: str
     ms: float
     delivery_id: str
-    lines: list[Line]
+    lines: list[DiffLine]
     failed: bool
 
 
 @dataclass(slots=True)
-class Item:
+class TimelineItem:
     """One item of the timeline.
 
     Attributes:
@@ -68,7 +68,7 @@ class Item:
     attempt: int
     text: str = ""
     args: dict[str, str] = field(default_factory=dict)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[ShownVerdict] = field(default_factory=list)
     allowed: int = 0
     result: str | None = None
     success: bool = True
@@ -80,7 +80,7 @@ class Assembly:
     """The items of one run."""
 
     def __init__(self) -> None:
-        self.items: dict[str, Item] = {}
+        self.items: dict[str, TimelineItem] = {}
         self.seq = -1
         self._calls: dict[tuple[int, str], str] = {}
         self._attempt = 0
@@ -101,16 +101,16 @@ class Assembly:
             before = total
         return found
 
-    def add(self, entries: Iterable[Entry]) -> list[Item]:
+    def add(self, entries: Iterable[TimelineEntry]) -> list[TimelineItem]:
         """Take further entries; the items that are new or changed, in order."""
         changed: dict[str, None] = {}
         for entry in entries:
             self.seq = entry.seq
             if entry.attempt != self._attempt:
                 if self._attempt:
-                    changed[self._put(Item(f"a{entry.attempt}", "attempt", entry.at, entry.seq, entry.attempt)).key] = (
-                        None
-                    )
+                    changed[
+                        self._put(TimelineItem(f"a{entry.attempt}", "attempt", entry.at, entry.seq, entry.attempt)).key
+                    ] = None
                 self._attempt = entry.attempt
             item = self._take(entry)
             if item is not None:
@@ -118,11 +118,11 @@ class Assembly:
                 changed[item.key] = None
         return [self.items[key] for key in changed]
 
-    def _put(self, item: Item) -> Item:
+    def _put(self, item: TimelineItem) -> TimelineItem:
         self.items[item.key] = item
         return item
 
-    def _take(self, entry: Entry) -> Item | None:
+    def _take(self, entry: TimelineEntry) -> TimelineItem | None:
         match entry.kind:
             case "message":
                 return self._message(entry)
@@ -134,13 +134,13 @@ class Assembly:
                 return self._decision(entry)
             case "note":
                 text = str(entry.data.get("text", ""))
-                return self._put(Item(f"e{entry.seq}", "note", entry.at, entry.seq, entry.attempt, text))
+                return self._put(TimelineItem(f"e{entry.seq}", "note", entry.at, entry.seq, entry.attempt, text))
             case "usage":
                 data = entry.data
                 self._totals[entry.attempt, int(data["turn"])] = (int(data["inputTokens"]), int(data["outputTokens"]))
         return None
 
-    def _message(self, entry: Entry) -> Item:
+    def _message(self, entry: TimelineEntry) -> TimelineItem:
         kind = {"user": "prompt", "assistant": "say"}.get(str(entry.data.get("role")), "system")
         text = str(entry.data.get("text", ""))
         last = next(reversed(self.items.values()), None)
@@ -148,15 +148,15 @@ class Assembly:
             # An assistant's text may come in several messages.
             last.text = f"{last.text}\n\n{text}"
             return last
-        return self._put(Item(f"e{entry.seq}", kind, entry.at, entry.seq, entry.attempt, text))
+        return self._put(TimelineItem(f"e{entry.seq}", kind, entry.at, entry.seq, entry.attempt, text))
 
-    def _of_call(self, entry: Entry) -> Item | None:
+    def _of_call(self, entry: TimelineEntry) -> TimelineItem | None:
         key = self._calls.get((entry.attempt, str(entry.data.get("callId", ""))))
         return self.items[key] if key else None
 
-    def _call(self, entry: Entry) -> Item:
+    def _call(self, entry: TimelineEntry) -> TimelineItem:
         data = entry.data
-        item = Item(f"e{entry.seq}", "tool", entry.at, entry.seq, entry.attempt, str(data.get("name", "")))
+        item = TimelineItem(f"e{entry.seq}", "tool", entry.at, entry.seq, entry.attempt, str(data.get("name", "")))
         item.args = arguments(str(data.get("args", "")))
         waiting = self._of_call(entry)
         if waiting is not None:  # its decision came first
@@ -165,7 +165,7 @@ class Assembly:
         self._calls[entry.attempt, str(data.get("callId", ""))] = item.key
         return self._put(item)
 
-    def _result(self, entry: Entry) -> Item | None:
+    def _result(self, entry: TimelineEntry) -> TimelineItem | None:
         item = self._of_call(entry)
         if item is None:
             return None
@@ -175,7 +175,7 @@ class Assembly:
         item.ms = float(data.get("durationMs", 0))
         return item
 
-    def _decision(self, entry: Entry) -> Item | None:
+    def _decision(self, entry: TimelineEntry) -> TimelineItem | None:
         verdicts = entry.data.get("verdicts") or []
         for verdict in verdicts:
             counts = self.decisions.setdefault(str(verdict.get("webhook")), {})
@@ -188,20 +188,20 @@ class Assembly:
             if not shown:
                 return None
             text = str(entry.data.get("point", ""))
-            item = self._put(Item(f"e{entry.seq}", "hooks", entry.at, entry.seq, entry.attempt, text))
+            item = self._put(TimelineItem(f"e{entry.seq}", "hooks", entry.at, entry.seq, entry.attempt, text))
             if entry.data.get("callId"):
                 self._calls[entry.attempt, str(entry.data["callId"])] = item.key
         item.verdicts.extend(shown)
         item.allowed = max(item.allowed, passed)
         return item
 
-    def _verdict(self, data: Mapping[str, Any]) -> Verdict:
-        lines: list[Line] = []
+    def _verdict(self, data: Mapping[str, Any]) -> ShownVerdict:
+        lines: list[DiffLine] = []
         if data.get("after") is not None:
             before, after = _changed(str(data.get("before") or ""), str(data["after"]))
             lines = differences(before, after, min(WORK, self._work))
             self._work -= min(self._work, work_of(before, after))
-        return Verdict(
+        return ShownVerdict(
             str(data.get("webhook", "")),
             str(data.get("result", "")),
             str(data.get("message") or ""),

@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from hookyard.errors import ConflictError, InvalidError, NotFoundError, Problem
+from hookyard.core.errors import ConflictError, InvalidError, NotFoundError, Problem
 from hookyard.hooks.points import ANY, POINTS, points_of
-from hookyard.web import webhook_trial
+from hookyard.web import webhook_test
 from hookyard.web.pages.form import Form
+from hookyard.web.pages.page_context import PageContext
 from hookyard.web.pages.plots import Tick
 from hookyard.web.pages.queries import webhooks as queries
-from hookyard.web.pages.visit import Visit
 from hookyard.web.webhook_coverage import coverage
-from hookyard.web.webhooks import KeptWebhook
+from hookyard.workspace.webhooks import StoredWebhook
 
 FORMATS = ("auto", "hookyard", "slack", "dingtalk", "wecom", "feishu", "discord", "teams", "cloudevents")
 KINDS = {"ok": "ok", "warning": "ok", "modify": "mod", "deny": "denied"}
@@ -26,7 +26,7 @@ _NUMBERS = ("timeout_secs", "deadline_secs")
 _WHOLE = ("retries", "priority", "batch_size", "flush_interval_ms")
 
 
-def marks(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> list[Tick]:
+def marks(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> list[Tick]:
     """The newest deliveries as the marks of a strip."""
     words = visit.language
     found = []
@@ -37,7 +37,7 @@ def marks(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> list[Tick]:
     return found
 
 
-def counted(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> str:
+def counted(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> str:
     """The strip in words."""
     counts: dict[str, int] = {}
     for row in rows:
@@ -46,7 +46,7 @@ def counted(visit: Visit, rows: Sequence[queries.DeliveryRow]) -> str:
     return visit.language.comma.join(parts) or str(visit.language.t("webhooks.none_sent"))
 
 
-async def webhooks_page(visit: Visit) -> Response:
+async def webhooks_page(visit: PageContext) -> Response:
     """The endpoints, and the deliveries of the one in the address (the first, when it names none)."""
     kept = {one.name: one for one in await visit.services.webhooks.list(visit.workspace)}
     asked = visit.request.path_params.get("webhook", "")
@@ -69,7 +69,7 @@ async def webhooks_page(visit: Visit) -> Response:
             "delivery": queries.one(conn, workspace, shown) if shown else None,
         }
 
-    data = await visit.services.db.read(read)
+    data = await visit.services.database.read(read)
     if asked and asked not in data["names"] and not data["rows"]:
         raise NotFoundError("there is no such webhook", where=asked)
     attention = sum(health.failures >= 2 for health in data["health"].values())
@@ -90,13 +90,13 @@ def waterfall(delivery: Mapping[str, Any]) -> dict[str, Any]:
     ends = [(a["at"] - begun) * 1000 + a["duration_ms"] for a in attempts]
     whole = max(max(ends), 1.0)
     rows = []
-    for place, attempt in enumerate(attempts):
+    for index, attempt in enumerate(attempts):
         start = (attempt["at"] - begun) * 1000 / whole
         bad = attempt.get("error") is not None
         parts = [("err" if bad else "ok", start, attempt["duration_ms"] / whole)]
-        if place + 1 < len(attempts):
-            wait = (attempts[place + 1]["at"] - begun) * 1000 / whole
-            parts.append(("soft", ends[place] / whole, max(0.0, wait - ends[place] / whole)))
+        if index + 1 < len(attempts):
+            wait = (attempts[index + 1]["at"] - begun) * 1000 / whole
+            parts.append(("soft", ends[index] / whole, max(0.0, wait - ends[index] / whole)))
         rows.append({"attempt": attempt, "parts": parts, "bad": bad})
     return {"rows": rows, "ms": whole}
 
@@ -124,27 +124,27 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-async def webhook_act(visit: Visit) -> Response:
+async def webhook_act(visit: PageContext) -> Response:
     """Test, replay or remove a webhook."""
-    form, name = await visit.form(), visit.part("webhook")
+    form, name = await visit.form(), visit.path_param("webhook")
     _administrators(visit)
     do = form.text("do")
     if do == "delete":
         await visit.services.webhooks.remove(visit.workspace, name)
-        return visit.to(visit.path("webhooks"), "webhook_deleted")
+        return visit.redirect(visit.path("webhooks"), "webhook_deleted")
     if do == "replay":
-        made = await webhook_trial.again(visit.services, visit.workspace, form.text("delivery"))
-        return visit.to(visit.path("webhooks", name, delivery=made), "delivery_replayed")
-    made = await webhook_trial.test(visit.services, visit.workspace, name)
-    return visit.to(visit.path("webhooks", name, delivery=made), "webhook_tested")
+        made = await webhook_test.replay(visit.services, visit.workspace, form.text("delivery"))
+        return visit.redirect(visit.path("webhooks", name, delivery=made), "delivery_replayed")
+    made = await webhook_test.test(visit.services, visit.workspace, name)
+    return visit.redirect(visit.path("webhooks", name, delivery=made), "webhook_tested")
 
 
-def _administrators(visit: Visit) -> None:
+def _administrators(visit: PageContext) -> None:
     assert visit.session is not None
     visit.session.principal.require()
 
 
-async def webhook_editor(visit: Visit) -> Response:
+async def webhook_editor(visit: PageContext) -> Response:
     """Make a webhook, or change one."""
     name = visit.request.path_params.get("webhook", "")
     old = next((one for one in await visit.services.webhooks.list(visit.workspace) if one.name == name), None)
@@ -161,11 +161,15 @@ async def webhook_editor(visit: Visit) -> Response:
     except (InvalidError, ConflictError) as error:
         problems = error.problems if isinstance(error, InvalidError) else ()
         return await _editor(visit, old, given, problems or (Problem("name", error.what),), 422)
-    return visit.to(visit.path("webhooks", kept.name), "saved")
+    return visit.redirect(visit.path("webhooks", kept.name), "saved")
 
 
 async def _editor(
-    visit: Visit, old: KeptWebhook | None, given: Mapping[str, Any], problems: Sequence[Problem], status: int = 200
+    visit: PageContext,
+    old: StoredWebhook | None,
+    given: Mapping[str, Any],
+    problems: Sequence[Problem],
+    status: int = 200,
 ) -> Response:
     # By what the trigger means, not by what it says: `*`, or a word that stands for several points.
     chosen = points_of(str(given.get("trigger") or ""))
@@ -214,7 +218,7 @@ def _headers(text: str) -> dict[str, str]:
     for line in text.splitlines():
         name, colon, value = line.partition(":")
         if line.strip() and not colon:
-            raise InvalidError(f"{line[:40]!r} is no header", where="headers", mend="write Name: value")
+            raise InvalidError(f"{line[:40]!r} is no header", where="headers", hint="write Name: value")
         if line.strip():
             headers[name.strip()] = value.strip()
     return headers

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from hookyard.ids import earliest
+from hookyard.core.ids import earliest
 from hookyard.store import schema
 from hookyard.web.pages.queries.runs import STATUSES, agent_name
 
@@ -182,7 +182,7 @@ def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class AgentChoice:
     """A profile to choose."""
 
     name: str
@@ -191,7 +191,7 @@ class Agent:
     config: dict[str, Any]
 
 
-def agents(conn: Connection) -> list[Agent]:
+def agents(conn: Connection) -> list[AgentChoice]:
     """The profiles, by name."""
     table = schema.agent_profiles.c
     found = []
@@ -199,7 +199,7 @@ def agents(conn: Connection) -> list[Agent]:
         config = json.loads(text)
         program = config.get("argv") or config.get("command") or [""]
         detail = config.get("model") or config.get("url") or " ".join(program) or ""
-        found.append(Agent(name, str(config.get("kind", "")), str(detail), config))
+        found.append(AgentChoice(name, str(config.get("kind", "")), str(detail), config))
     return found
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
-from hookyard.ids import earliest
+from hookyard.core.ids import earliest
 from hookyard.store import schema
 from hookyard.web.pages.queries.runs import STATUSES
 from hookyard.web.pages.queries.webhooks import tool_of

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from hookyard.callbacks.letters import STARTED, GateVerdict, Outcome, packed_has, unpack
-from hookyard.callbacks.trace import CallbackVerdict, read_trace
+from hookyard.core.verdicts import STARTED, GateVerdict, Outcome, packed_has, unpack
+from hookyard.intake.trace import CallbackVerdict, read_trace
 from hookyard.store import schema
-from hookyard.web.pages.queries.runs import Step, chain_of
+from hookyard.web.pages.queries.runs import RunStep, chain_of
 
 PAGE = 50
 _SCAN = 2000
@@ -20,7 +20,7 @@ _SCAN = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class EventFilters:
     """What the stream is narrowed to; `""` = everything.
 
     Attributes:
@@ -76,7 +76,7 @@ def _event(row: RowMapping) -> EventRow:
     )  # fmt: skip
 
 
-def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> tuple[list[EventRow], str]:
+def page(conn: Connection, workspace_id: str, filters: EventFilters, after: str) -> tuple[list[EventRow], str]:
     """A page of the stream, newest first, and the id behind which the next begins (`""` at the end)."""
     events = schema.events.c
     query = select(*_FIELDS).where(events.workspace_id == workspace_id)
@@ -123,7 +123,7 @@ class EventPage:
     occurred_at: float
     subject_title: str | None
     verdicts: tuple[CallbackVerdict, ...]
-    chain: tuple[Step, ...]
+    chain: tuple[RunStep, ...]
     siblings: tuple[tuple[str, str], ...]
     replays: tuple[str, ...]
     last_duplicate_at: float | None

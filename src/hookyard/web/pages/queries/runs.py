@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, select
 
-from hookyard.ids import earliest
+from hookyard.core.ids import earliest
 from hookyard.store import schema
 
 PAGE = 50
@@ -23,7 +23,7 @@ STATUSES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class RunFilters:
     """What the list is narrowed to; `""` = everything.
 
     Attributes:
@@ -124,7 +124,7 @@ def _titled(conn: Connection, workspace_id: str, found: list[RunRow]) -> list[Ru
 _TOUCHED = {name: schema.runs.c[name] > literal_column("0") for name in ("denied", "modified")}
 
 
-def _where(workspace_id: str, filters: Filters) -> ColumnElement[bool]:
+def _where(workspace_id: str, filters: RunFilters) -> ColumnElement[bool]:
     runs = schema.runs.c
     status, callback = runs.status.expression, runs.callback_id.expression
     if filters.task or filters.event:
@@ -145,7 +145,7 @@ def _where(workspace_id: str, filters: Filters) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
-def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> tuple[list[RunRow], str]:
+def page(conn: Connection, workspace_id: str, filters: RunFilters, after: str) -> tuple[list[RunRow], str]:
     """A page of the list, newest first, and the id behind which the next one begins (`""` at the end)."""
     runs = schema.runs.c
     query = _rows().where(_where(workspace_id, filters))
@@ -156,7 +156,7 @@ def page(conn: Connection, workspace_id: str, filters: Filters, after: str) -> t
     return _titled(conn, workspace_id, rows[:PAGE]), following
 
 
-def alive(conn: Connection, workspace_id: str, filters: Filters) -> list[RunRow]:
+def alive(conn: Connection, workspace_id: str, filters: RunFilters) -> list[RunRow]:
     """What executes or waits now, for the top of the list; at most 20."""
     runs = schema.runs.c
     if filters.status or filters.task or filters.event:
@@ -166,7 +166,7 @@ def alive(conn: Connection, workspace_id: str, filters: Filters) -> list[RunRow]
     return _titled(conn, workspace_id, rows)
 
 
-def count(conn: Connection, workspace_id: str, filters: Filters) -> int:
+def count(conn: Connection, workspace_id: str, filters: RunFilters) -> int:
     """How many runs there are, counted up to `COUNTED`: a list must not take longer for what lies behind it."""
     some = select(schema.runs.c.id).where(_where(workspace_id, filters)).limit(COUNTED).subquery()
     return conn.execute(select(func.count()).select_from(some)).scalar_one()
@@ -185,7 +185,7 @@ def callback_names(conn: Connection, workspace_id: str) -> list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RunStep:
     """A step of the chain that led to a run or an event."""
 
     event_id: str
@@ -195,7 +195,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptRow:
     """An attempt of a run."""
 
     number: int
@@ -232,18 +232,18 @@ class RunPage:
     current_version: int | None
     operation: str | None
     batch_size: int
-    attempts: tuple[Attempt, ...]
-    chain: tuple[Step, ...]
+    attempts: tuple[AttemptRow, ...]
+    chain: tuple[RunStep, ...]
     caused: tuple[tuple[str, str], ...]
     retries: tuple[str, ...]
 
     @property
-    def newest_attempt(self) -> Attempt | None:
+    def newest_attempt(self) -> AttemptRow | None:
         """What works on it, or worked last; None before the first attempt."""
         return self.attempts[-1] if self.attempts else None
 
 
-def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[Step, ...]:
+def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[RunStep, ...]:
     """The links of a stored cause, with names."""
     links = json.loads(stored) if stored else []
     if not links:
@@ -263,7 +263,7 @@ def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[S
         ).all()
     )
     return tuple(
-        Step(
+        RunStep(
             link["eventId"],
             named.get(link["eventId"], ""),
             link["runId"],
@@ -325,14 +325,14 @@ def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
         json.loads(full.context), full.input_tokens, full.output_tokens, full.tool_calls,
         full.cost_usd, full.conversation_id, full.worker_id, full.answer, full.error, full.retry_of,
         full.cancel_requested_by, full.cancel_requested_at is not None, current, event.operation_id if event else None,
-        size or 0, tuple(Attempt(*tuple(row)) for row in tries),
+        size or 0, tuple(AttemptRow(*tuple(row)) for row in tries),
         chain_of(conn, workspace_id, event.cause if event else None),
         tuple((row.id, row.name) for row in caused), tuple(retried.scalars()),
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One entry of a run's timeline, as `runs.timeline` has stored it."""
 
     seq: int
@@ -342,7 +342,7 @@ class Entry:
     data: dict[str, Any]
 
 
-def entries(conn: Connection, run_id: str, after: int = -1, limit: int = 20_000) -> list[Entry]:
+def entries(conn: Connection, run_id: str, after: int = -1, limit: int = 20_000) -> list[TimelineEntry]:
     """Entries behind a number, in order. The caller has checked whose run it is."""
     table = schema.run_entries.c
     query = (
@@ -351,11 +351,11 @@ def entries(conn: Connection, run_id: str, after: int = -1, limit: int = 20_000)
         .order_by(table.seq)
         .limit(limit)
     )
-    return [Entry(row.seq, row.attempt, row.at, row.kind, json.loads(row.data)) for row in conn.execute(query)]
+    return [TimelineEntry(row.seq, row.attempt, row.at, row.kind, json.loads(row.data)) for row in conn.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunProgress:
     """Where a run stands, for its live stream."""
 
     workspace_id: str
@@ -365,7 +365,7 @@ class Standing:
     tool_calls: int
 
 
-def standing(conn: Connection, run_id: str) -> Standing | None:
+def standing(conn: Connection, run_id: str) -> RunProgress | None:
     """Where a run stands; None when there is none."""
     runs = schema.runs.c
     row = conn.execute(
@@ -373,4 +373,4 @@ def standing(conn: Connection, run_id: str) -> Standing | None:
             runs.id == run_id
         )
     ).first()
-    return Standing(*row) if row else None
+    return RunProgress(*row) if row else None

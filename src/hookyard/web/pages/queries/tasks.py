@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
 
 from hookyard.store import schema
-from hookyard.web.pages.queries.frame import CLOSED
+from hookyard.web.pages.queries.layout import CLOSED
 
 ORDER = ("backlog", "todo", "in_progress", "blocked", "waiting", "review")
 """Order of the statuses that we know on the board; others follow, closed ones last."""
@@ -51,7 +51,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class TaskFilters:
     """What the list is narrowed to; `""` = everything."""
 
     text: str = ""
@@ -80,7 +80,7 @@ def escaped(text: str) -> str:
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def _where(workspace_id: str, filters: Filters) -> ColumnElement[bool]:
+def _where(workspace_id: str, filters: TaskFilters) -> ColumnElement[bool]:
     tasks = schema.tasks.c
     conditions = [tasks.workspace_id == workspace_id, tasks.deleted_at.is_(None)]
     if filters.text:
@@ -134,7 +134,7 @@ def statuses(conn: Connection, workspace_id: str) -> list[tuple[str, int]]:
     return [(status, found[status]) for status in sorted(found, key=place)]
 
 
-def board(conn: Connection, workspace_id: str, filters: Filters, used: Sequence[tuple[str, int]]) -> list[Column]:
+def board(conn: Connection, workspace_id: str, filters: TaskFilters, used: Sequence[tuple[str, int]]) -> list[Column]:
     """A column for each status in use (see `statuses`) and for the common ones."""
     tasks = schema.tasks.c
     narrowed = bool(filters.text or filters.type or filters.assignee)
@@ -158,7 +158,7 @@ def board(conn: Connection, workspace_id: str, filters: Filters, used: Sequence[
 
 
 def page(
-    conn: Connection, workspace_id: str, filters: Filters, after: tuple[float, str] | None
+    conn: Connection, workspace_id: str, filters: TaskFilters, after: tuple[float, str] | None
 ) -> tuple[list[TaskRow], tuple[float, str] | None]:
     """A page of the list, newest change first, and where the next one begins."""
     tasks = schema.tasks.c
@@ -172,7 +172,7 @@ def page(
 
 
 @dataclass(frozen=True, slots=True)
-class Comment:
+class CommentRow:
     """A comment of a task's page."""
 
     id: str
@@ -215,7 +215,7 @@ class TaskPage:
 
     task: TaskRow
     description: str
-    comments: tuple[Comment, ...]
+    comments: tuple[CommentRow, ...]
     events: tuple[TaskEvent, ...]
     runs: tuple[TaskRun, ...]
 
@@ -260,7 +260,7 @@ def one(conn: Connection, workspace_id: str, task_id: str) -> TaskPage | None:
     return TaskPage(
         _with_counts(conn, workspace_id, [task])[0],
         row[-1],
-        tuple(Comment(*comment) for comment in reversed(said)),
+        tuple(CommentRow(*comment) for comment in reversed(said)),
         tuple(TaskEvent(e.id, e.name, e.received_at, json.loads(e.variables), bool(e.cause)) for e in happened),
         tuple(TaskRun(*run) for run in worked),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from hookyard.ids import earliest
+from hookyard.core.ids import earliest
 from hookyard.store import schema
 
 LAST = 24
@@ -102,7 +102,7 @@ def health(conn: Connection, workspace_id: str, name: str) -> Health:
     rows = conn.execute(_NEWEST, {"workspace": workspace_id, "webhook": name}).all()
     ended = [(row.state not in FAILED, row.duration_ms) for row in rows if row.state != "pending"]
     times = sorted(ms for good, ms in ended if good and ms is not None)
-    failures = next((place for place, (good, _) in enumerate(ended) if good), len(ended))
+    failures = next((index for index, (good, _) in enumerate(ended) if good), len(ended))
     p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else None
     last = tuple(_row(row) for row in reversed(rows[:LAST]))
     return Health(last, len(ended), sum(good for good, _ in ended), p95, failures)
@@ -138,7 +138,7 @@ def deliveries(
 
 
 def one(conn: Connection, workspace_id: str, delivery_id: str) -> dict[str, Any] | None:
-    """Everything kept of a delivery, see `hooks.record.Delivery`."""
+    """Everything kept of a delivery, see `hooks.delivery.delivery_log.Delivery`."""
     table = schema.deliveries.c
     stored = conn.execute(
         select(table.details).where(table.workspace_id == workspace_id, table.id == delivery_id)

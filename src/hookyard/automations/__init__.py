@@ -1,0 +1,1 @@
+"""Callbacks as people manage them: create, change, version, check, preview, YAML files."""

@@ -1,0 +1,1 @@
+"""Evaluate callback conditions: JavaScript in a pool of isolated processes. Knows no callback."""

@@ -1,0 +1,1 @@
+"""Hooks files: find, read, check and watch them; remember the last good version and what is trusted."""

@@ -1,0 +1,1 @@
+"""Send one webhook request: HTTP client, address guard, signature, retries, circuit breaker, reply."""

@@ -1,0 +1,1 @@
+"""Find secrets in texts, replace them by marks, put them back."""

@@ -1,0 +1,1 @@
+"""Who a user is: accounts, passwords, login links, tokens, the sign-in limit."""
