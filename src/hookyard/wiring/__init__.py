@@ -124,5 +124,5 @@ async def _work(ground: Core, serving: asyncio.Event | None) -> None:
         await serving.wait()
     # In a thread, so that requests are answered meanwhile.
     worker = await asyncio.to_thread(importlib.import_module, "hookyard.wiring.worker")
-    async with worker.worker_on(ground):
+    async with worker.run_worker(ground):
         await asyncio.Event().wait()
