@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -81,10 +81,20 @@ def main(arguments: list[str] | None = None) -> None:
         lock.write(str(os.getpid()))
         lock.flush()
         _shorten(Path(LOG))
-        import uvloop  # here: a process that finds another relay at work ends before it costs anything
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(directory, idle_seconds))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory where the server's extra brought it, else None for the standard loop.
+
+    Imported here, since a process that finds another relay at work ends before the import would pay.
+    """
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _alone(lock: TextIO) -> bool:

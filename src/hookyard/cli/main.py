@@ -17,6 +17,7 @@ import click
 
 from hookyard.cli import streams
 from hookyard.cli.errors import FAILED, line_of, line_of_fault, line_of_usage
+from hookyard.cli.extras import require_extras
 from hookyard.core.errors import HookyardError
 
 # Name of the command: where it is (module:attribute), and what the help of `hookyard` says of it.
@@ -48,6 +49,7 @@ class LazyGroup(click.Group):
         """The command itself, imported now."""
         if cmd_name not in COMMANDS:
             return None
+        require_extras(cmd_name)
         command = _load(COMMANDS[cmd_name][0])
         assert isinstance(command, click.Command)
         return command
@@ -87,6 +89,7 @@ def cli(ctx: click.Context, prompt: str | None, model: str | None, cwd: str | No
         return
     if prompt is None:
         raise click.UsageError("--model and --cwd go with -p PROMPT")
+    require_extras("-p")
     ctx.exit(_load(PROMPT)(prompt, model, cwd))  # type: ignore[operator]
 
 

@@ -1,20 +1,18 @@
-"""One file for each agent whose native hooks can reach us, found by its presence: no list names them.
+"""Agents whose native hooks the bridge understands: one file per agent, found by its presence.
 
-Used by `relay`, `install` and `governor`. A file of this folder holds one dialect as `DIALECT`; `base` says
-what that is.
+A module of this package with `DIALECT = …` (see `base.Dialect`) is a dialect. Third parties add dialects by entry
+points of the group `hookyard.dialects`. Used by `relay`, `install` and `governor`.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hookyard.core.errors import NotFoundError
+from hookyard.core.plugins import Discovered, built_in, discover
 from hookyard.hooks.protect import AgentFiles
 
 if TYPE_CHECKING:
@@ -22,15 +20,22 @@ if TYPE_CHECKING:
 
     from hookyard.bridge.dialects.base import Dialect
 
-_NO_DIALECT = {"base"}
-
 
 @cache
+def discovered() -> Discovered[Dialect]:
+    """Return every dialect by its agent's name, and the third parties' dialects that cannot be used."""
+    return discover(
+        "hookyard.dialects",
+        built_in(__name__, __path__, "DIALECT"),
+        lambda part: part.name,
+        ("name", "title", "events", "tools", "read", "answer", "refuse", "closed_tail", "settings_file", "install"),
+        "a dialect (hookyard.bridge.dialects.base.Dialect)",
+    )
+
+
 def all_dialects() -> Mapping[str, Dialect]:
-    """Every dialect by its agent's name, in alphabetical order."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_DIALECT)
-    found = [importlib.import_module(f"{__name__}.{name}").DIALECT for name in names]
-    return MappingProxyType({dialect.name: dialect for dialect in found})
+    """Return every usable dialect by its agent's name, in alphabetical order."""
+    return discovered().parts
 
 
 def dialect_of(agent: str) -> Dialect:

@@ -1,19 +1,30 @@
-"""The doors of services that send webhooks of their own: one file for each, found here without a list of them."""
+"""Services that send webhooks of their own: one file per service, found by its presence.
+
+A module of this package with `SOURCE = …` (see `base.Integration`) is an integration. Third parties add integrations by
+entry points of the group `hookyard.integrations`.
+"""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 
+from hookyard.core.plugins import Discovered, built_in, discover
 from hookyard.events.integrations.base import Integration
 
 
 @cache
+def discovered() -> Discovered[Integration]:
+    """Return every integration by its kind, and the third parties' integrations that cannot be used."""
+    return discover(
+        "hookyard.integrations",
+        built_in(__name__, __path__, "SOURCE"),
+        lambda part: part.kind,
+        ("kind", "home", "verify", "translate", "comment"),
+        "an integration (hookyard.events.integrations.base.Integration)",
+    )
+
+
 def integrations() -> Mapping[str, Integration]:
-    """Every service by its kind: the `SOURCE` of every module beside this one that has one."""
-    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    found: list[Integration] = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
-    return MappingProxyType({source.kind: source for source in sorted(found, key=lambda source: source.kind)})
+    """Return every usable integration by its kind."""
+    return discovered().parts

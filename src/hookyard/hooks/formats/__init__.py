@@ -1,33 +1,39 @@
-"""Formats: one file per service, found by being here.
+"""Chat formats and the plain one: one file per service, found by its presence.
 
-A file of this folder that ends in `FORMAT = …` (see `base.Format`) is a format; nothing else has to be edited. Used by
-`config.configuration` (names, picking by address) and `delivery.delivery`.
+A module of this package that ends in `FORMAT = …` (see `base.Format`) is a format. Third parties add formats by entry
+points of the group `hookyard.formats`. `config` reads the names, `webhook` picks the format of an address.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from collections.abc import Mapping
 from functools import cache
 
+from hookyard.core.plugins import Discovered, built_in, discover
 from hookyard.hooks.formats.base import Format
 
 DEFAULT = "hookyard"
-"""The format of every address that is no known chat service's."""
+"""The format of every address that is not a known chat service's."""
 
 
 @cache
-def all_formats() -> dict[str, Format]:
-    """Every format by name, in the order of the names."""
-    found: dict[str, Format] = {}
-    for module in pkgutil.iter_modules(__path__):
-        made: Format | None = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FORMAT", None)
-        if made is not None:
-            found[made.name] = made
-    return found
+def discovered() -> Discovered[Format]:
+    """Return every format by name, and the third parties' formats that cannot be used."""
+    return discover(
+        "hookyard.formats",
+        built_in(__name__, __path__, "FORMAT"),
+        lambda part: part.name,
+        ("name", "chat", "rates", "matches", "build", "judge"),
+        "a format (hookyard.hooks.formats.base.Format)",
+    )
+
+
+def all_formats() -> Mapping[str, Format]:
+    """Return every usable format by name."""
+    return discovered().parts
 
 
 def for_url(url: str) -> Format:
-    """The format that `auto` means for an address: the known service's, else hookyard's own body."""
+    """Return the format that `auto` means for an address: the known service's, else hookyard's own body."""
     formats = all_formats()
     return next((f for f in formats.values() if f.matches(url)), formats[DEFAULT])

@@ -15,8 +15,6 @@ from enum import StrEnum
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic_core import to_json
-
 from hookyard.hooks.values import value
 
 Body = Mapping[str, object]
@@ -148,10 +146,7 @@ def json_bytes(value: object) -> bytes:
     """A value as JSON in UTF-8; what JSON has no form for becomes a text, lone surrogates of hostile text `?`."""
     if isinstance(value, ReadyBody):
         return value.json
-    try:
-        return to_json(value, inf_nan_mode="constants", fallback=str)
-    except ValueError:  # a lone surrogate, or deeper than it goes
-        return _COMPACT.encode(value).encode("utf-8", "replace")
+    return _COMPACT.encode(value).encode("utf-8", "replace")
 
 
 def address(url: str) -> SplitResult | None:
