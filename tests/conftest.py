@@ -29,6 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 NPM_MODULES = {"tests.agents.programs", "tests.bridge.real_agents"}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on every processor. A run of named tests stays in one process: it starts faster."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    if whole and config.option.numprocesses is None and not config.option.usepdb:
+        config.option.numprocesses = "auto"
+        config.option.dist = "worksteal"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the parts that it needs, so that `-m "not postgres"` and the like select tests."""
     for item in items:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from tests.hooks.receiver import FakeClock, Home, Receiver
 
@@ -14,15 +13,8 @@ from tests.hooks.receiver import FakeClock, Home, Receiver
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver that runs for one test."""
-    receiver = Receiver()
-    app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_route("*", "/{path:.*}", receiver.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.port = runner.addresses[0][1]
-    yield receiver
-    await runner.cleanup()
+    async with Receiver.running() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -18,11 +18,12 @@ from typing import Any
 import click
 
 from hookyard.bridge import relay, shim
-from hookyard.bridge.dialects import all_dialects
+from hookyard.bridge.dialects import all_dialects, discovered
 from hookyard.bridge.dialects.base import HookExit
 from hookyard.bridge.handler import HookRequestHandler
 from hookyard.bridge.install import Bridge, Done, Status
 from hookyard.bridge.wire import HookRequest, noise_in
+from hookyard.cli.errors import warn_of_plugins
 from hookyard.core.clock import SystemClock, iso
 from hookyard.hooks.warning import to_stderr
 
@@ -90,6 +91,7 @@ def uninstall(agent: str, project: Path | None, user: bool) -> None:
 def status(project: Path, as_json: bool) -> None:
     """What is installed, whether the agent trusts it, and whether it reaches the webhooks."""
     ours = _ours()
+    warn_of_plugins(discovered().problems)
     found = ours.status(project.resolve())
     installed = any(one.installed for one in found)
     took = ours.reach() if installed else None

@@ -5,16 +5,26 @@ Used by `cli.main` for every command; a command lets `HookyardError` pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from hookyard.core.errors import HookyardError, InvalidError, Problem
+from hookyard.core.message_catalog import preferred_language
+from hookyard.core.plugins import PluginProblem
 
 FAILED = 1
 
 
+def warn_of_plugins(problems: Iterable[PluginProblem]) -> None:
+    """Print a line on stderr for each third party's part that is left out."""
+    for problem in problems:
+        click.echo(f"hookyard: {problem.message.sentence(preferred_language())}", err=True)
+
+
 def line_of(error: HookyardError) -> str:
     """The line."""
-    text = " ".join(str(error).split())
+    text = " ".join(error.sentence(preferred_language()).split())
     if isinstance(error, InvalidError) and error.problems:
         told = [p for p in error.problems if not p.message.startswith(error.what)]
         named = " ".join("; ".join(map(_named, told)).split())

@@ -19,7 +19,9 @@ import click
 
 from hookyard.cli import hooks_sent
 from hookyard.cli.coverage import Coverage
+from hookyard.cli.errors import warn_of_plugins
 from hookyard.core.errors import HookyardError, InvalidError, NotFoundError
+from hookyard.hooks import formats
 from hookyard.hooks.config.configuration import Configuration, entries_of
 from hookyard.hooks.config.entry_keys import variables_of
 from hookyard.hooks.config.hooks_file import FileState, HooksFile, Role, read
@@ -109,6 +111,7 @@ def check(project: Path, as_json: bool) -> None:
     configuration = _configuration(project)
     coverage = Coverage.here(project.resolve())
     problems = (*configuration.problems, *coverage.problems(configuration.gates))
+    warn_of_plugins(formats.discovered().problems)
     if as_json:
         click.echo(json.dumps([problem.as_dict() for problem in problems], indent=2, ensure_ascii=False))
     else:

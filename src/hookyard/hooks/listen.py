@@ -152,6 +152,8 @@ def _listen_error(listening: Listening, error: OSError | UnicodeError) -> Invali
         errno.EADDRNOTAVAIL: "this machine has no such address: give one of its own with --host",
     }
     number = error.errno if isinstance(error, OSError) else None
+    if number is None and "could not bind on any address" in str(error):  # asyncio from Python 3.13 on
+        number = errno.EADDRNOTAVAIL
     hint = hints.get(number or 0, "give an address such as 127.0.0.1 with --host")
     return InvalidError("cannot listen", where=f"{listening.host}:{listening.port}", hint=hint)
 

@@ -20,7 +20,9 @@ from hookyard.conditions.conditions import Conditions
 from hookyard.core.clock import Clock, SystemClock
 from hookyard.core.errors import PermanentError, UnavailableError
 from hookyard.core.ids import Ids
+from hookyard.events import integrations
 from hookyard.events.event_types import EventTypes
+from hookyard.hooks import formats
 from hookyard.identity.tokens import Tokens
 from hookyard.intake.accept import EventIntake
 from hookyard.intake.merge import BatchMerger
@@ -66,6 +68,12 @@ class Core:
     sources: Integrations
 
 
+def _log_unusable_plugins() -> None:
+    """Name the third parties' formats and integrations that are left out; what relies on them fails closed."""
+    for problem in (*formats.discovered().problems, *integrations.discovered().problems):
+        logger.warning("%s", problem.message.sentence())
+
+
 @asynccontextmanager
 async def open_core(settings: Settings) -> AsyncIterator[Core]:
     """The parts, at work in the background; closed in the opposite order at the end.
@@ -98,6 +106,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         box = SecretBox.open(settings.secret_key, settings.data)
         merger = BatchMerger(database, clock, ids, conditions, lambda: event_types.current, lambda: live.current)
         retention = Retention(database, clock, lambda: live.current)
+        _log_unusable_plugins()
         await stack.enter_async_context(in_background(live.follow, event_types.follow, merger.run, retention.run))
         yield Core(
             settings=settings,
