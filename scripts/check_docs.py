@@ -22,24 +22,6 @@ CHINESE = ".zh-CN.md"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]+src=\"([^\"]+)\"")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 FENCE = re.compile(r"```.*?```", re.DOTALL)
-# Packages that the architecture pages describe by the name that they are about to get.
-RENAMED = {"callbacks": "intake"} | dict.fromkeys(
-    (
-        "background",
-        "catalog",
-        "clock",
-        "errors",
-        "faults",
-        "fields",
-        "files",
-        "ids",
-        "messages",
-        "run_status",
-        "settings",
-        "wal",
-    ),
-    "core",
-)
 
 
 def pages() -> list[Path]:
@@ -111,7 +93,7 @@ def unnamed_packages() -> Iterator[str]:
             name = entry.stem if entry.suffix == ".py" else entry.name
             if entry.name.startswith("__") or (entry.is_file() and entry.suffix != ".py"):
                 continue
-            if f"`{RENAMED.get(name, name)}`" not in text:
+            if f"`{name}`" not in text:
                 yield f"{path.relative_to(ROOT)}: does not name {entry.relative_to(ROOT)}"
 
 

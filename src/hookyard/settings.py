@@ -218,7 +218,7 @@ LIVE: dict[str, Setting] = {
         Setting(
             "worker.leaseSeconds",
             45,
-            "Silence after which a worker on PostgreSQL is taken for dead; read when a worker starts",
+            "Silence after which a worker on PostgreSQL is treated as dead; read when a worker starts",
             "PostgreSQL 上的工作进程静默多久后视为已终止；工作进程启动时读取",
             6,
             3600,

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.hooks.receiver import Receiver
 from tests.ports import kept_port
 
-FILES = ("tutorial/first-hook", "reference/hooks-toml", "how-to/embed-in-python")
+FILES = ("tutorial/first-hook", "reference/hooks-toml", "how-to/embed-in-python", "how-to/test-your-hooks")
 BLOCK = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 pages = pytest.mark.parametrize("language", list(PAGES))
@@ -131,3 +131,14 @@ def test_the_table_of_points_is_the_code_s(language: str) -> None:
 def test_every_key_is_described(language: str) -> None:
     text = PAGES[language].read_text(encoding="utf-8")
     assert [key for key in KEYS if f"| `{key}` |" not in text] == []
+
+
+@pages
+async def test_the_testing_kit_works_as_the_page_shows(tmp_path: Path, language: str) -> None:
+    script = tmp_path / "test_gate.py"
+    script.write_text(files_of(language)["test_gate.py"], encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
