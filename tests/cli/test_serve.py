@@ -118,7 +118,6 @@ def test_a_port_in_use_is_one_line_with_the_mend(home: Path) -> None:
         (("--host", "a..host"), {}, ("a..host", "127.0.0.1")),
         (("--host", "203.0.113.7"), {}, ("203.0.113.7", "--host")),
         ((), {"HOOKYARD_DATABASE_URL": "mysql://nowhere/x"}, ("HOOKYARD_DATABASE_URL", "postgresql://")),
-        ((), {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}, ("127.0.0.1:1",)),
         ((), {"HOOKYARD_EVENT_CALLBACK_DEDUP_WINDOW_MS": "soon"}, ("_EVENT_CALLBACK_DEDUP_WINDOW_MS", "whole number")),
         ((), {"HOOKYARD_EVENT_CALLBACK_MAX_QUEUE_SIZE": "inf"}, ("_EVENT_CALLBACK_MAX_QUEUE_SIZE", "finite")),
         ((), {"HOOKYARD_PORT": "eighty"}, ("HOOKYARD_PORT", "65535")),
@@ -133,6 +132,22 @@ def test_what_cannot_be_used_is_one_line_with_the_mend(
     assert (done.code, done.out) == (1, "")
     assert all(word in one_line(done.err) for word in words), done.err
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_database_that_is_away_is_waited_for_and_a_signal_ends_the_wait(home: Path, command: str) -> None:
+    environment = {"HOOKYARD_DATABASE_URL": "postgresql://root:hunter2@127.0.0.1:1/x"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HOOKYARD_")} | environment
+    arguments = [sys.executable, "-m", "hookyard.cli", command, "--data", str(home)]
+    with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline().decode()
+        assert "waits for the database" in line
+        assert "127.0.0.1:1" in line
+        assert "hunter2" not in line
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode is not None
 
 
 def test_a_variable_that_nobody_reads_is_named_in_the_log_and_its_value_is_not(tmp_path: Path) -> None:

@@ -276,6 +276,9 @@ def test_usage_a_callback_listens_to_several_events(env: SeedEnvironment) -> Non
 # -- 上下文变量说明 ---------------------------------------------------------------------------------------------------
 
 
+FULL_WIDTH = str.maketrans("()", "（）")
+
+
 def test_variables_are_those_of_the_seed_in_its_words_with_its_examples(server: ServerProcess, seed: Seed) -> None:
     # Declared ones are other tests': they run in any order, on the same server.
     built_in = [one for one in server.api("GET", "/event-types")["items"] if not one["declared"]]
@@ -289,8 +292,9 @@ def test_variables_are_those_of_the_seed_in_its_words_with_its_examples(server: 
         shown = listed[name]
         assert shown["type"] == row.kind
         description = shown["description"]["zh-CN"]
-        assert row.text.startswith(description), name
-        example = row.text.removeprefix(description)
+        text = row.text.translate(FULL_WIDTH)  # the seed has half-width brackets in Chinese text
+        assert text.startswith(description), name
+        example = text.removeprefix(description)
         # The seed shortens long ids with dots.
         assert str(shown["example"]).startswith(example.removesuffix("...")), name
 

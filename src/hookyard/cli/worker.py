@@ -38,11 +38,25 @@ def worker(data: Path | None) -> None:
 
 
 async def _work(settings: Settings) -> None:
+    """Work until a signal. One that comes while the worker starts, such as while it waits for the database, ends it."""
+    ready, stop = asyncio.Event(), asyncio.Event()
+    working = asyncio.create_task(_until(stop, settings, ready))
+
+    def on_signal() -> None:
+        stop.set()
+        if not ready.is_set():
+            working.cancel()
+
+    for number in shutdown_signals():
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _until(stop: asyncio.Event, settings: Settings, ready: asyncio.Event) -> None:
     from hookyard import wiring
 
-    told = asyncio.Event()
-    for number in shutdown_signals():
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with wiring.working(settings):
         click.echo("hookyard worker is ready")
-        await told.wait()
+        ready.set()
+        await stop.wait()
