@@ -105,6 +105,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `web.app` reads them
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     await Server(config).serve(sockets=[listener])

@@ -18,8 +18,9 @@ The path of an event, each step calling the next:
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -87,14 +88,14 @@ class EventIntake:
         self._indexes = CallbackIndexes(database)
         self._gates = GatePipeline(ids)
 
-    async def accept(
+    def accept(
         self,
         workspace_id: WorkspaceId,
         drafts: Sequence[EventDraft],
         *,
         apply: Callable[[Connection], None] | None = None,
         limited: bool = False,
-    ) -> list[Accepted]:
+    ) -> Coroutine[Any, Any, list[Accepted]]:
         """Store events and queue their runs: all of them or none.
 
         Args:
@@ -112,7 +113,7 @@ class EventIntake:
             LimitError: Too many runs wait.
             TemporaryError: Conditions cannot be judged, or the database cannot store; nothing was stored.
         """
-        return await self._accept(workspace_id, drafts, apply=apply, limited=limited)
+        return self._accept(workspace_id, drafts, apply=apply, limited=limited)
 
     async def replay(self, event: Event, listeners: EventListeners | None = None) -> Accepted:
         """Accept a stored event once more, as a new operation that passes both dedupes.
@@ -157,7 +158,8 @@ class EventIntake:
                 for candidate, one in zip(candidates, accepted, strict=True):
                     if one.duplicate_of is None:
                         self._on_stored(candidate.event, one)
-            await self._report_condition_errors(candidates)
+            if any(candidate.errors for candidate in candidates):
+                await self._report_condition_errors(candidates)
             return accepted
         raise TemporaryError("the callbacks change faster than events can be judged", hint="send it again")
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hookyard.core.errors import UnavailableError
 from hookyard.settings import SQLITE
+from hookyard.store.answer_deadline import AnswerDeadline
 from hookyard.store.engine import database_url, is_sqlite, make_engine, translate
 from hookyard.store.limits import ANSWER_SECONDS, PATIENCE_SECONDS, READ_SECONDS, WRITE_SECONDS, deadline
 from hookyard.store.signals import Signals
@@ -58,6 +59,7 @@ class Database:
         self._reader = make_engine(self.url, connections=readers, read_only=True)
         self._read_pool = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
         self._listener: NotificationListener | None = None
+        self._deadline: AnswerDeadline | None = None
 
     @property
     def sqlite(self) -> bool:
@@ -101,9 +103,9 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        return await self._answer(Job(future, loop, function), future)
+        return await self._answer(Job(future, loop, function), future, loop)
 
-    async def write_grouped(self, handler: GroupHandler[Item, T], item: Item) -> T:
+    def write_grouped(self, handler: GroupHandler[Item, T], item: Item) -> Coroutine[Any, Any, T]:
         """Hand an item to a handler, together with the other items that wait for the same handler.
 
         The handler must be the same object each time.
@@ -115,19 +117,19 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        return await self._answer(Job(future, loop, None, handler, item), future)
+        return self._answer(Job(future, loop, None, handler, item), future, loop)
 
-    async def _answer(self, job: Job, future: asyncio.Future[T]) -> T:
-        """The outcome of a job, or that there is none yet, however long the writer is held up."""
-        self._writer.put(job)
-        limit = asyncio.timeout(ANSWER_SECONDS)
+    async def _answer(self, job: Job, future: asyncio.Future[T], loop: asyncio.AbstractEventLoop) -> T:
+        """Return the outcome of a job, or fail after `limits.ANSWER_SECONDS`, however long the writer is held up."""
+        deadline = self._deadline
+        if deadline is None or deadline.loop is not loop:
+            deadline = self._deadline = AnswerDeadline(loop, ANSWER_SECONDS, self._writer.withdraw)
+        deadline.add(future, job)
         try:
-            async with limit:
-                return await future
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise self._writer.withdraw(job) from None
+            self._writer.put(job)
+            return await future
+        finally:
+            deadline.discard(future)
 
     async def read(self, function: Callable[[Connection], T], *, seconds: float = READ_SECONDS) -> T:
         """Run a function in a read-only transaction that sees one snapshot, in a thread.

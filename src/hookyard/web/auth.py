@@ -136,7 +136,8 @@ class Auth:
         Raises:
             NotFoundError: Unknown or foreign, which look the same.
         """
-        if not principal.sees(workspace_id) or not await self._exists(workspace_id):
+        known = workspace_id in self._existing  # a workspace is never deleted
+        if not principal.sees(workspace_id) or not (known or await self._exists(workspace_id)):
             raise NotFoundError(
                 "no such workspace", where=workspace_id[:100], hint="GET /api/v1/workspaces lists yours"
             )
@@ -178,9 +179,6 @@ class Auth:
         return Principal(token.scope, token.user_id, found.user_name, only, token.run_id)
 
     async def _exists(self, workspace_id: str) -> bool:
-        # A workspace is never deleted, so one that was seen is there.
-        if workspace_id in self._existing:
-            return True
         if len(workspace_id) > 100 or "\x00" in workspace_id or not await self._workspaces.exists(workspace_id):
             return False
         self._existing.add(workspace_id)

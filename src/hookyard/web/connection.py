@@ -119,7 +119,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_started = False
         self._head_bytes = 0
-        self._trailer_bytes = 0
+        self._header_count = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -158,6 +158,8 @@ class Connection(HttpToolsProtocol):
             return
         super().data_received(data)
         if not self._in_head:
+            if len(self.headers) > self._header_count:
+                self._bound_trailers()
             return
         if self._head_started:
             self._head_bytes += len(data)
@@ -171,21 +173,13 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to count a request's head."""
         self._in_head = self._head_started = True
-        self._head_bytes = self._trailer_bytes = 0
+        self._head_bytes = 0
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, and bound those that follow a chunked body."""
-        if not self._in_head:
-            self._trailer_bytes += len(name) + len(value)
-            if self._trailer_bytes > self.limits.head_bytes:
-                self._reject_head()
-                return
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Stop waiting: the request's head is complete."""
         self._in_head = self._head_started = False
+        self._header_count = len(self.headers)
         self._waiting.pop(self, None)
         if self._head_timer is not None:
             self._stop_head_timer()
@@ -193,6 +187,12 @@ class Connection(HttpToolsProtocol):
             self._reject_head()
         else:
             super().on_headers_complete()
+
+    def _bound_trailers(self) -> None:
+        """Answer 431 when the headers that follow a chunked body exceed the limit of a head."""
+        trailers = self.headers[self._header_count :]
+        if sum(len(name) + len(value) for name, value in trailers) > self.limits.head_bytes:
+            self._reject_head()
 
     def on_message_complete(self) -> None:
         """Expect another head on this connection."""
