@@ -32,6 +32,8 @@ NPM_MODULES = {"tests.agents.programs", "tests.bridge.real_agents"}
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the whole suite on every processor. A run of named tests stays in one process: it starts faster."""
+    if hasattr(config, "workerinput"):  # a worker runs this hook too, and must not start workers of its own
+        return
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
     if whole and config.option.numprocesses is None and not config.option.usepdb:
         config.option.numprocesses = "auto"

@@ -69,7 +69,7 @@ class Setting:
         return "HOOKYARD_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name.replace(".", "_")).upper()
 
     def check(self, value: object) -> SettingValue:
-        """The value in the setting's own type.
+        """Return the value in the setting's own type.
 
         Raises:
             InvalidError: Wrong type or outside the bounds.
@@ -98,7 +98,7 @@ class Setting:
         return checked
 
     def parse(self, text: str) -> SettingValue:
-        """The value of an environment variable.
+        """Return the value of an environment variable.
 
         Raises:
             InvalidError: The text is not a value of this setting.
@@ -269,15 +269,15 @@ class LiveSettings:
     pinned: Mapping[str, str] = field(default_factory=dict)
 
     def flag(self, name: str) -> bool:
-        """A true-or-false setting."""
+        """Return a true-or-false setting."""
         return bool(self.values[name])
 
     def number(self, name: str) -> int:
-        """A whole-number setting."""
+        """Return a whole-number setting."""
         return int(self.values[name])
 
     def with_stored(self, stored: Mapping[str, SettingValue]) -> LiveSettings:
-        """This snapshot with the values that the database holds, except where they are pinned."""
+        """Return this snapshot with the values that the database holds, except where they are pinned."""
         free = {name: value for name, value in stored.items() if name in LIVE and name not in self.pinned}
         return LiveSettings({**self.values, **free}, self.pinned)
 
@@ -349,7 +349,7 @@ class Settings:
                 return _as_text(in_file.get(name))
 
         def read(name: str, check: Callable[[str], T], otherwise: T) -> T:
-            """The setting as `check` makes it of its text; a refusal names the variable or the file."""
+            """Return the setting after `check`; an error names the variable or the file."""
             text = value(name)
             variable = f"HOOKYARD_{name.upper()}"
             with _at(variable if env.get(variable) else f"{file}: {name}"):
@@ -370,7 +370,7 @@ class Settings:
         )
 
     def live(self, environ: Mapping[str, str] | None = None) -> LiveSettings:
-        """The live settings that the environment and the settings file fix, over the defaults.
+        """Return the live settings that the environment and the settings file pin, over the defaults.
 
         Raises:
             InvalidError: A value that is not one of its setting.
@@ -394,7 +394,7 @@ class Settings:
 
 
 def read_settings_file(path: Path) -> dict[str, object]:
-    """The settings file as TOML tables; empty when there is none.
+    """Return the settings file as TOML tables; empty when there is none.
 
     Raises:
         InvalidError: It cannot be read or parsed, or has a setting that there is not.
@@ -416,7 +416,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
 
 
 def _as_text(value: object) -> str | None:
-    """A value of the settings file as a variable would have it; None when there is none."""
+    """Return a value of the settings file in the form of a variable; None when there is none."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
@@ -447,12 +447,13 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]
 
 
 def _plain(number: float) -> str:
-    """A bound, without an exponent."""
+    """Return a bound without an exponent."""
     return str(int(number)) if number == int(number) else str(number)
 
 
 def checked_database(text: str) -> str:
-    """The URL of a database, as it was given. Only here it is said which URLs name one; `store.engine` asks too.
+    """Return the URL of a database as it was given. This is the only place that decides which URLs are valid;
+    `store.engine` uses it too.
 
     Raises:
         InvalidError: Another kind of database, or none in a file.
@@ -481,7 +482,7 @@ def _port(text: str) -> int:
 
 
 def _address(text: str) -> str:
-    """How others reach the server: links begin with it, so it is a whole address or none."""
+    """Return the address at which others reach the server: links begin with it, so it is a whole address or none."""
     if not _is_http(text) or "?" in text or "#" in text:
         raise InvalidError(
             f"{text[:100]!r} is no http:// or https:// URL", hint="give one such as https://hookyard.example.com"
@@ -502,7 +503,7 @@ def _is_http(text: str) -> bool:
 
 
 def _is_split(text: str) -> bool:
-    """Whether a URL has the parts of one, a port that is a number among them."""
+    """Return whether a URL splits into parts, with a number as its port."""
     try:
         urlsplit(text).port  # noqa: B018 - it is read when it is asked for
     except ValueError:

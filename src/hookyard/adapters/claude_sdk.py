@@ -32,7 +32,7 @@ Callback = Callable[[Any, str | None, Any], Awaitable[Any]]
 
 
 def claude_hooks(hooks: Hooks, *, agent: str = AGENT) -> dict[Any, list[HookMatcher]]:
-    """The `hooks` of `ClaudeAgentOptions`.
+    """Return the `hooks` argument of `ClaudeAgentOptions`.
 
     Args:
         hooks: What is asked.
@@ -82,7 +82,8 @@ def _callback(hooks: Hooks, points: tuple[Point, ...], agent: str) -> Callback:
 
 
 def _like(response: Any, content: str) -> Any:
-    """A new result in the shape of the old one: the SDK keeps the old one where a tool's result changes its shape."""
+    """Return a new result in the shape of the old one: the SDK keeps the old result when the shape of a tool's result
+    changes."""
     if isinstance(response, str):
         return content
     try:

@@ -54,7 +54,7 @@ class Webhooks(AbstractCapability[Any]):
     _calls: int = field(default=0, init=False)
 
     async def for_run(self, ctx: RunContext[Any]) -> Webhooks:
-        """A run counts for itself."""
+        """Return a copy for one run, with state of its own."""
         own = replace(self)
         own._run_id = ctx.run_id  # noqa: SLF001 - of the same class
         if own.working_dir is None:
@@ -63,7 +63,7 @@ class Webhooks(AbstractCapability[Any]):
         return own
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
-        """The run from the outside: its message may be refused, its end is told however it comes."""
+        """Wrap a run: its message may be rejected, and its end is reported however it comes."""
         began = self.clock()
         model = {"model_name": ctx.model.model_name, "provider_name": ctx.model.system}
         await self._fire(Point.SESSION_START, **model)
@@ -84,7 +84,7 @@ class Webhooks(AbstractCapability[Any]):
     async def before_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
-        """The system prompt, to which webhooks may append."""
+        """Fire the system prompt point; webhooks may append to the prompt."""
         parameters = request_context.model_request_parameters
         parts = parameters.instruction_parts or []
         prompt = "\n\n".join(part.content for part in parts)
@@ -97,7 +97,7 @@ class Webhooks(AbstractCapability[Any]):
     async def after_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
-        """What the model said; webhooks may put other words in its place."""
+        """Fire the model response point; webhooks may replace the text."""
         text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         if not text:
             return response
@@ -110,7 +110,7 @@ class Webhooks(AbstractCapability[Any]):
     async def before_tool_validate(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
-        """The points before a tool call."""
+        """Fire the points before a tool call."""
         self._calls += 1
         self._began[call.tool_call_id] = self.clock()
         text = args if isinstance(args, str) else json.dumps(args or {}, ensure_ascii=False)
@@ -126,7 +126,7 @@ class Webhooks(AbstractCapability[Any]):
     async def before_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
-        """A denied call ends here; the model reads the reason as its result."""
+        """Skip a denied call; the model reads the reason as its result."""
         reason = self._denied.pop(call.tool_call_id, None)
         if reason is not None:
             raise SkipToolExecution(reason)
@@ -135,14 +135,14 @@ class Webhooks(AbstractCapability[Any]):
     async def after_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, result: Any
     ) -> Any:
-        """The result, in whose place webhooks may put another."""
+        """Fire the point after a tool call; webhooks may replace the result."""
         decision = await self._post_tool(call, args, result, success=True)
         return result if decision.content is None else decision.content
 
     async def on_tool_execute_error(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, error: Exception
     ) -> Any:
-        """A tool failed; webhooks are told, and the error goes on."""
+        """Report a failed tool to the webhooks and raise its error again."""
         await self._post_tool(call, args, str(error), success=False)
         raise error
 

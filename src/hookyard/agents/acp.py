@@ -54,7 +54,7 @@ class Acp:
     async def run(
         self, assignment: Assignment, hooks: HookFirer, recorder: Recorder, tools: WorkspaceTools | None
     ) -> AgentResult:
-        """Have the prompt answered.
+        """Send the prompt to the agent and return its answer.
 
         Raises:
             AgentError: A gate on tools fails closed, or the agent could not be started or failed.
@@ -147,7 +147,7 @@ class AcpClient:
         self._calls: dict[str, tuple[str, str, float]] = {}
 
     def on_connect(self, conn: AcpConnection) -> None:
-        """Nothing is asked of the agent from here."""
+        """Do nothing: hookyard sends the agent no requests from here."""
 
     async def words(self) -> None:
         """Join the pieces of what it said, and tell."""
@@ -157,7 +157,8 @@ class AcpClient:
             await self._life.answered(text, "")
 
     async def request_permission(self, session_id: str, tool_call: Any, options: list[Any], **more: Any) -> Any:
-        """It asks before a tool call: the webhooks answer. What one modified cannot be said, so that is a no."""
+        """Answer the agent's permission request by the webhooks. ACP cannot carry modified arguments, so a modify is a
+        deny."""
         from acp.schema import AllowedOutcome, DeniedOutcome, RequestPermissionResponse
 
         name, args = self._noted(tool_call)
@@ -169,7 +170,7 @@ class AcpClient:
         return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
 
     async def session_update(self, session_id: str, update: Any, **more: Any) -> None:
-        """It tells what it does."""
+        """Record what the agent reports."""
         kind = getattr(update, "session_update", "")
         if kind == "agent_message_chunk" and getattr(update.content, "type", "") == "text":
             self._pieces.append(update.content.text)
@@ -180,13 +181,13 @@ class AcpClient:
                 await self._ended(update, name, args)
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Extensions are not offered."""
+        """Reject the request: hookyard offers no extensions."""
         from acp import RequestError
 
         raise RequestError.method_not_found(method)
 
     async def ext_notification(self, method: str, params: dict[str, Any]) -> None:
-        """Extensions are not listened to."""
+        """Ignore the notification: hookyard knows no extensions."""
 
     def _noted(self, call: Any) -> tuple[str, str]:
         """Name and arguments of a call; the first sight of it is told."""
@@ -218,13 +219,13 @@ def _result(call: Any) -> str:
 
 
 def unavailable() -> str | None:
-    """Why it cannot be used on this machine."""
+    """Return why the kind cannot be used on this machine, None when it can."""
     if importlib.util.find_spec("acp") is None:
         return "the Agent Client Protocol is not installed; install it: pip install 'hookyard[acp]'"
     return None
 
 
 def make(profile: Profile, parts: Parts) -> Acp:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     assert profile.command is not None  # the profile's own check
     return Acp(profile.command, parts)

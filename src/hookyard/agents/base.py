@@ -104,31 +104,31 @@ class Recorder(Protocol):
     """
 
     def message(self, role: str, text: str) -> None:
-        """A message: role `system`, `user` or `assistant`. Text of an assistant may come in several messages."""
+        """Record a message of role `system`, `user` or `assistant`; an assistant's text may come in several."""
         ...
 
     def tool_call(self, call_id: str, name: str, args: str) -> None:
-        """The model asked for a tool; `args` is a JSON text as the model gave it."""
+        """Record that the model requested a tool; `args` is the JSON text that the model gave."""
         ...
 
     def tool_result(self, call_id: str, result: str, *, success: bool, duration_ms: float, ran: bool = True) -> None:
-        """What the model is told about the call. `ran` is False when the tool was not executed (denied)."""
+        """Record the result that the model receives. `ran` is False when the tool was not executed (denied)."""
         ...
 
     def decision(self, point: Point, decision: Decision, call_id: str = "") -> None:
-        """What the webhooks decided at a point; called only when at least one was called."""
+        """Record the decision of the webhooks at a point; called only when at least one webhook was called."""
         ...
 
     def usage(self, usage: Usage) -> None:
-        """The total so far."""
+        """Record the total usage so far."""
         ...
 
     def agent_info(self, *, version: str = "", model: str = "") -> None:
-        """What the agent says of itself: the version of its program, its model; the first word on each counts."""
+        """Record the version of the agent's program and its model; the first value of each counts."""
         ...
 
     def note(self, text: str) -> None:
-        """Something that the reader of the run should know: an attempt restarted, a process ended by force."""
+        """Record a remark for the reader of the run: an attempt was restarted, a process was killed."""
         ...
 
 
@@ -136,7 +136,7 @@ class WorkspaceTools(Protocol):
     """The four task tools, in the workspace and with the causes of one run. Every call is one operation."""
 
     async def get_task(self, task_id: str) -> Mapping[str, Any]:
-        """The task with its comments. Raises NotFoundError."""
+        """Return the task with its comments. Raises NotFoundError."""
         ...
 
     async def create_task(self, title: str, task_type: str, status: str, description: str) -> Mapping[str, Any]:
@@ -148,7 +148,7 @@ class WorkspaceTools(Protocol):
         ...
 
     async def comment_task(self, task_id: str, content: str) -> Mapping[str, Any]:
-        """Comment on a task; gives the comment back."""
+        """Comment on a task and return the comment."""
         ...
 
 
@@ -182,11 +182,11 @@ class HookFirer(Protocol):
     """The part of `hookyard.hooks.Hooks` that an agent uses."""
 
     def listens(self, point: Point, tool_name: str | None = None) -> bool:
-        """Whether any webhook would be called; cheap."""
+        """Return whether any webhook would be called; cheap."""
         ...
 
     def fail_closed(self, point: Point | None = None, tool_name: str | None = None) -> bool:
-        """Whether a gate would deny when its webhook cannot be asked; of any gating point when None."""
+        """Return whether a gate would deny when its webhook cannot be called; for any gating point when None."""
         ...
 
     async def fire(
@@ -213,13 +213,13 @@ class ToolGate(Protocol):
     """What the native hooks of an agent that is a process ask; fires the points in the run's own worker."""
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
-        """`tool_call_start` and then `pre_tool`; `args` is a JSON text, and so is the content of a modify."""
+        """Fire `tool_call_start` and then `pre_tool`; `args` and the content of a modify are JSON texts."""
         ...
 
     async def after(
         self, name: str, call_id: str, args: str, result: str, *, success: bool, duration_ms: float
     ) -> Decision:
-        """`post_tool`."""
+        """Fire `post_tool`."""
         ...
 
 
@@ -227,11 +227,11 @@ class AgentGovernor(Protocol):
     """Lets webhooks govern an agent that is a process, through that agent's own hooks. From `bridge`, by wiring."""
 
     def governs(self, kind: str) -> bool:
-        """Whether it can deny what an agent of this kind does."""
+        """Return whether the governor can deny what an agent of this kind does."""
         ...
 
     def governing(self, kind: str, gate: ToolGate) -> AbstractAsyncContextManager[Mapping[str, Any]]:
-        """While it lasts, native hooks configured with the value reach the gate, and what cannot reach it is denied.
+        """Connect native hooks to the gate inside the block, and deny what cannot reach it.
 
         The value is what the agent's settings hold under `hooks`, for its tool events alone.
         """
@@ -242,7 +242,7 @@ class Permission(Protocol):
     """Asks a person whether a tool may run. Without one the webhooks alone decide."""
 
     async def __call__(self, tool_name: str, args: str) -> bool:
-        """Whether this call may go on."""
+        """Return whether this call may proceed."""
         ...
 
 
@@ -321,7 +321,7 @@ SCRIPTED_MODEL = "scripted model"
 
 
 def model_as_shown(model: str | None) -> str | None:
-    """A model `provider:name` as it may be shown to anybody: a file of answers as what it is."""
+    """Return a model `provider:name` in a form that is safe to show: a script file is shown as the scripted model."""
     return SCRIPTED_MODEL if model is not None and model.startswith(f"{SCRIPTED_PROVIDER}:") else model
 
 

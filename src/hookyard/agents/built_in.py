@@ -45,7 +45,7 @@ class BuiltIn:
     async def run(
         self, assignment: Assignment, hooks: HookFirer, recorder: Recorder, tools: WorkspaceTools | None
     ) -> AgentResult:
-        """Have the prompt answered.
+        """Run the prompt and return the model's final answer.
 
         Raises:
             AgentError: No model, no provider, or the model failed.
@@ -85,7 +85,7 @@ class BuiltIn:
 
 
 def system_prompt(assignment: Assignment, tools: dict[str, Tool]) -> str:
-    """What the model is told before the prompt."""
+    """Return the system prompt."""
     lines = [
         "You are an agent that works on its own: nobody answers questions while you work.",
         f"Your working folder is {assignment.working_dir}; the file tools reach nothing outside of it.",
@@ -102,10 +102,10 @@ def system_prompt(assignment: Assignment, tools: dict[str, Tool]) -> str:
 
 
 def unavailable() -> str | None:
-    """It can always be used; which provider is installed shows only when a model is named."""
+    """Return None: the kind is always available; a missing provider shows when a model is named."""
     return None
 
 
 def make(profile: Profile, parts: Parts) -> BuiltIn:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     return BuiltIn(profile, parts)

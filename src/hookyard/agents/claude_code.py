@@ -52,7 +52,7 @@ class ClaudeCodeCli:
     own_ids = False
 
     def launch(self, start: LaunchRequest) -> Launch:
-        """Settings, MCP servers and allowed tools are this run's own."""
+        """Return the launch command, with settings, MCP servers and allowed tools of this run only."""
         settings = start.home / "settings.json"
         write_json(settings, {"hooks": start.hooks})
         servers = start.home / "mcp.json"
@@ -76,14 +76,15 @@ class ClaudeCodeCli:
         return Launch(tuple(args), environment)
 
     def check(self, directory: Path) -> None:
-        """`--setting-sources ""`, `--strict-mcp-config` and `--disable-slash-commands` leave only texts to read."""
+        """Accept any directory: `--setting-sources ""`, `--strict-mcp-config` and `--disable-slash-commands` leave only
+        texts to read."""
 
     def prompt(self, text: str) -> str:
-        """The prompt as it is."""
+        """Return the prompt unchanged."""
         return text
 
     def reader(self) -> ClaudeCodeReader:
-        """Of `--output-format stream-json`."""
+        """Return a reader of `--output-format stream-json`."""
         return ClaudeCodeReader()
 
 
@@ -94,7 +95,7 @@ class ClaudeCodeReader:
         self._usage: dict[str, tuple[int, int]] = {}
 
     def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
-        """What one object tells."""
+        """Return the events in one object of the output."""
         message = said.get("message")
         if said.get("type") == "system" and said.get("subtype") == "init":
             yield AgentInfo(str(said.get("claude_code_version") or ""), str(said.get("model") or ""))
@@ -154,10 +155,10 @@ def _text(content: object) -> str:
 
 
 def unavailable() -> str | None:
-    """Why it cannot be used on this machine."""
+    """Return why the kind cannot be used on this machine, None when it can."""
     return installed(ClaudeCodeCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     return CliAgent(ClaudeCodeCli(), profile, parts)

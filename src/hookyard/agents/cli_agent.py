@@ -172,7 +172,7 @@ class Cli(Protocol):
         ...
 
     def reader(self) -> Callable[[Mapping[str, Any]], Iterable[CliEvent]]:
-        """A new reader of its output, an object a line."""
+        """Return a new reader of the program's output, which has one JSON object a line."""
         ...
 
 
@@ -199,7 +199,7 @@ class CliAgent:
     async def run(
         self, assignment: Assignment, hooks: HookFirer, recorder: Recorder, tools: WorkspaceTools | None
     ) -> AgentResult:
-        """Have the prompt answered by the program.
+        """Run the program with the prompt and return its answer.
 
         Raises:
             AgentError: It is not installed, cannot be governed here, or failed.
@@ -260,7 +260,7 @@ class _OutputFollower:
         self._last = ""
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
-        """The gates before a tool call; remembers that one was denied, since the program tells of a failure only."""
+        """Call the gates before a tool call; remember a denied one, since the program reports only a failure."""
         decision = await self._life.before(name, call_id, args)
         if not decision.denied:
             if self._cli.own_ids:
@@ -275,7 +275,7 @@ class _OutputFollower:
     async def after(
         self, name: str, call_id: str, args: str, result: str, *, success: bool, duration_ms: float
     ) -> Decision:
-        """The point after a tool call."""
+        """Fire the point after a tool call."""
         return await self._life.after(name, call_id, args, result, success=success, duration_ms=duration_ms)
 
     async def line(self, line: bytes) -> None:
@@ -314,7 +314,8 @@ class _OutputFollower:
                 self._failed = message
 
     def _hooks_id(self, said: ToolCalled) -> str:
-        """The id under which its hooks asked for a call: that of the first one let through that is still to begin."""
+        """Return the id under which the program's hooks requested a call: that of the first allowed call that has not
+        begun."""
         for index, (name, call_id) in enumerate(self._allowed):
             if name == said.name:
                 del self._allowed[index]
@@ -334,7 +335,7 @@ class _OutputFollower:
             self._life.edited(*call.edits)
 
     def answer(self, program: str, finished: Finished) -> str:
-        """The last words.
+        """Return the final answer.
 
         Raises:
             AgentError: It failed.
@@ -354,7 +355,7 @@ class _OutputFollower:
 
 
 def mcp_server(assignment: Assignment) -> Mapping[str, Any] | None:
-    """How an agent starts the MCP server of its run's task tools; None outside a workspace."""
+    """Return how an agent starts the MCP server of its run's task tools, None outside a workspace."""
     if not (assignment.run_token and assignment.api_url and assignment.workspace_id):
         return None
     return {
@@ -369,7 +370,7 @@ def mcp_server(assignment: Assignment) -> Mapping[str, Any] | None:
 
 
 def installed(cli: Cli) -> str | None:
-    """Why a program cannot be used on this machine; None when it can."""
+    """Return why a program cannot be used on this machine, None when it can."""
     if shutil.which(cli.program) is None:
         return f"the program {cli.program!r} is not installed; install it: npm install -g {cli.package}"
     return None

@@ -44,7 +44,7 @@ class CodexCli:
     own_ids = True
 
     def launch(self, start: LaunchRequest) -> Launch:
-        """A home with a configuration, hooks and perhaps a login."""
+        """Return the launch command, with a home directory that holds configuration, hooks and perhaps a login."""
         given = start.assignment.environment
         (start.home / "config.toml").write_text(_config(start, given.get("OPENAI_BASE_URL")), encoding="utf-8")
         write_json(start.home / "hooks.json", {"hooks": start.hooks})
@@ -61,19 +61,19 @@ class CodexCli:
         return Launch((*args, "-"), environment)
 
     def check(self, directory: Path) -> None:
-        """A folder that its own home does not trust gives it nothing but AGENTS.md."""
+        """Accept any directory: Codex reads nothing but AGENTS.md of a directory that its home does not trust."""
 
     def prompt(self, text: str) -> str:
-        """The prompt as it is."""
+        """Return the prompt unchanged."""
         return text
 
     def reader(self) -> CodexReader:
-        """Of `--json`."""
+        """Return a reader of `--json`."""
         return CodexReader()
 
 
 def _config(start: LaunchRequest, base_url: str | None) -> str:
-    """`config.toml`. A JSON string is a TOML string as well."""
+    """Return the text of `config.toml`. A JSON string is a valid TOML string."""
     lines = [
         "check_for_update_on_startup = false",
         f"developer_instructions = {json.dumps(start.system)}",
@@ -107,7 +107,7 @@ class CodexReader:
         self._open: set[str] = set()
 
     def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
-        """What one object tells."""
+        """Return the events in one object of the output."""
         item = said.get("item")
         if said.get("type") in ("item.started", "item.completed") and isinstance(item, dict):
             yield from self._item(item, done=said["type"] == "item.completed")
@@ -132,7 +132,7 @@ class CodexReader:
 
 
 def _call(item: Mapping[str, Any]) -> ToolCalled | None:
-    """The tool call that an item is, None for anything else."""
+    """Return the tool call that an item is, None for any other item."""
     call_id, kind = str(item.get("id")), item.get("type")
     if kind == "command_execution":
         return ToolCalled(call_id, "Bash", json.dumps({"command": item.get("command")}, ensure_ascii=False))
@@ -157,10 +157,10 @@ def _result(item: Mapping[str, Any]) -> str:
 
 
 def unavailable() -> str | None:
-    """Why it cannot be used on this machine."""
+    """Return why the kind cannot be used on this machine, None when it can."""
     return installed(CodexCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     return CliAgent(CodexCli(), profile, parts)

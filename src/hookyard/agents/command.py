@@ -68,11 +68,11 @@ class Command:
 
 
 def unavailable() -> str | None:
-    """It can always be used."""
+    """Return None: the kind is always available."""
     return None
 
 
 def make(profile: Profile, parts: Parts) -> Command:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     assert profile.argv is not None  # the profile's own check
     return Command(profile.argv, parts)

@@ -102,7 +102,7 @@ class Conversation:
         token_limit: int | None,
         sleep: Callable[[float], Awaitable[None]],
     ) -> AsyncIterator[Conversation]:
-        """A conversation that has not begun, with the model's connection open.
+        """Open the model's connection and yield a new conversation.
 
         Raises:
             AgentError: There is no such model, or its provider is not installed or has no key.
@@ -113,7 +113,7 @@ class Conversation:
             yield cls(model, life, tools, history, token_limit=token_limit, sleep=sleep)
 
     async def converse(self) -> str:
-        """The model's last words, after all the tools that it asked for.
+        """Run the conversation and return the model's final text, after all tools that it requested.
 
         Raises:
             AgentError: The model failed.
@@ -130,7 +130,7 @@ class Conversation:
             self._history += [response, ModelRequest(parts=returned, instructions=system.instructions)]
 
     async def _answer(self) -> ModelResponse:
-        """The next answer, counted, and as the webhooks left its text."""
+        """Request the next answer, count it, and return it with the text as the webhooks left it."""
         self._check_budget()
         response = await self._ask()
         used = response.usage
@@ -190,7 +190,7 @@ class Conversation:
 
 
 def find_model(name: str) -> Model:
-    """The model of a name, `provider:name`.
+    """Return the model of a name `provider:name`.
 
     Raises:
         AgentError: There is none, or its provider is not installed or has no key; says what to do.
@@ -213,7 +213,7 @@ def find_model(name: str) -> Model:
 
 
 def _hint(error: exceptions.AgentRunError) -> str | None:
-    """What a user can do about a model that failed, where that is known."""
+    """Return advice for a failed model request, where it is known."""
     if isinstance(error, exceptions.ModelHTTPError):
         return "see that the provider's key is right" if error.status_code in (401, 403) else None
     if isinstance(error, exceptions.ModelConnectionError):
@@ -222,14 +222,14 @@ def _hint(error: exceptions.AgentRunError) -> str | None:
 
 
 def _package(provider: str) -> str:
-    """What to install for a provider; those with no package of their own speak OpenAI's protocol."""
+    """Return the package to install for a provider; those without a package of their own speak OpenAI's protocol."""
     if provider in ("groq", "mistral", "bedrock", "cohere", "huggingface"):
         return f"pydantic-ai-slim[{provider}]"
     return f"hookyard[{provider if provider in ('anthropic', 'google') else 'openai'}]"
 
 
 def bounded(history: list[ModelMessage]) -> list[ModelMessage]:
-    """The history with the oldest answers of tools left out, as many as it takes to keep to `HISTORY_CHARS`."""
+    """Return the history without the oldest tool results, as many as needed to stay within `HISTORY_CHARS`."""
     excess = sum(_weight(message) for message in history) - HISTORY_CHARS
     kept = list(history)
     for index, message in enumerate(history[:-KEPT_MESSAGES]):
@@ -252,7 +252,7 @@ def _emptied(part: ModelRequestPart) -> ModelRequestPart:
 
 
 def _price(response: ModelResponse) -> float | None:
-    """US dollars, None for a model whose price is not known."""
+    """Return the price in US dollars, None for a model with an unknown price."""
     try:
         return float(response.cost().total_price)
     except (LookupError, ValueError, AssertionError):

@@ -34,10 +34,10 @@ class DryRun:
 
 
 def unavailable() -> str | None:
-    """It can always be used."""
+    """Return None: the kind is always available."""
     return None
 
 
 def make(profile: Profile, parts: Parts) -> DryRun:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     return DryRun(parts)

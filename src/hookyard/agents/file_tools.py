@@ -31,7 +31,7 @@ _SKIPPED = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
 
 def read(directory: SandboxedDirectory, path: str, offset: int, limit: int) -> str:
-    """Lines of a text file.
+    """Return lines of a text file.
 
     Raises:
         ToolError: It is not there, not a text, or too large.
@@ -72,7 +72,7 @@ def edit(directory: SandboxedDirectory, path: str, old: str, new: str, *, everyw
 
 
 def listing(directory: SandboxedDirectory, path: str) -> str:
-    """The names in a folder, folders with a slash, files with their size."""
+    """Return the names in a directory: directories with a slash, files with their size."""
     with _opened(directory, path) as descriptor:
         lines = []
         with os.scandir(descriptor) as entries:
@@ -85,7 +85,7 @@ def listing(directory: SandboxedDirectory, path: str) -> str:
 
 
 def search(directory: SandboxedDirectory, pattern: str, path: str, glob: str) -> str:
-    """Lines that match an expression, as `file:line: text`.
+    """Return the lines that match a regular expression, as `file:line: text`.
 
     Raises:
         ToolError: The expression is none.
@@ -112,7 +112,7 @@ def search(directory: SandboxedDirectory, pattern: str, path: str, glob: str) ->
 
 @contextmanager
 def _opened(directory: SandboxedDirectory, path: str) -> Iterator[int]:
-    """A folder inside the working folder, open."""
+    """Yield an open directory inside the working directory."""
     with directory.open_parent(path) as place:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         descriptor = os.open(place.name, flags, dir_fd=place.parent)
@@ -123,8 +123,8 @@ def _opened(directory: SandboxedDirectory, path: str) -> Iterator[int]:
 
 
 def _entries(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
-    """Everything below an open folder with its content, which is empty for what is not looked into, so that whoever
-    asks can stop between any two; links are not followed, so that nothing outside is read."""
+    """Yield everything below an open directory with its content, which is empty for entries that are not read. The
+    caller can stop between any two entries. Links are not followed, so nothing outside is read."""
     for where, directories, names, descriptor in os.fwalk(".", dir_fd=top):
         yield where, b""
         # Each folder on the way down is held open, and by a call of its own.
@@ -137,7 +137,7 @@ def _entries(top: int, glob: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _plain(name: str, directory: int) -> bytes | None:
-    """The content of a plain text file of a bearable size, else None."""
+    """Return the content of a plain text file of reasonable size, else None."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     except OSError:
@@ -172,5 +172,5 @@ def _line(entry: os.DirEntry[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as text: bytes of it that are no UTF-8, which no request to a model could hold, as `\\xff`."""
+    r"""Return a file name as text; bytes that are not UTF-8, which no model request can hold, become `\xff` escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

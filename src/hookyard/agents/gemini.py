@@ -63,7 +63,8 @@ class GeminiCli:
     own_ids = False
 
     def launch(self, start: LaunchRequest) -> Launch:
-        """A home with settings; what is added to the system prompt goes into its memory file."""
+        """Return the launch command, with a home directory that holds settings; additions to the system prompt go into
+        its memory file."""
         disabled = repository_hooks(check_gemini(start.assignment.working_dir), start.hooks)
         settings: dict[str, Any] = {
             "advanced": {"ignoreLocalEnv": True},
@@ -105,7 +106,7 @@ class GeminiCli:
         return f" {text}" if text.startswith(("/", "?")) else text
 
     def reader(self) -> GeminiReader:
-        """Of `--output-format stream-json`."""
+        """Return a reader of `--output-format stream-json`."""
         return GeminiReader()
 
 
@@ -117,7 +118,7 @@ class GeminiReader:
         self._model = ""
 
     def __call__(self, said: Mapping[str, Any]) -> Iterable[CliEvent]:
-        """What one object tells."""
+        """Return the events in one object of the output."""
         kind = said.get("type")
         if kind == "init":
             self._model = str(said.get("model") or "")
@@ -186,10 +187,10 @@ def _hook_names(settings: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def unavailable() -> str | None:
-    """Why it cannot be used on this machine."""
+    """Return why the kind cannot be used on this machine, None when it can."""
     return installed(GeminiCli())
 
 
 def make(profile: Profile, parts: Parts) -> CliAgent:
-    """The agent of a profile."""
+    """Return the agent of a profile."""
     return CliAgent(GeminiCli(), profile, parts)

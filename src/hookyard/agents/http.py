@@ -98,12 +98,12 @@ class Http:
 
 
 def unavailable() -> str | None:
-    """It can always be used."""
+    """Return None: the kind is always available."""
     return None
 
 
 def make(profile: Profile, parts: Parts) -> Http:
-    """The agent of a profile.
+    """Return the agent of a profile.
 
     Raises:
         AgentError: This process sends no requests for agents.

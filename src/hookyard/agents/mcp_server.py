@@ -44,7 +44,7 @@ class Api:
         self._token = token
 
     async def get_task(self, task_id: str) -> Mapping[str, Any]:
-        """The task, with its comments."""
+        """Return the task with its comments."""
         task = await self._ask("GET", _path(task_id))
         comments = await self._ask("GET", f"{_path(task_id)}/comments")
         return {**task, "comments": comments.get("items", [])}
@@ -59,7 +59,7 @@ class Api:
         return await self._ask("PATCH", _path(task_id), changes)
 
     async def comment_task(self, task_id: str, content: str) -> Mapping[str, Any]:
-        """Comment on a task."""
+        """Comment on a task and return the comment."""
         return await self._ask("POST", f"{_path(task_id)}/comments", {"content": content})
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class McpServer:
         self._tools = tools
 
     async def answer(self, line: str) -> dict[str, Any] | None:
-        """The answer to one message, None for a notification."""
+        """Return the response to one message, None for a notification."""
         try:
             message = json.loads(line)
         except ValueError:

@@ -73,7 +73,7 @@ class ModelKeys:
         await self._database.write(write)
 
     async def list(self) -> Sequence[StoredModelKey]:
-        """Which keys are kept."""
+        """Return which keys are stored, without their values."""
         table = schema.model_keys
         query = select(table.c.variable, table.c.updated_at).order_by(table.c.variable)
         return await self._database.read(lambda conn: [StoredModelKey(*row) for row in conn.execute(query)])
@@ -89,7 +89,7 @@ class ModelKeys:
             raise NotFoundError("this key is not kept", where=variable[:100])
 
     async def values(self) -> Mapping[str, str]:
-        """The keys themselves, for what starts agents; never for a page."""
+        """Return the keys themselves, for starting agents; never shown on a page."""
         table = schema.model_keys
         query = select(table.c.variable, table.c.value)
         rows = await self._database.read(lambda conn: conn.execute(query).all())
@@ -110,7 +110,7 @@ class ProviderEnvironment:
         self._written: dict[str, str] = {}
 
     async def current(self) -> Mapping[str, str]:
-        """The variables, with the keys as they are kept now.
+        """Return the environment variables with the keys as they are stored now.
 
         Raises:
             HookyardError: A kept key cannot be read.

@@ -74,7 +74,7 @@ class Bounded:
             self.dropped += excess
 
     def text(self) -> str:
-        """What was kept, saying where something was left out."""
+        """Return the collected output, with a mark where something was left out."""
         head, tail = bytes(self._head), bytes(self._tail)
         if not self.dropped:
             return (head + tail).decode(errors="replace")
@@ -83,7 +83,8 @@ class Bounded:
 
 
 def child_environment(allowed: Sequence[str], source: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: a few variables that every program needs, those allowed, and none of our own."""
+    """Return the environment of a child: a few variables that every program needs, the allowed ones, and none of
+    hookyard's own."""
     names = (*ALWAYS_PASSED, *allowed)
     return {name: source[name] for name in names if name in source and not name.upper().startswith(OWN_PREFIX)}
 
@@ -98,7 +99,7 @@ async def started(
     grace_seconds: float = GRACE_SECONDS,
     line_bytes: int = _CHUNK,
 ) -> AsyncIterator[Process]:
-    """A running child with pipes for its output; on leaving, however that happens, its whole tree has ended.
+    """Yield a running child with pipes for its output. Its whole process tree has ended when the block ends.
 
     Args:
         argv: Program and arguments; no shell reads them.
@@ -220,7 +221,7 @@ class Lines:
             self._skipping = True
 
     async def end(self) -> None:
-        """The stream has ended; what is left is a line too."""
+        """Pass on the rest as a last line: the stream has ended."""
         if self._rest.strip() and not self._skipping:
             await self._take(bytes(self._rest))
 
@@ -237,7 +238,7 @@ async def _all(*works: Coroutine[Any, Any, None]) -> None:
 
 
 def _program(name: str, working_dir: Path, environment: Mapping[str, str]) -> str:
-    """The program's path, found as a shell would in the child's environment."""
+    """Return the program's path, found as a shell would find it in the child's environment."""
     path = str(working_dir / name) if "/" in name and not name.startswith("/") else name
     found = shutil.which(path, path=environment.get("PATH", os.defpath))
     if found is None:
@@ -249,7 +250,7 @@ def _program(name: str, working_dir: Path, environment: Mapping[str, str]) -> st
 
 @contextmanager
 def _input(content: bytes | None) -> Iterator[int]:
-    """A file with a child's whole input.
+    """Return a file with a child's whole input.
 
     Not a pipe: when the worker is killed before it has written all, a child would take what is there for everything,
     and begin to work on half a prompt, or none, before its keeper has ended it.

@@ -53,7 +53,7 @@ class AgentProfiles:
         self._clock = clock
 
     async def create(self, name: str, config: dict[str, Any]) -> StoredProfile:
-        """A new profile.
+        """Create a profile and return it.
 
         Raises:
             InvalidError: It cannot be used.
@@ -107,7 +107,7 @@ class AgentProfiles:
         await self._database.write(write)
 
     async def get(self, name: str) -> StoredProfile:
-        """One profile.
+        """Return one profile.
 
         Raises:
             NotFoundError: There is none of that name.
@@ -119,13 +119,13 @@ class AgentProfiles:
         return _kept(row)
 
     async def list(self, *, after: str = "", limit: int = 1000) -> Sequence[StoredProfile]:
-        """Profiles in the order of their names."""
+        """Return profiles in the order of their names."""
         table = schema.agent_profiles
         query = select(table).where(table.c.name > after).order_by(table.c.name).limit(limit)
         return await self._database.read(lambda conn: [_kept(row) for row in conn.execute(query)])
 
     async def check_choice(self, agent: str | dict[str, Any]) -> None:
-        """Whether a callback can name this agent, or describe it so.
+        """Check that a callback can name or describe this agent.
 
         Raises:
             InvalidError: No such profile, or a description that cannot be used.

@@ -159,7 +159,7 @@ class Profile(BaseModel):
         return self.kind not in _ALONE
 
     def as_config(self) -> dict[str, Any]:
-        """What is stored and shown: camelCase, without the name and what was left at its default."""
+        """Return the stored and shown form: camelCase, without the name and without defaults."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"name"})
 
 
@@ -168,7 +168,7 @@ DEFAULT = Profile(name="dry-run", kind="dry-run")
 
 
 def read_profile(config: Mapping[str, Any] | str, *, name: str = "") -> Profile:
-    """A profile from the API, the database or a callback.
+    """Validate a profile from the API, the database or a callback.
 
     Args:
         config: Its fields, or the JSON text of them.
@@ -188,7 +188,7 @@ def read_profile(config: Mapping[str, Any] | str, *, name: str = "") -> Profile:
 
 
 def make_agent(profile: Profile, parts: Parts) -> Agent:
-    """The agent that a profile describes.
+    """Return the agent that a profile describes.
 
     Raises:
         AgentError: Its kind cannot be used here; says what to install.
@@ -201,7 +201,7 @@ def make_agent(profile: Profile, parts: Parts) -> Agent:
 
 
 def unavailable(kind: str) -> str | None:
-    """Why a kind cannot be used on this machine, with the hint; None when it can."""
+    """Return why a kind cannot be used on this machine, with the fix, None when it can."""
     if kind not in KINDS:
         return f"there is no such kind; there are {', '.join(KINDS)}"
     reason: str | None = _file_of(kind).unavailable()
@@ -209,7 +209,7 @@ def unavailable(kind: str) -> str | None:
 
 
 def available() -> dict[str, str | None]:
-    """Every kind, with the reason why it cannot be used on this machine, or None."""
+    """Return every kind with the reason why it cannot be used on this machine, or None."""
     return {kind: unavailable(kind) for kind in KINDS}
 
 

@@ -201,7 +201,7 @@ class Repository:
         return (self.commit_of(line), "") if _HEX.fullmatch(line) else (None, "")
 
     def is_ancestor(self, commit: str, of: str) -> bool:
-        """Whether one commit is in the history of another."""
+        """Return whether one commit is in the history of another."""
         return self.git("rev-list", "--count", f"{of}..{commit}").strip() == b"0"
 
     def branches_with(self, commit: str) -> set[str]:
@@ -238,7 +238,7 @@ def opened(common: Path) -> Iterator[Repository]:
 
 
 def _config(common: Path, own: Path) -> str:
-    """Our configuration; of the repository's own only the kind of its ids is taken over."""
+    """Return our git configuration; of the repository's own only the object format is used."""
     reading = ["git", "config", "--file", str(common / "config"), "--no-includes", "extensions.objectformat"]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(own), "GIT_CONFIG_NOSYSTEM": "1"}
     environment |= {"GIT_DIR": str(own), "GIT_CONFIG_GLOBAL": "/dev/null"}

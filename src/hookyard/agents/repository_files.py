@@ -103,7 +103,7 @@ def check_unknown(directory: Path) -> None:
 
 
 def _to_the_top(directory: Path) -> Iterator[Path]:
-    """The folder and those above it in its repository; the account's own configuration lies further up."""
+    """Return the directory and its parents within the repository; the account's own configuration lies above."""
     above = (directory, *directory.parents)
     top = next((n for n, one in enumerate(above) if os.path.lexists(one / ".git")), 0)
     yield from above[: top + 1]
@@ -152,7 +152,7 @@ def _check_keys(
 
 
 def _named(directory: Path, name: str) -> Iterator[Path]:
-    """Entries with a name, in whatever case: some file systems do not tell cases apart."""
+    """Return entries with a name in any case: some file systems ignore case."""
     try:
         found = [entry.name for entry in os.scandir(directory) if entry.name.lower() == name]
     except OSError:

@@ -64,12 +64,13 @@ def is_git_file(relative: str) -> bool:
 
 
 def is_hook_file(relative: str) -> bool:
-    """Whether a path inside the folder configures hooks: ours, AtomCode's, or another agent's."""
+    """Return whether a path inside the directory configures hooks: hookyard's, AtomCode's, or another agent's."""
     return _HOOK_FILES.search(relative) is not None
 
 
 def names_hook_file(text: str) -> bool:
-    """Whether a shell command names such a file. It may name it in other ways: this is a fence, not a wall."""
+    """Return whether a shell command names such a file. A command can name a file in other ways: this is a fence, not a
+    wall."""
     return _HOOK_FILES_NAMED.search(text) is not None
 
 
@@ -102,7 +103,7 @@ class SandboxedDirectory:
 
     @contextmanager
     def open_parent(self, path: str, *, make_parents: bool = False) -> Iterator[OpenedPath]:
-        """Walk to a path.
+        """Open the parent directory of a path and return it with the last name.
 
         Raises:
             ToolError: It leads outside, or a folder on the way is missing.
@@ -116,7 +117,7 @@ class SandboxedDirectory:
                 raise ToolError(f"{path}: {error.strerror or 'cannot be used'}.") from None
 
     def read(self, path: str, limit: int) -> tuple[bytes, int]:
-        """The first `limit` bytes of a file, and its size.
+        """Return the first `limit` bytes of a file, and its size.
 
         Raises:
             ToolError: It is no plain file inside, or cannot be read.
@@ -205,7 +206,7 @@ class SandboxedDirectory:
         return OpenedPath(directories[-1], ".", "/".join(names) or ".")
 
     def _enter(self, path: str, name: str, directory: int, to_write: str | None) -> int:
-        """A folder in an open one, open too; made when it is not there and lies on the way to a file to be written."""
+        """Return an open subdirectory; create it when it is missing and lies on the way to a file to be written."""
         try:
             return os.open(name, _FOLDER, dir_fd=directory)
         except FileNotFoundError:
@@ -226,7 +227,7 @@ class SandboxedDirectory:
 
 
 def _link(name: str, directory: int) -> str | None:
-    """Where a symbolic link points to, None when it is none."""
+    """Return the target of a symbolic link, None for anything else."""
     try:
         return os.readlink(name, dir_fd=directory)
     except OSError as error:

@@ -23,7 +23,7 @@ END = "The script of the scripted model has ended."
 
 
 def scripted_model(path: Path) -> FunctionModel:
-    """The model that answers what a file says.
+    """Return the model that answers what a file says.
 
     Raises:
         AgentError: The file is not there or is no script.
@@ -51,7 +51,7 @@ def _answers(script: Any) -> list[list[ModelResponsePart]]:
 
 
 def _answer(step: Any, number: int) -> list[ModelResponsePart]:
-    """One entry of the script, the first of which is number 1, as the model's answer."""
+    """Return one entry of the script as the model's answer; entries are numbered from 1."""
     entry = _entry(step, {"text": str, "tools": list}, f"entry {number}")
     parts: list[ModelResponsePart] = [TextPart(entry["text"])] if "text" in entry else []
     for index, call in enumerate(entry.get("tools", [entry] if "tool" in entry else []), 1):
@@ -72,7 +72,7 @@ def _answer(step: Any, number: int) -> list[ModelResponsePart]:
 
 
 def _entry(value: Any, kinds: Mapping[str, type | tuple[type, ...]], place: str) -> dict[str, Any]:
-    """An object of the script whose keys hold what they must.
+    """Return an object of the script after checking the types of its keys.
 
     Raises:
         TypeError: It is none; says where.

@@ -53,7 +53,7 @@ class ToolStep(Protocol):
         ...
 
     def check(self, args: str) -> Any:
-        """The arguments in the tool's own form, from a JSON text.
+        """Return the arguments in the tool's own form, from a JSON text.
 
         Raises:
             ToolError: They do not fit; the text says how.
@@ -77,7 +77,7 @@ class ToolStep(Protocol):
         ...
 
     def edits(self, checked: Any) -> str | None:
-        """The file that the call changes, None when it changes none."""
+        """Return the file that the call changes, None when it changes none."""
         ...
 
 
@@ -143,7 +143,7 @@ class AgentSession:
         }
 
     async def run(self, work: Callable[[str], Awaitable[str]]) -> AgentResult:
-        """Live the session.
+        """Run the session.
 
         Args:
             work: Does the work of the turn; is given the prompt as the webhooks left it and gives the answer.
@@ -174,7 +174,7 @@ class AgentSession:
         return AgentResult(answer, outcome, self.statistics.usage)
 
     async def system_prompt(self, text: str) -> str:
-        """The system prompt, with what webhooks append."""
+        """Return the system prompt with the webhooks' additions."""
         self._phase = "system_prompt"
         decision = await self._fire(Point.SYSTEM_PROMPT, system_prompt=text)
         full = text if decision.content is None else f"{text}\n\n{decision.content}"
@@ -182,7 +182,7 @@ class AgentSession:
         return full
 
     async def answered(self, text: str, model_name: str) -> str:
-        """What the model said, as the webhooks left it; `""` when it only called tools."""
+        """Return the model's text as the webhooks left it; `""` when the model only called tools."""
         self._phase = "model_response"
         if model_name:
             self.agent_info(model=model_name)
@@ -241,11 +241,11 @@ class AgentSession:
         return told, success
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since this life was made."""
+        """Return the milliseconds since the session was created."""
         return self._since(self._started)
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
-        """Both gates before a tool call of an agent that is a process, which asks through its native hooks."""
+        """Call both gates before a tool call of an agent that is a process and asks through its native hooks."""
         first = await self._fire(Point.TOOL_CALL_START, call_id, tool_name=name, tool_args=args, call_id=call_id)
         if first.denied:
             return first
@@ -256,7 +256,7 @@ class AgentSession:
     async def after(
         self, name: str, call_id: str, args: str, result: str, *, success: bool, duration_ms: float
     ) -> Decision:
-        """The point after such a tool call."""
+        """Fire the point after such a tool call."""
         return await self._fire(
             Point.POST_TOOL,
             call_id,
@@ -304,7 +304,7 @@ class AgentSession:
         return await work(prompt)
 
     async def _allowed(self, step: ToolStep | None, name: str, call_id: str, args: str) -> tuple[str, Any]:
-        """The arguments that may be run, as text and in the tool's form; what a webhook modified is checked again."""
+        """Return the arguments to run, as text and in the tool's form; modified arguments are checked again."""
         args = await self._gate(Point.TOOL_CALL_START, step, name, call_id, args)
         if step is None:
             raise ToolError(f"There is no tool {name!r}.")
@@ -336,7 +336,7 @@ class AgentSession:
         return decision
 
     async def _close(self, outcome: ResultType, failure: BaseException | None) -> None:
-        """The last points; each is bounded in time, so that a slow webhook cannot keep the others from firing."""
+        """Fire the last points; each is bounded in time, so that a slow webhook does not block the others."""
         seen = self.statistics
         statistics = {
             "result_type": str(outcome),
@@ -392,7 +392,7 @@ class AgentSession:
 
 
 def add(total: Usage, *, input_tokens: int, output_tokens: int, cost_usd: float | None) -> Usage:
-    """The total after one more model request; a request of unknown price makes the whole price unknown."""
+    """Return the total after one more model request; a request of unknown price makes the whole price unknown."""
     known = total.cost_usd is not None or total.requests == 0
     return replace(
         total,

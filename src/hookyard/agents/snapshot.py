@@ -104,7 +104,7 @@ def _tree(repository: Repository, commit: str) -> dict[bytes, tuple[bytes, bytes
 
 
 def _index(repository: Repository, index: Path) -> tuple[set[bytes], set[bytes]]:
-    """Paths that an index has, and those among them that are marked as not checked out."""
+    """Return the paths of an index, and those among them that are marked as not checked out."""
     if not index.is_file() or index.is_symlink():
         return set(), set()
     more = {"GIT_INDEX_FILE": str(index)}
@@ -162,7 +162,7 @@ def _children(walk: _Walk, directory: bytes, kept_as: bytes, is_nested: bool) ->
 
 
 def _is_git_name(name: bytes) -> bool:
-    """Whether a tree cannot hold a name, since some file system takes it for `.git`."""
+    """Return whether a git tree cannot hold a name, since some file system reads it as `.git`."""
     for invisible in _INVISIBLE:
         name = name.replace(invisible, b"")
     parts = (part.lower().partition(b":")[0].rstrip(b". ") for part in name.split(b"\\"))
@@ -206,7 +206,7 @@ def _stored(repository: Repository, top: Path, found: Sequence[Found]) -> Iterab
 
 
 def _quoted(path: bytes) -> bytes:
-    """A path as git reads it from a line, whatever bytes are in it."""
+    """Return a path in the quoted form that git reads from a line, whatever its bytes."""
     return b'"' + b"".join(b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes([byte]) for byte in path) + b'"'
 
 

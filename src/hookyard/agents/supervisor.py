@@ -25,7 +25,7 @@ CANNOT_START = 127
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux's prctl; elsewhere nothing."""
+    """Call Linux's prctl; do nothing on other systems."""
     if sys.platform == "linux":
         import ctypes
 
@@ -33,7 +33,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def start(argv: list[str]) -> int:
-    """The child's process id."""
+    """Start the child and return its process id."""
     keeper = os.getpid()
     child = os.fork()
     if child:
@@ -70,7 +70,7 @@ def wait(child: int, control: int) -> None:
 
 
 def parents() -> dict[int, int]:
-    """Every process of the machine and its parent."""
+    """Return every process of the machine with its parent."""
     if sys.platform != "linux":
         import subprocess
 
@@ -89,7 +89,7 @@ def parents() -> dict[int, int]:
 
 
 def descendants() -> set[int]:
-    """Every process that this one stands above, ended ones that nobody has waited for included."""
+    """Return every descendant of this process, including ended ones that no process has waited for."""
     of = parents()
     found = {os.getpid()}
     grown = True
@@ -138,7 +138,7 @@ class ExitTracker:
                 self.status = status
 
     def within(self, seconds: float) -> bool:
-        """Whether nothing is left to wait for within so many seconds."""
+        """Return whether no process is left to wait for within so many seconds."""
         deadline = time.monotonic() + seconds
         pause = 0.001
         while True:

@@ -139,14 +139,14 @@ class Tool:
     permission: Permission | None = None
 
     def schema(self) -> dict[str, Any]:
-        """The arguments' JSON schema."""
+        """Return the JSON schema of the arguments."""
         schema = self.args.model_json_schema(by_alias=False)
         schema.pop("description", None)
         schema.pop("title", None)
         return schema
 
     def check(self, args: str) -> Args:
-        """The arguments, checked."""
+        """Validate the arguments and return them."""
         if len(args) > ARGS_CHARS:
             raise ToolError(f"The arguments of {self.name} are too long.")
         try:
@@ -168,7 +168,7 @@ class Tool:
         return await self.action(checked)
 
     def edits(self, checked: Args) -> str | None:
-        """The file that a call writes."""
+        """Return the file that a call writes, None when it writes none."""
         return checked.path if isinstance(checked, WriteFile | EditFile) else None
 
 
@@ -181,7 +181,7 @@ def make_tools(
     permission: Permission | None = None,
     guard_hook_files: bool = True,
 ) -> dict[str, Tool]:
-    """The tools of one run, by name.
+    """Return the tools of one run by name.
 
     Args:
         directory: The working folder.
@@ -264,7 +264,7 @@ def _bash(directory: SandboxedDirectory, environment: Mapping[str, str], *, guar
 
 
 def workspace_tools(workspace: WorkspaceTools) -> list[Tool]:
-    """The four task tools."""
+    """Return the four task tools."""
 
     async def get_task(args: GetTask) -> str:
         return await _told(workspace.get_task(args.task_id))

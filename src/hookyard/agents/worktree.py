@@ -50,7 +50,7 @@ class _Made:
 
 @asynccontextmanager
 async def fresh_worktree(directory: Path, at: Path, name: str, note: Callable[[str], None]) -> AsyncIterator[Path]:
-    """A worktree of the repository that holds a folder, on a new branch from its HEAD.
+    """Create a worktree of the repository that holds a directory, on a new branch from its HEAD, and return it.
 
     On leaving, what was changed is committed to the branch and the worktree is taken away; a branch without any change
     is taken away as well.
@@ -98,7 +98,7 @@ async def clean_up_worktrees(at: Path, note: Callable[[str], None]) -> None:
 
 
 def is_worktree(at: Path) -> bool:
-    """Whether a folder was made as a worktree."""
+    """Return whether a directory was created as a worktree."""
     return _record(at).is_file() or (at / ".git").is_file()
 
 
@@ -153,7 +153,8 @@ def _remembered(at: Path) -> _Made | None:
 
 
 def _derived(at: Path) -> _Made:
-    """What an earlier version left without a record, as its `.git` says: nothing there is run, only read.
+    """Return the record of a worktree that an earlier version left without one, derived from its `.git` file, which is
+    only read.
 
     Raises:
         AgentError: It is no worktree of a repository elsewhere, or not on a branch of ours.

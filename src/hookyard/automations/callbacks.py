@@ -90,13 +90,13 @@ class Callbacks:
         self._catalog = catalog
 
     async def check(self, spec: CallbackSpec) -> list[Problem]:
-        """What is wrong with a callback (severity error) and what is odd about it (warning)."""
+        """Return the problems of a callback: errors, and warnings about what is odd."""
         return await self.check_parts(spec.events, spec.prompt, spec.condition, spec.concurrency_key)
 
     async def check_parts(
         self, events: Sequence[str], prompt: str, condition: str, concurrency_key: str | None = None
     ) -> list[Problem]:
-        """The same for the parts of one that is being written."""
+        """Return the problems of the parts of a callback that is being edited."""
         return await check_parts(events, prompt, condition, concurrency_key, self._conditions, self._catalog())
 
     async def create(self, workspace_id: WorkspaceId, spec: CallbackSpec, *, author: str) -> Callback:
@@ -193,7 +193,7 @@ class Callbacks:
         await self._database.write(store)
 
     async def get(self, workspace_id: WorkspaceId, callback_id: CallbackId) -> Callback:
-        """One callback.
+        """Return one callback.
 
         Raises:
             NotFoundError: No such callback in the workspace.
@@ -203,7 +203,7 @@ class Callbacks:
     async def list(
         self, workspace_id: WorkspaceId, *, limit: int = 1000, after: str | None = None
     ) -> Sequence[Callback]:
-        """The callbacks of a workspace, oldest first.
+        """Return the callbacks of a workspace, oldest first.
 
         Args:
             workspace_id: The workspace.
@@ -221,7 +221,7 @@ class Callbacks:
         return await self._database.read(read)
 
     async def versions(self, workspace_id: WorkspaceId, callback_id: CallbackId) -> Sequence[CallbackVersion]:
-        """All versions, newest first; of deleted callbacks too.
+        """Return all versions, newest first; of deleted callbacks too.
 
         Raises:
             NotFoundError: No such callback in the workspace.
@@ -245,7 +245,7 @@ class Callbacks:
         return found
 
     async def version(self, workspace_id: WorkspaceId, callback_id: CallbackId, number: int) -> CallbackVersion:
-        """One version.
+        """Return one version.
 
         Raises:
             NotFoundError: No such version.
@@ -256,7 +256,7 @@ class Callbacks:
         raise NotFoundError(f"there is no version {number}", where=callback_id)
 
     async def diff(self, workspace_id: WorkspaceId, callback_id: CallbackId, old: int, new: int) -> str:
-        """What changed between two versions, as a unified diff of their YAML; empty when nothing did.
+        """Return the changes between two versions as a unified diff of their YAML; empty when they are equal.
 
         Raises:
             NotFoundError: No such callback or version.
@@ -332,7 +332,7 @@ class ConditionErrors:
 
 
 def diff_specs(before: CallbackSpec, after: CallbackSpec, old: str, new: str) -> str:
-    """A unified diff of two callbacks as YAML."""
+    """Return a unified diff of two callbacks as YAML."""
     import yaml
 
     texts = [yaml.safe_dump(one.as_dict(), allow_unicode=True, sort_keys=False, width=1000) for one in (before, after)]
@@ -355,7 +355,7 @@ def announce_change(conn: Connection, workspace_id: WorkspaceId) -> None:
 
 
 def get_callback(conn: Connection, workspace_id: WorkspaceId, callback_id: CallbackId) -> Callback:
-    """One callback that is not deleted.
+    """Return one callback that is not deleted.
 
     Raises:
         NotFoundError: No such callback in the workspace.

@@ -15,7 +15,7 @@ from hookyard.events.catalog import COMMON, Catalog
 
 
 async def check_spec(spec: CallbackSpec, conditions: Conditions, catalog: Catalog) -> list[Problem]:
-    """What is wrong with a callback (severity error) and what is odd about it (warning).
+    """Return the problems of a callback: errors, and warnings about what is odd.
 
     Raises:
         TemporaryError: Its condition cannot be checked now.
@@ -31,7 +31,7 @@ async def check_parts(
     conditions: Conditions,
     catalog: Catalog,
 ) -> list[Problem]:
-    """The same for the parts of one that is being written."""
+    """Return the problems of the parts of a callback that is being edited."""
     chosen = catalog.select(events)
     problems = catalog.check(events)
     problems += template.check(prompt, chosen)

@@ -127,7 +127,7 @@ def read_file(text: str) -> CallbackFile:
 
 
 def _list(document: Mapping[str, Any], part: str, problems: list[Problem]) -> list[Any]:
-    """A part of the document that may be missing."""
+    """Return a part of the document that may be missing, as a list."""
     found = document.get(part)
     if found is None or isinstance(found, list):
         return found or []
@@ -197,7 +197,7 @@ def _case(given: Any, number: int, names: Sequence[str], problems: list[Problem]
 
 
 def _events(given: Any) -> tuple[Mapping[str, Any], ...]:
-    """The events of a test; none when it is no test."""
+    """Return the events of a test case, none when it is not a test case."""
     if not isinstance(given, dict) or ("event" in given) == ("events" in given):
         return ()
     events = [given["event"]] if "event" in given else given["events"]
@@ -207,7 +207,7 @@ def _events(given: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def _by_name(given: Any, place: str, problems: list[Problem]) -> dict[str, str]:
-    """Texts by the callback's name."""
+    """Return texts by the callback's name."""
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -219,7 +219,7 @@ def _by_name(given: Any, place: str, problems: list[Problem]) -> dict[str, str]:
 
 
 def write_file(callbacks: Sequence[CallbackSpec], event_types: Sequence[EventType] = ()) -> str:
-    """The file of some callbacks, and of the declared types that they listen to; what is as usual is left out."""
+    """Return the YAML file of some callbacks and of the declared types that they listen to; defaults are left out."""
     import yaml
 
     usual = CallbackSpec(name="x", events=("task.created",), prompt="x").as_dict()
@@ -240,7 +240,7 @@ def _declaration(event_type: EventType) -> dict[str, Any]:
 
 @cache
 def _loader() -> type[yaml.SafeLoader]:
-    """Reads what looks like a date as the text that it is: JSON, which all of it becomes, has none."""
+    """Return a loader that reads what looks like a date as text, since JSON has no dates."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -254,7 +254,7 @@ def _loader() -> type[yaml.SafeLoader]:
 
 @cache
 def _dumper() -> type[yaml.SafeDumper]:
-    """Writes text of several lines as a block, as people do, where YAML allows it."""
+    """Return a dumper that writes a text of several lines as a block where YAML allows it."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -270,7 +270,8 @@ def _dumper() -> type[yaml.SafeDumper]:
 
 
 async def check_file(file: CallbackFile, conditions: Conditions) -> list[Problem]:
-    """What a server would say of the callbacks when they are saved, but for their agents, which only it knows.
+    """Return what a server would report when the callbacks are saved, except about their agents, which only the server
+    knows.
 
     Raises:
         TemporaryError: Conditions cannot be checked.
@@ -286,7 +287,7 @@ async def check_file(file: CallbackFile, conditions: Conditions) -> list[Problem
 
 
 async def run_case(file: CallbackFile, case: Case, conditions: Conditions) -> list[str]:
-    """What is not as a test expects; empty when all is.
+    """Return the differences from what a test case expects; empty when it passes.
 
     Raises:
         InvalidError: Its event cannot be.
@@ -327,7 +328,7 @@ def _event(case: Case, variables: Mapping[str, Any], catalog: Catalog) -> Event:
 async def _rehearse(
     spec: CallbackSpec, callback_id: CallbackId, events: Sequence[Event], conditions: Conditions, catalog: Catalog
 ) -> tuple[str, str | None, str]:
-    """The gate that stops them or `RUN`, why, and the prompt."""
+    """Return the gate that stops the events or `RUN`, the reason, and the prompt."""
     # A profile's name says nothing here about whom it serves: the callback's own word stands for it.
     open_profiles = frozenset({spec.agent}) if isinstance(spec.agent, str) and spec.authors == "anyone" else frozenset()
     listener = compile_listener(callback_id, 1, spec, open_profiles)
@@ -345,7 +346,7 @@ async def _rehearse(
 async def _held(
     listener: CallbackListener, events: Sequence[Event], conditions: Conditions
 ) -> tuple[Sequence[Event], str | None]:
-    """Those that the condition holds for, and why one could not be judged."""
+    """Return the events for which the condition holds, and why one could not be judged."""
     if not listener.spec.condition:
         return events, None
     question = ConditionSet.of(((listener.key, listener.spec.condition),))

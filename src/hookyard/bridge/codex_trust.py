@@ -24,7 +24,7 @@ LARGEST_LINE = 4 * 1024 * 1024
 
 
 def untrusted(program: str, cwd: Path, ours: Callable[[str], bool], environ: Mapping[str, str]) -> int:
-    """How many of our hooks Codex would skip in a folder."""
+    """Return how many of our hooks Codex would skip in a directory."""
     with _AppServer(program, cwd, environ) as codex:
         return sum(hook.get("trustStatus") not in TRUSTED for hook in codex.hooks(ours))
 
@@ -76,13 +76,13 @@ class _AppServer:
         self._process.communicate()
 
     def hooks(self, ours: Callable[[str], bool]) -> list[dict[str, Any]]:
-        """Our hooks, as Codex sees them in the folder."""
+        """Return our hooks as Codex sees them in the directory."""
         found = self.call("hooks/list", {"cwds": [str(self._cwd)]}).get("data")
         entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
         return [hook for entry in entries for hook in entry.get("hooks", []) if ours(str(hook.get("command", "")))]
 
     def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of one request.
+        """Send one request and return its result.
 
         Raises:
             TemporaryError: Codex refused it, or did not answer within `ANSWER_SECONDS`.

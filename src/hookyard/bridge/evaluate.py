@@ -81,7 +81,7 @@ async def evaluate(hooks: Hooks, heard: NativeEvent, session: Session, clock: Cl
 
 
 def new_arguments(content: str, warnings: tuple[str, ...] = ()) -> BridgeDecision:
-    """What a modification by webhooks comes to: the arguments, or a deny where they are none."""
+    """Return the arguments after a modification by webhooks, or a deny where they are not an object."""
     try:
         made = json.loads(content)
     except (ValueError, RecursionError):
@@ -98,7 +98,7 @@ def _author(decision: Decision) -> str:
 
 
 def _own(firing: HookCall, heard: NativeEvent, session: Session, clock: Clock) -> Mapping[str, Any]:
-    """A firing's own keys with what only the session knows; the session is brought up to date."""
+    """Return a call's own keys with what only the session knows; the session is updated."""
     now = clock.monotonic()
     own = dict(firing.own)
     call = heard.call_id or heard.tool_name or ""

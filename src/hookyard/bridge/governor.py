@@ -46,13 +46,13 @@ class ToolGate(Protocol):
     """What decides."""
 
     async def before(self, name: str, call_id: str, args: str) -> Decision:
-        """The gates before a tool call."""
+        """Call the gates before a tool call."""
         ...
 
     async def after(
         self, name: str, call_id: str, args: str, result: str, *, success: bool, duration_ms: float
     ) -> Decision:
-        """The point after it."""
+        """Fire the point after a tool call."""
         ...
 
 
@@ -60,12 +60,12 @@ class HookGovernor:
     """Governs runs, each through a socket of its own."""
 
     def governs(self, kind: str) -> bool:
-        """Whether it can deny what an agent of this kind does."""
+        """Return whether the governor can deny what an agent of this kind does."""
         return kind in all_dialects() and bool(dialect_of(kind).proven)
 
     @asynccontextmanager
     async def governing(self, kind: str, gate: ToolGate) -> AsyncIterator[Mapping[str, Any]]:
-        """While it lasts, native hooks configured with the value reach the gate."""
+        """Connect native hooks to the gate inside the block."""
         dialect = dialect_of(kind)
         directory = Path(tempfile.mkdtemp(prefix="hookyard-"))  # readable by this user alone
         commands = Commands(Path(sys.executable), Path(shim.__file__), directory)
@@ -96,7 +96,7 @@ class _GateServer:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: an event in, an answer out. No answer is a deny: the shim sees to that."""
+        """Serve one connection: an event in, an answer out. No answer is a deny, which the shim ensures."""
         task = asyncio.current_task()
         assert task is not None  # the server made one
         self._under_way.add(task)
@@ -113,7 +113,7 @@ class _GateServer:
             writer.close()
 
     async def end(self) -> None:
-        """The run is over; nobody waits for what is under way."""
+        """End the run: calls under way are abandoned."""
         for task in list(self._under_way):
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)

@@ -52,7 +52,7 @@ def install(
 
 
 def _without(group: Any, ours: Callable[[str], bool]) -> Any:
-    """A group without our hooks; None when nothing else was in it."""
+    """Return a group without our hooks; None when nothing else was in it."""
     if not isinstance(group, dict) or not isinstance(group.get("hooks"), list):
         return group
     kept = [hook for hook in group["hooks"] if not (isinstance(hook, dict) and ours(str(hook.get("command", ""))))]

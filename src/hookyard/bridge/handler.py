@@ -110,7 +110,7 @@ class HookRequestHandler:
             return _failed(dialect, asked.event, str(error), closed=closed)
 
     def _closed_now(self, dialect: Dialect, asked: HookRequest) -> bool:
-        """Whether a gate that fails closed may concern an event that cannot be read.
+        """Return whether a fail-closed gate may concern an event that cannot be read.
 
         The event may still tell its session and folder. Every project that it can belong to counts, and every gate of
         its points, since its tool is not known.
@@ -134,7 +134,8 @@ class HookRequestHandler:
         return any(self._hooks_of(project).fail_closed(point) for project in projects for point in points)
 
     async def _decide(self, asked: HookRequest, heard: NativeEvent, hooks: Hooks, session: Session) -> BridgeDecision:
-        """The ruling, once for an event that is told twice. One that comes too late goes on without us."""
+        """Return the ruling, once for an event that arrives twice. The second caller goes on alone when the first is
+        late."""
         key, line = _what(heard), (asked.agent, asked.closed)
         twin = self._twins.pop(key, None)
         if twin is not None and twin.line != line:
@@ -158,7 +159,7 @@ class HookRequestHandler:
         return found
 
     async def wait_idle(self) -> None:
-        """Between events: let go of projects that were not heard of for long."""
+        """Close projects that have been idle for long."""
         while len(self._hooks) > MAX_PROJECTS and not self._asking:
             _, hooks = self._hooks.popitem(last=False)
             await hooks.aclose()
@@ -189,7 +190,7 @@ class HookRequestHandler:
 
 
 def _what(heard: NativeEvent) -> int:
-    """What happened, the same however it is told; a digest, since arguments may be large."""
+    """Return a digest of what happened, equal for every native form of it; arguments may be large."""
     call = "" if heard.agent == "copilot" else heard.call_id  # it tells it in one of its two ways only
     said = [firing.own.get("content", "") for firing in heard.firings]
     tool = (heard.tool_name or "").lower()
@@ -204,7 +205,7 @@ def _fails_closed(hooks: Hooks, heard: NativeEvent) -> bool:
 
 
 def _failed(dialect: Dialect | None, event: str, why: str, *, closed: bool) -> HookExit:
-    """The answer to an event that could not be judged."""
+    """Return the answer to an event that could not be judged."""
     reason = f"hookyard: {why}"
     if not closed:
         return HookExit(err=reason)
@@ -212,7 +213,7 @@ def _failed(dialect: Dialect | None, event: str, why: str, *, closed: bool) -> H
 
 
 def _with_lines(answer: HookExit, lines: list[str]) -> HookExit:
-    """The webhooks' own lines, after what the answer says on stderr anyway."""
+    """Return the answer with the webhooks' own lines after its text on stderr."""
     if not lines or answer.code:
         return answer
     return replace(answer, err="\n".join(filter(None, (answer.err, *lines))))

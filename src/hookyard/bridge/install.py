@@ -95,7 +95,7 @@ class Bridge:
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str]) -> Bridge:
-        """The installation of whoever runs this process."""
+        """Return the installation of the user who runs this process."""
         home = Path(environ.get("HOOKYARD_HOME") or Path.home() / ".hookyard").expanduser().absolute()
         return cls(home, Path.home(), environ)
 
@@ -110,7 +110,7 @@ class Bridge:
         return Commands(self.interpreter, Path(shim.__file__), self.folder)
 
     def file(self, dialect: Dialect, project: Path | None) -> NativeFile:
-        """The settings file of an agent, the user's or a project's, or the plugin that stands in for it."""
+        """Return the settings file of an agent, the user's or a project's, or its plugin."""
         path, backups = dialect.settings_file(self.user, self.environ, project), self.home / BACKUPS
         return NativeFile(path, backups) if dialect.plugin is None else PluginFile(path, backups, dialect.plugin)
 
@@ -165,7 +165,7 @@ class Bridge:
         return Done(native.path, changed)
 
     def status(self, project: Path | None = None, *, ask_codex: bool = True) -> list[Status]:
-        """How every agent stands, for the user and for a project."""
+        """Return the state of every agent, for the user and for a project."""
         directories = (None,) if project is None else (None, project)
         return [
             self._status(dialect, directory, ask_codex=ask_codex)
@@ -174,7 +174,7 @@ class Bridge:
         ]
 
     def relay_pid(self) -> int | None:
-        """The relay's process, None when none runs."""
+        """Return the relay's process id, None when no relay runs."""
         with contextlib.suppress(OSError, ValueError), (self.folder / relay.LOCK).open(encoding="ascii") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -201,7 +201,7 @@ class Bridge:
         return True
 
     def _lines(self, dialect: Dialect, project: Path | None, *, allow_modify: bool) -> tuple[InstalledLine, ...]:
-        """What is to be hooked.
+        """Return the lines to install.
 
         What the user's own installation hooks already is not hooked by a project's again, unless the project has a gate
         that fails closed and the user's line does not.
@@ -273,7 +273,7 @@ class Bridge:
 
 
 def _installed(native: NativeFile, dialect: Dialect, ours: Callable[[str], bool]) -> dict[str, str]:
-    """The command of ours for each event that a file hooks."""
+    """Return our installed command of each event in a file."""
     names = {event.name for event in dialect.events}
     found: dict[str, str] = {}
     for command in _commands(native.settings()):
@@ -285,7 +285,7 @@ def _installed(native: NativeFile, dialect: Dialect, ours: Callable[[str], bool]
 
 
 def _commands(value: Any) -> Sequence[str]:
-    """Every command anywhere in settings: each agent nests them in its own way."""
+    """Return every command anywhere in the settings: each agent nests them in its own way."""
     if isinstance(value, dict):
         own = [text for key in ("command", "bash") if isinstance(text := value.get(key), str)]
         return [*own, *(command for inner in value.values() for command in _commands(inner))]

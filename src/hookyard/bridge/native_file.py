@@ -36,7 +36,7 @@ class NativeFile:
     backups: Path
 
     def text(self) -> str | None:
-        """What it holds, to the byte, None when there is none.
+        """Return the exact text of the file, None when it does not exist.
 
         Raises:
             InvalidError: It cannot be read as text.
@@ -51,7 +51,7 @@ class NativeFile:
             raise InvalidError(f"cannot be read: {_plain(error)}", where=str(self.path)) from None
 
     def settings(self) -> dict[str, Any]:
-        """What it says, empty when there is none.
+        """Return the settings in the file, empty when it does not exist.
 
         Raises:
             InvalidError: It holds something else; nobody knows what to keep, so nothing is written.
@@ -59,7 +59,7 @@ class NativeFile:
         return self.parsed(self.text())
 
     def parsed(self, text: str | None) -> dict[str, Any]:
-        """The object in a text of the file's kind; raises as `settings`."""
+        """Return the object in a text of the file's kind; raises as `settings`."""
         try:
             value = _value(text)
         except json.JSONDecodeError as error:
@@ -72,11 +72,11 @@ class NativeFile:
         return value
 
     def worded(self, settings: dict[str, Any]) -> str | None:
-        """The text for an object, None for no file at all."""
+        """Return the text for an object, None for no file at all."""
         return _readable(settings) + "\n"
 
     def outdated(self) -> bool:
-        """The text would be another one though it says the same."""
+        """Return whether the text would change although the settings are equal."""
         return False
 
     def change(self, change: Callable[[dict[str, Any]], None], *, keep: bool = False, restore: bool = False) -> bool:
@@ -121,7 +121,7 @@ class NativeFile:
             self.path.parent.rmdir()  # when we made it; a folder with anything in it stays
 
     def _restore(self, before: str | None) -> None:
-        """Nothing of ours is left: the very text that was there before."""
+        """Restore the exact text from before the installation: no hook of ours is left."""
         self._write(before)
         self._place.unlink(missing_ok=True)
 

@@ -45,24 +45,24 @@ class Commands:
     folder: Path
 
     def line(self, dialect: Dialect, event: str, seconds: float, mode: str) -> str:
-        """The command of one event. Where it is closed, a missing interpreter or file refuses too."""
+        """Return the command of one event. Where it is closed, a missing interpreter or file refuses too."""
         argv = [str(self.interpreter), "-S", "-E", "-I", str(self.shim), str(self.folder), dialect.name, event]
         command = shlex.join([*argv, f"{seconds:g}", mode])
         return f"{command}{dialect.closed_tail}" if "c" in mode else command
 
     def plain(self, command: str) -> str:
-        """A line of ours as it would be without `--allow-modify`."""
+        """Return one of our lines as it would be without `--allow-modify`."""
         return command.replace(" csm || ", " cs || ").removesuffix("m")
 
     def ours(self, command: str) -> bool:
-        """Whether a command found in an agent's settings runs our shim, this installation's or an earlier one's."""
+        """Return whether a command in an agent's settings runs our shim, of this or an earlier installation."""
         return f"{self.shim.parent.name}/{self.shim.name}" in command and "hookyard" in command
 
 
 def lines_for(
     dialect: Dialect, hooks: Hooks, commands: Commands, *, allow_modify: bool = False
 ) -> tuple[InstalledLine, ...]:
-    """The hooks that an agent needs now."""
+    """Return the hooks that an agent needs now."""
     return tuple(
         _line(dialect, event, hooks, commands, allow_modify=allow_modify)
         for event in dialect.events
@@ -71,7 +71,8 @@ def lines_for(
 
 
 def decided_at(dialect: Dialect, event: NativeHook) -> tuple[Point, ...]:
-    """Points whose webhooks decide at an event: a message that cannot be refused itself refuses its turn's calls."""
+    """Return the points whose webhooks decide at an event. A message that an agent cannot reject rejects the calls of
+    its turn instead."""
     if Point.PRE_TOOL in event.points and not dialect.blocks_prompts:
         return (*event.points, Point.MESSAGE)
     return event.points
@@ -91,7 +92,7 @@ def _line(
 
 
 def _seconds(points: Sequence[Point], hooks: Hooks) -> float:
-    """The longest that the webhooks of some points may take, one point after the other."""
+    """Return the longest time that the webhooks of some points may take, one point after the other."""
     total = _OF_ITS_OWN_SECONDS
     for point in points:
         each = [_longest(gate) for gate in hooks.configuration.at(point) if isinstance(gate, Webhook) and gate.waits]

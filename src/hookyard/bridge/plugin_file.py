@@ -29,7 +29,7 @@ class PluginFile(NativeFile):
     template: Path
 
     def parsed(self, text: str | None) -> dict[str, Any]:
-        """The hooks in it.
+        """Return the hooks in the program's text.
 
         Raises:
             InvalidError: It is another's, or was changed so that its hooks cannot be told.
@@ -48,13 +48,13 @@ class PluginFile(NativeFile):
         return hooks
 
     def worded(self, settings: dict[str, Any]) -> str | None:
-        """The program with these hooks; none at all without any."""
+        """Return the program with these hooks, None without any."""
         if not settings:
             return None
         before, _, after = self.template.read_text(encoding="utf-8").partition(f"{_HOOKS}{{}}")
         return f"{before}{_HOOKS}{json.dumps(settings, indent=2)}{after}"
 
     def outdated(self) -> bool:
-        """The program is another version's, or somebody worked on it."""
+        """Return whether the program is of another version, or was edited."""
         text = self.text()
         return text is not None and text != self.worded(self.parsed(text))

@@ -53,12 +53,12 @@ _DROPPED = ("HOOKYARD_", "SSLKEYLOGFILE")
 
 
 def is_setting(name: str) -> bool:
-    """Whether a variable counts only as it was at installation; nothing else is written down then."""
+    """Return whether a variable counts only as it was at installation; nothing else is stored then."""
     return name.upper() in SETTINGS
 
 
 def environment(own: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """The variables that the webhooks' configuration sees: the starter's, without settings, and the installed ones."""
+    """Return the variables for the webhooks' configuration: the starter's without settings, and the installed ones."""
     kept = {name: value for name, value in own.items() if not (is_setting(name) or name.startswith(_DROPPED))}
     with contextlib.suppress(OSError, ValueError):
         installed = json.loads((directory / VARIABLES).read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _alone(lock: TextIO) -> bool:
-    """Whether this process has become the relay.
+    """Return whether this process has become the relay.
 
     One that is ending still has the lock, though it listens no more. Whoever came now and left because of it would
     leave the event that it was started for without an answer.
@@ -161,11 +161,11 @@ class ConnectionHandler:
         self._last = time.monotonic()
 
     def idle_for(self, seconds: float) -> bool:
-        """Nobody is being answered, and nobody was for so long."""
+        """Return whether no event has been answered for so many seconds."""
         return not self._under_way and time.monotonic() - self._last >= seconds
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: an event in, an answer out. No answer is a refusal, where the installation is closed."""
+        """Serve one connection: an event in, an answer out. No answer is a refusal where the installation is closed."""
         from hookyard.bridge import wire
 
         self._under_way += 1
@@ -186,7 +186,7 @@ class ConnectionHandler:
 
 
 def tell(line: str) -> None:
-    """A line for the relay's log."""
+    """Write a line to the relay's log."""
     print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, file=sys.stderr, flush=True)  # noqa: T201
 
 

@@ -39,20 +39,20 @@ class Session:
     refused: str | None = None
 
     def begin_turn(self, now: float) -> None:
-        """The user has said something."""
+        """Begin a turn: the user has sent a message."""
         self.turn += 1
         self.tool_calls = 0
         self.turn_began = now
         self.refused = None
 
     def begin_call(self, key: str, now: float) -> None:
-        """A tool call is about to run."""
+        """Remember that a tool call is about to run."""
         self.tool_calls += 1
         if len(self.calls) < MOST_CALLS:
             self.calls[key] = now
 
     def end_call(self, key: str, now: float) -> float | None:
-        """A tool call has run: milliseconds since it began, None when that was not seen."""
+        """Return the milliseconds since a tool call began, None when its beginning was not seen."""
         began = self.calls.pop(key, None)
         return None if began is None else round((now - began) * 1000, 1)
 
@@ -69,7 +69,7 @@ class Sessions:
         self._known: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
     def of(self, agent: str, session_id: str | None, directory: str) -> Session:
-        """The session of an event; one that names no session stands alone."""
+        """Return the session of an event; an event without a session id gets a session of its own."""
         if not session_id:
             return Session(project_of(directory))
         key = (agent, session_id)
@@ -83,7 +83,8 @@ class Sessions:
 
 
 def project_of(directory: str) -> Path:
-    """The project that a folder belongs to: the nearest one above with a hooks file or a repository, else itself."""
+    """Return the project of a directory: the nearest parent with a hooks file or a repository, else the directory
+    itself."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         start = Path(directory).resolve()
         for candidate in (start, *start.parents):

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 
 def noise() -> str:
-    """Letters for what can make the shell print that runs this: the dialect knows which of them that shell obeys."""
+    """Return letters for what can make the hook's shell print; the dialect knows which of them that shell obeys."""
     own = posix.environ
     found = ""
     if own.get(b"BASH_ENV") or b"BASH_XTRACEFD" in own:
@@ -77,7 +77,7 @@ def noise() -> str:
 
 
 def _read_event() -> tuple[bytes, bool]:
-    """What the agent gives, and whether that is all: of an event that is too large the relay gets none."""
+    """Return the agent's event, and whether it is complete: an event that is too large is not sent to the relay."""
     try:
         return _read_all(0, LARGEST_EVENT), True
     except TooLargeError:
@@ -108,7 +108,7 @@ def _ask(sent: bytes, may_start: bool) -> tuple[int, bytes, bytes]:
 
 
 def _connect(may_start: bool) -> socket:
-    """Connected to the relay, which is started when nobody listens. The alarm ends the waiting."""
+    """Return a connection to the relay, which is started when none listens. The alarm ends the wait."""
     started = False
     while True:
         talk = socket(AF_UNIX, SOCK_STREAM)

@@ -49,7 +49,7 @@ class HookRequest:
     too_large: bool = False
 
     def native(self) -> Mapping[str, Any]:
-        """The event as an object.
+        """Return the event as an object.
 
         Raises:
             UnreadableError: It is none.
@@ -97,6 +97,6 @@ async def read(reader: asyncio.StreamReader) -> HookRequest | None:
 
 
 def encode(answer: HookExit) -> bytes:
-    """An answer as the shim reads it."""
+    """Return an answer in the form that the shim reads."""
     out, err = (text.encode("utf-8", "replace") for text in (answer.out, f"{answer.err}\n" if answer.err else ""))
     return b"%d %d %d\n%b%b" % (answer.code, len(out), len(err), out, err)

@@ -117,7 +117,7 @@ class CallbackSpec(_Part):
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> CallbackSpec:
-        """From what a client sent.
+        """Validate what a client sent.
 
         Raises:
             InvalidError: Unknown, missing or wrong fields, each named.
@@ -137,16 +137,16 @@ class CallbackSpec(_Part):
 
     @classmethod
     def load(cls, text: str) -> CallbackSpec:
-        """From the database."""
+        """Read a stored callback."""
         return cls.model_validate_json(text)
 
     def as_dict(self) -> dict[str, Any]:
-        """As the API and YAML show it: every field, camelCase, overrides without their empty fields."""
+        """Return the form of the API and YAML: every field, camelCase, overrides without their empty fields."""
         shown = self.model_dump(mode="json", by_alias=True)
         for part in ("dedupe", "merge", "loop"):
             shown[part] = {key: value for key, value in shown[part].items() if value is not None}
         return shown
 
     def dump(self) -> str:
-        """For the database: the same callback always gives the same text."""
+        """Return the stored form: equal callbacks give equal texts."""
         return json.dumps(self.as_dict(), sort_keys=True)

@@ -74,7 +74,7 @@ class Template:
     def fenced(
         self, ctx: Mapping[str, Value], *, fence: Fence, author_trust: AuthorTrust, by_people: frozenset[str]
     ) -> frozenset[str]:
-        """Names of the variables whose values `render` marks as data."""
+        """Return the names of the variables whose values `render` marks as data."""
         if fence is Fence.ALWAYS or (fence is Fence.AUTO and author_trust is not AuthorTrust.MEMBER):
             return frozenset(p.name for p in self.placeholders if p.name in by_people and ctx.get(p.name))
         return frozenset()
@@ -87,7 +87,7 @@ class Template:
         author_trust: AuthorTrust = AuthorTrust.UNKNOWN,
         by_people: frozenset[str] = frozenset(),
     ) -> str:
-        """The prompt of one event, at most `MAX_PROMPT` characters long besides the notes of fences and cuts.
+        """Return the prompt of one event, at most `MAX_PROMPT` characters long besides the notes of fences and cuts.
 
         Args:
             ctx: The event's variables.
@@ -128,7 +128,7 @@ def parse(template: str, field: str = "prompt") -> Template:
 
 
 def check(template: str, events: Sequence[EventType], field: str = "prompt") -> list[Problem]:
-    """What is wrong with a template for a callback that listens to those events.
+    """Return the problems of a template for a callback that listens to those events.
 
     A variable is wrong when none of the events carries it; one that only some carry is empty for the others, as the
     contract says.
@@ -197,14 +197,14 @@ def _text(value: Value | None) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    """The text, or what there is room for with a note of what was left out; nothing once there is no room at all."""
+    """Return the text, or as much as fits with a note of what was left out; nothing when no room is left."""
     if len(text) <= room:
         return text
     return f"{text[:room]}…[{len(text) - room} characters left out]" if room else ""
 
 
 def _mark(names: Sequence[str], ctx: Mapping[str, Value]) -> str:
-    """A tag that none of the fenced values contains, so none can close its fence.
+    """Return a tag that none of the fenced values contains, so none can close its fence.
 
     Derived from the values rather than random, so that the same event always gives the same prompt.
     """

@@ -156,7 +156,7 @@ def _read(file: Path) -> CallbackFile:
 
 
 def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]]:
-    """Id and content of the callbacks of a workspace, by name.
+    """Return id and content of the callbacks of a workspace by name.
 
     Raises:
         PermanentError: Two have the same name.
@@ -173,7 +173,7 @@ def _there(server: Server, workspace: str) -> dict[str, tuple[str, CallbackSpec]
 
 
 def _declared(server: Server, names: set[str]) -> list[EventType]:
-    """Those of some event types that administrators have declared."""
+    """Return the administrators' declarations of some event types."""
     if names <= {one.name for one in BUILT_IN}:
         return []
     return [
@@ -188,7 +188,7 @@ def _declared(server: Server, names: set[str]) -> list[EventType]:
 
 
 def _check(server: Server, path: str, wanted: Sequence[CallbackSpec]) -> None:
-    """Have the server check callbacks that are to be saved, and say what it warns of.
+    """Check callbacks on the server before they are saved, and print its warnings.
 
     Raises:
         InvalidError: It would refuse some; with the problems of all.

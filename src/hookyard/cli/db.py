@@ -66,7 +66,7 @@ def backup(file: Path, data: Path | None) -> None:
 
 
 def existing(settings: Settings) -> Database:
-    """The database, which must be there.
+    """Return the database, which must exist.
 
     Raises:
         NotFoundError: There is none yet.

@@ -23,7 +23,7 @@ def warn_of_plugins(problems: Iterable[PluginProblem]) -> None:
 
 
 def line_of(error: HookyardError) -> str:
-    """The line."""
+    """Return the line for an error."""
     text = " ".join(error.sentence(preferred_language()).split())
     if isinstance(error, InvalidError) and error.problems:
         told = [p for p in error.problems if not p.message.startswith(error.what)]
@@ -34,7 +34,7 @@ def line_of(error: HookyardError) -> str:
 
 
 def line_of_usage(error: click.ClickException) -> str:
-    """The line of a command that was written wrongly."""
+    """Return the line for a usage error."""
     text = " ".join(error.format_message().split())
     if not isinstance(error, click.UsageError):
         return f"hookyard: {text}"
@@ -43,7 +43,7 @@ def line_of_usage(error: click.ClickException) -> str:
 
 
 def line_of_fault(error: Exception) -> str:
-    """The line of an error that nobody thought of."""
+    """Return the line for an unexpected error."""
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"hookyard: a fault of hookyard's own: {what[:500]} (please report it; HOOKYARD_DEBUG=1 shows where)"
 

@@ -292,7 +292,7 @@ def _mismatch(webhook: Webhook, point: Point, tool: str | None) -> str | None:
 
 
 def _not_found(name: str, configuration: Configuration) -> HookyardError:
-    """Why no webhook of a name can be tried."""
+    """Return why no webhook of a name can be tested."""
     for problem in configuration.problems:
         if problem.hook == name and problem.severity == "error":
             fault = f"{problem.key}: {problem.message}" if problem.key else problem.message
@@ -318,7 +318,7 @@ def _show_try(verdict: Verdict, delivery: Delivery) -> None:
 
 
 def _indented(text: str) -> str:
-    """JSON laid out for reading, other text as it is; nothing in it can steer a terminal."""
+    """Return JSON indented for reading, other text as it is, without control characters."""
     with contextlib.suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     lines = ("".join(c for c in line if c.isprintable() or c == "\t") for line in text.splitlines())
@@ -339,7 +339,7 @@ def _switched_off(webhook: Webhook, off: Mapping[str, Endpoint]) -> str | None:
 
 
 def _shown(gate: Webhook | InvalidFailClosedHook, off: Mapping[str, Endpoint]) -> dict[str, Any]:
-    """A webhook as it may be shown."""
+    """Return a webhook in a form that is safe to show."""
     if isinstance(gate, InvalidFailClosedHook):
         return {
             "name": gate.name,

@@ -194,7 +194,7 @@ def _table(found: Sequence[Delivery]) -> str:
 
 
 def _whole(delivery: Delivery) -> str:
-    """A delivery with every attempt, for reading."""
+    """Return a delivery with every attempt, for reading."""
     lines = [
         f"{delivery.id}: {delivery.state.value}",
         f"  {delivery.event or 'batch'} for {delivery.webhook} at {delivery.url}, format {delivery.format}",
@@ -216,7 +216,7 @@ def _whole(delivery: Delivery) -> str:
 
 
 def _last(delivery: Delivery) -> str:
-    """How the last attempt ended, or why there is none yet."""
+    """Return how the last attempt ended, or why there is none yet."""
     if not delivery.attempts:
         return delivery.message
     last = delivery.attempts[-1]

@@ -68,7 +68,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def without_secrets(text: str) -> str:
-    """A text without what has the form of a secret."""
+    """Return a text with everything replaced that looks like a secret."""
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text

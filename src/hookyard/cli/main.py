@@ -42,11 +42,11 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are invoked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
+        """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command itself, imported now."""
+        """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
         require_extras(cmd_name)
@@ -57,14 +57,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant; a name that there is not is told with the nearest ones of the table."""
+        """Return the named command; an unknown name is reported with the nearest ones of the table."""
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
             raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands' lines in the help, from the table alone."""
+        """Write the commands' lines of the help from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -141,7 +141,7 @@ def _line_of_stdout(error: OSError) -> str:
 
 
 def _line_of_any(error: Exception) -> str:
-    """The line of an error that no command has made its own: the disk's, the caller's, or ours."""
+    """Return the line for an error that no command translated: a full disk, bad bytes in the arguments, or a bug."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "hookyard: the disk is full (free some space)"
     if isinstance(error, UnicodeEncodeError):
@@ -153,7 +153,7 @@ def _line_of_any(error: Exception) -> str:
 
 
 def _is_text(given: str) -> bool:
-    """Whether it was given in UTF-8; other bytes come as lone surrogates."""
+    """Return whether a text was given in UTF-8; other bytes arrive as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in given)
 
 

@@ -38,7 +38,7 @@ _SHOWN_CHARS = 500
 
 
 def prompt(text: str, model: str | None = None, cwd: str | None = None) -> int:
-    """Have a prompt answered.
+    """Run a prompt, print the answer and return the exit code.
 
     Args:
         text: What to do.
@@ -116,7 +116,7 @@ class Asking:
     _all: bool = False
 
     async def __call__(self, tool_name: str, args: str) -> bool:
-        """Whether this call may go on."""
+        """Return whether this call may proceed."""
         async with self._one:
             if self._all:
                 return True
@@ -138,34 +138,34 @@ class TerminalRecorder:
     wanted: bool
 
     def message(self, role: str, text: str) -> None:
-        """Messages are shown at the end, as the answer."""
+        """Ignore the message: the answer is printed at the end."""
 
     def tool_call(self, call_id: str, name: str, args: str) -> None:
-        """One line."""
+        """Print one line."""
         if self.wanted:
             click.echo(click.style(f"· {name} {_plain(args)}", dim=True), err=True)
 
     def tool_result(self, call_id: str, result: str, *, success: bool, duration_ms: float, ran: bool = True) -> None:
-        """One line when it failed."""
+        """Print one line when the tool failed."""
         if self.wanted and not success:
             click.echo(click.style(f"  {_plain(result)}", dim=True), err=True)
 
     def decision(self, point: Point, decision: Decision, call_id: str = "") -> None:
-        """The hooks themselves tell the user."""
+        """Ignore the decision: the hooks print their own messages."""
 
     def usage(self, usage: Usage) -> None:
-        """Not shown."""
+        """Ignore the usage."""
 
     def agent_info(self, *, version: str = "", model: str = "") -> None:
-        """Not shown."""
+        """Ignore the agent's version and model."""
 
     def note(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         click.echo(f"hookyard: {_plain(text)}", err=True)
 
 
 async def _line() -> str:
-    """A line from the terminal, without a thread that Ctrl-C could not end."""
+    """Read a line from the terminal, without a thread that Ctrl-C could not end."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     descriptor = sys.stdin.fileno()
@@ -183,6 +183,6 @@ async def _line() -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of a model on one short line."""
+    """Return a model's text as one short line."""
     shown = escape_control(" ".join(text.split()))
     return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 1] + "…"

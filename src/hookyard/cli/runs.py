@@ -98,7 +98,7 @@ def _act(what: str, run_id: str, workspace: str | None, as_json: bool) -> None:
 
 
 def _show_agent(run: dict[str, Any]) -> None:
-    """What worked on the newest attempt."""
+    """Print which agent worked on the newest attempt."""
     about = (run.get("attempts") or [{}])[-1].get("agent") or {}
     words = [" ".join(filter(None, (about.get("kind"), about.get("version")))), about.get("model"), about.get("folder")]
     if known := [word for word in words if word]:

@@ -120,7 +120,7 @@ def _calm_collector() -> None:
 
 
 def announce(settings: Settings, link: str | None) -> None:
-    """The ready line, and the login link of a first start."""
+    """Print the ready line, and the login link of a first start."""
     print(f"hookyard is ready at {settings.url}", flush=True)
     if link is not None:
         print(f"sign in (once, within 24 hours): {link}", flush=True)
@@ -128,7 +128,7 @@ def announce(settings: Settings, link: str | None) -> None:
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket; bound before anything else is opened, so that a second server fails at once.
+    """Yield a bound socket; it is bound before anything else is opened, so that a second server fails at once.
 
     Raises:
         PermanentError: The port is in use or not ours to take.

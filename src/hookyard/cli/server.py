@@ -55,7 +55,7 @@ class Server:
 
     @classmethod
     def from_environment(cls) -> Server:
-        """As the environment says.
+        """Return the server that the environment names.
 
         Raises:
             UnauthenticatedError: No token.
@@ -72,7 +72,7 @@ class Server:
     def ask(
         self, method: str, path: str, body: object = None, *, query: Mapping[str, str | int | None] | None = None
     ) -> Any:
-        """One request under /api/v1; the answer's JSON, None when it has none.
+        """Send one request under /api/v1 and return the JSON of the response, None when it has no body.
 
         Raises:
             HookyardError: The server refused, cannot be reached, or is another program's.
@@ -107,7 +107,7 @@ class Server:
         return answer
 
     def workspace(self, given: str | None) -> str:
-        """Path of the workspace that a command means.
+        """Return the path of the workspace that a command names.
 
         Raises:
             InvalidError: None was given, and the token sees not just one.
@@ -146,7 +146,7 @@ class Server:
 
 
 def _answer(request: Any, url: str) -> bytes:
-    """The body of a good answer. A redirect is never followed: it would take the token to wherever it points."""
+    """Return the body of a successful response. Redirects are never followed: they would carry the token elsewhere."""
     import http.client
     import urllib.error
     import urllib.request

@@ -22,14 +22,14 @@ _LONGEST = 4096
 
 
 def login_url(url: str, secret: str) -> str:
-    """A one-time login link of the server at an address."""
+    """Return a one-time login link of the server at an address."""
     return f"{url}/login/{secret}"
 
 
 @contextlib.contextmanager
 def registered(settings: Settings) -> Iterator[None]:
-    """Have the server's address in its data folder for as long as it serves. A server does without where the folder
-    cannot be written to."""
+    """Keep the server's address in its data directory while it serves. A server goes on without it where the directory
+    is not writable."""
     file, path = -1, settings.data / DIRECTORY / secrets.token_hex(8)
     unfinished = path.with_name(f".{path.name}")
     with contextlib.suppress(OSError):
@@ -51,8 +51,8 @@ def registered(settings: Settings) -> Iterator[None]:
 
 
 def server_url(settings: Settings) -> str:
-    """The address of the server that works on the data folder: that of the settings when one serves there or none is
-    known, else that of the server that started last."""
+    """Return the address of the server that works on the data directory: that of the settings when a server runs there
+    or none is registered, else that of the server that started last."""
     if settings.public_url:
         return settings.url
     addresses = _live_servers(settings.data)
@@ -60,7 +60,7 @@ def server_url(settings: Settings) -> str:
 
 
 def _live_servers(data: Path) -> list[str]:
-    """The addresses that living servers have noted, the newest last; the notes of dead ones are removed."""
+    """Return the addresses of running servers, the newest last, and remove the entries of dead ones."""
     try:
         paths = [path for path in (data / DIRECTORY).iterdir() if not path.name.startswith(".")]
     except OSError:
@@ -70,7 +70,7 @@ def _live_servers(data: Path) -> list[str]:
 
 
 def _note(path: Path) -> tuple[float, str] | None:
-    """When a server that lives has noted its address, and the address; None when it lives no more."""
+    """Return when a running server registered its address, and the address; None when it has ended."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -88,7 +88,7 @@ def _note(path: Path) -> tuple[float, str] | None:
 
 
 def _is_free(file: int) -> bool:
-    """Whether nobody holds the lock of a note; takes it then."""
+    """Return whether no process holds the lock of an entry; take the lock in that case."""
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -9,7 +9,7 @@ import signal
 
 
 def shutdown_signals() -> tuple[signal.Signals, ...]:
-    """Ctrl-C, SIGTERM and a terminal that is closed; the last not where `nohup` has said that it shall not end it."""
+    """Return Ctrl-C, SIGTERM and the hangup of the terminal; the last not under `nohup`."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return signal.SIGINT, signal.SIGTERM
     return signal.SIGINT, signal.SIGTERM, signal.SIGHUP

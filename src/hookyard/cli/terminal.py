@@ -9,17 +9,17 @@ import sys
 
 
 def escape_control(text: str) -> str:
-    """Text without what a terminal would obey."""
+    """Return a text without the control sequences that a terminal would obey."""
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
 
 
 def show(text: str) -> None:
-    """A line on stdout: safe on a terminal, as it is elsewhere."""
+    """Print a line on stdout, without control sequences when stdout is a terminal."""
     print(escape_control(text) if sys.stdout.isatty() else text, flush=True)
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things in English."""
+    """Return a number of things in English."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

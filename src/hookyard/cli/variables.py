@@ -40,7 +40,7 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
 
 
 def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """The variables that nobody reads, each with the nearest one that there is."""
+    """Return the variables that hookyard does not read, each with the nearest known one."""
     by_letters = {_letters(name): name for name in KNOWN}
     found: dict[str, str | None] = {}
     for name in sorted(environ):
@@ -53,5 +53,5 @@ def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _letters(name: str) -> str:
-    """The name without what all have, and without what is easily put in the wrong place."""
+    """Return the name without the common prefix and without what is easily mistyped."""
     return name.removeprefix(_PREFIX).replace("_", "").upper()

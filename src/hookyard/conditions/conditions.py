@@ -98,7 +98,7 @@ class Conditions:
         self._offences: dict[str, dict[str, _Violations]] = {}
 
     async def start(self) -> None:
-        """Have an evaluator ready, and a spare.
+        """Start an evaluator and a spare one.
 
         Raises:
             TemporaryError: None can be started.
@@ -155,7 +155,7 @@ class Conditions:
         return _evaluation(active, ask)
 
     async def check(self, expression: str, events: Sequence[EventType] = (), field: str = "condition") -> list[Problem]:
-        """What is wrong with a condition, without running it; then what is odd about it.
+        """Return the errors of a condition without running it, then warnings about what is odd.
 
         Args:
             expression: Its text.
@@ -189,7 +189,7 @@ class Conditions:
         return False
 
     def _move_to_slow_queue(self, workspace_id: str, killed: bool) -> None:
-        """From now on a workspace is judged in the lane of the slow, for a while."""
+        """Evaluate a workspace's conditions in the slow queue for a while."""
         until = self._clock.monotonic() + (SUSPECT_FOR_SECONDS if killed else SLOW_FOR_SECONDS)
         self._slow_until[workspace_id] = max(until, self._slow_until.get(workspace_id, 0.0))
 
@@ -240,7 +240,7 @@ def _switched_off(last_offence: float) -> str:
 
 
 def _syntax_error(complaint: str, text: str) -> tuple[str, int]:
-    """The message for people, and the index in the text."""
+    """Return the message for people, and the index in the text."""
     message = complaint.partition("\n")[0].removeprefix("SyntaxError: ")
     place = _PLACE.search(complaint)
     if place is None:
@@ -253,7 +253,7 @@ def _syntax_error(complaint: str, text: str) -> tuple[str, int]:
 
 
 def _runtime_error(message: str, stack: str, text: str) -> str:
-    """The message with its place in the text as `(line:column)`, when the engine knew one."""
+    """Return the message with its place in the text as `(line:column)`, when the engine reported one."""
     if message.startswith("SyntaxError: SyntaxError: "):
         message, at = _syntax_error(message.removeprefix("SyntaxError: ").replace("\\n", "\n"), text)
         line, column = _place(text, at)
@@ -267,12 +267,12 @@ def _runtime_error(message: str, stack: str, text: str) -> str:
 
 
 def _characters(line: str, column: int) -> int:
-    """The index of the character in a line that the engine names by a 1-based column of UTF-8 bytes."""
+    """Return the index of a character in a line; the engine gives a 1-based column of UTF-8 bytes."""
     return len(line.encode()[: column - 1].decode(errors="ignore"))
 
 
 def _place(text: str, at: int) -> tuple[int, int]:
-    """1-based line and column of an index."""
+    """Return the 1-based line and column of an index."""
     return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
 
 

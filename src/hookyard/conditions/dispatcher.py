@@ -102,7 +102,7 @@ class Dispatcher:
         self._closed = False
 
     async def start(self) -> None:
-        """Have an evaluator ready.
+        """Start an evaluator.
 
         Raises:
             TemporaryError: None can be started.
@@ -163,7 +163,7 @@ class Dispatcher:
             self._state.watch = asyncio.get_running_loop().call_later(self._patience, self._check_progress)
 
     def _unassign(self, ask: EvalRequest) -> None:
-        """A request is done with: the next of its workspace moves up."""
+        """Finish a request: the next one of its workspace moves up."""
         line = self._lines[ask.workspace]
         self._count -= 1
         line.bytes -= len(ask.event)
@@ -245,7 +245,7 @@ class Dispatcher:
             self._unassign(ask)
 
     def _check_progress(self) -> None:
-        """While there are requests: is the evaluator getting on?"""
+        """Check that the evaluator makes progress while there are requests."""
         self._state.watch = None
         child = self._state.child
         if child is None or not child.asks:
@@ -297,7 +297,7 @@ class Dispatcher:
             self._renew()
 
     def _handle_suspect(self, ask: EvalRequest, index: int, lost: list[EvalRequest]) -> list[EvalRequest]:
-        """What becomes of the request that an evaluator was lost with; those that are to be judged again."""
+        """Decide the request that an evaluator was lost with; return the requests to evaluate again."""
         if ask.kind == CHECK:
             ask.finish("SyntaxError: cannot be read in time")
         elif self._turn_out is not None:

@@ -92,7 +92,8 @@ class Checker:
         self._context = _new_context()
 
     def complaint(self, text: str) -> str:
-        """The engine's message with its place (line 2 is the text's first), or `""` when the text is an expression."""
+        """Return the engine's message with its place (line 2 is the text's first), or `""` when the text is an
+        expression."""
         for opening, closing in ("()", "[]"):
             try:
                 self._context.eval(f'"use strict";throw 0;{opening}\n{text}\n{closing}')
@@ -139,7 +140,7 @@ class EvaluatorWorkspace:
         self.bytes = 0
 
     def ready(self, number: int, progress: Callable[[], None], seconds: float) -> bool:
-        """Have a set compiled; whether the CPU time for it was enough.
+        """Compile a set and return whether the CPU time for it sufficed.
 
         Args:
             number: The set.
@@ -164,7 +165,7 @@ class EvaluatorWorkspace:
         return True
 
     def judge(self, number: int, event: str, first: int, last: int) -> str:
-        """Letters and errors of several conditions of a compiled set in one call.
+        """Return verdicts and errors of several conditions of a compiled set in one call.
 
         Raises:
             JSException: One of them broke its limits; the context is not fit for use any more.
@@ -245,7 +246,7 @@ class Evaluator:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _send(self, answer: bytes, taken: int) -> None:
-        """Answers go out together, but none waits for a slow neighbour."""
+        """Send answers together, but without waiting for a slow neighbour."""
         self._pending += answer
         if taken > 1000:
             signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)
@@ -336,12 +337,12 @@ class Evaluator:
 
 
 def _thrower(complaint: str) -> str:
-    """An expression that throws a complaint of the engine's as it stands."""
+    """Return an expression that throws an engine error unchanged."""
     return f"(()=>{{throw new SyntaxError({json.dumps(complaint)})}})()"
 
 
 def _limit(said: str) -> str:
-    """Which limit it was, by the engine's own message."""
+    """Return which limit was exceeded, by the engine's message."""
     if "interrupted" in said:
         return f"took more than {int(CPU_SECONDS * 1000)} ms"
     if "memory" in said:

@@ -70,7 +70,8 @@ class Reading:
 
 
 def normal(expression: str) -> str:
-    """The expression without white space and one `;` after it, so that places stay what they are; `""` = always."""
+    """Return the expression without the white space and one `;` at its end, so that positions stay the same; `""` =
+    always."""
     text = expression.rstrip(SPACE)
     if text.endswith(";"):
         text = text[:-1].rstrip(SPACE) or text
@@ -79,7 +80,7 @@ def normal(expression: str) -> str:
 
 @lru_cache(maxsize=4096)
 def read(expression: str) -> Reading:
-    """What an expression uses."""
+    """Return what an expression uses."""
     tokens = _tokens(expression)
     variables: dict[str, int] = {}
     locale: dict[str, int] = {}
@@ -101,12 +102,12 @@ def read(expression: str) -> Reading:
 
 
 def reads_batch(expression: str) -> bool:
-    """Whether a condition asks about a merged event, and so is judged on that."""
+    """Return whether a condition reads a merged event's variables, and so is judged on the merged event."""
     return not _BATCH_NAMES.isdisjoint(read(expression).variables)
 
 
 def _stands_alone(tokens: list[Token], i: int) -> bool:
-    """Whether a token is a name that is neither a member of something nor a key."""
+    """Return whether a token is a name that is neither a member nor a key."""
     before, after = tokens[i - 1] if i else None, tokens[i + 1] if i + 1 < len(tokens) else None
     return (
         tokens[i].kind == "word"
@@ -117,7 +118,7 @@ def _stands_alone(tokens: list[Token], i: int) -> bool:
 
 
 def _member(tokens: list[Token], i: int) -> list[tuple[str, int]]:
-    """`ctx.name`, `ctx?.name`, `ctx['name']`, `ctx?.['name']`."""
+    """Match `ctx.name`, `ctx?.name`, `ctx['name']` and `ctx?.['name']`."""
     following = tokens[i + 1 : i + 5]
     if following and following[0].text == "?." and len(following) > 1 and following[1].text == "[":
         following = following[1:]
@@ -130,7 +131,7 @@ def _member(tokens: list[Token], i: int) -> list[tuple[str, int]]:
 
 
 def _destructured(tokens: list[Token], i: int) -> list[tuple[str, int]]:
-    """`({name, other: alias}) => …)(ctx)`: the first pattern of a function that is called with `ctx` alone."""
+    """Match `({name, other: alias}) => …)(ctx)`: the first pattern of a function that is called with `ctx` alone."""
     if not (i >= 2 and tokens[i - 1].text == "(" and tokens[i - 2].text == ")" and tokens[i + 1 : i + 2]):
         return []
     depth = 0

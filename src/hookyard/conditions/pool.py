@@ -99,7 +99,7 @@ class EvalRequest:
         self.begin()
 
     def begin(self) -> None:
-        """From now on its time counts."""
+        """Start the clock of the request."""
         self.deadline = asyncio.get_running_loop().time() + (
             SINGLE_MODE_SECONDS if self.singly else REQUEST_TIMEOUT_SECONDS
         )
@@ -193,12 +193,12 @@ class EvaluatorProcess(asyncio.Protocol):
         return float(began), int(number), int(index)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected."""
+        """Store the transport of the connected socket."""
         # uvloop's transports are no subclasses of asyncio's, though they do the same.
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended, or has been killed."""
+        """Report that the process has ended or was killed."""
         self._transport = None
         self.kill()
         if not self.ready.done():
@@ -208,7 +208,7 @@ class EvaluatorProcess(asyncio.Protocol):
             self.ended(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answers, or parts of them."""
+        """Take answers, or parts of them."""
         buffer = self._buffer
         buffer += data
         done = 0
@@ -249,7 +249,7 @@ class EvaluatorProcess(asyncio.Protocol):
         self._out.append(ask.event)
 
     def forget(self, workspace: str) -> None:
-        """Have it let a workspace go, once it has answered what it has of it."""
+        """Make the process forget a workspace, once it has answered the workspace's requests."""
         if workspace in self._known:
             if not self._out:
                 asyncio.get_running_loop().call_soon(self._flush)
@@ -303,7 +303,7 @@ class WorkerPool:
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def take(self, *, warm: bool) -> EvaluatorProcess:
-        """An evaluator that is ready.
+        """Return an evaluator that is ready.
 
         Args:
             warm: The one that is kept ready, another being started in its place; otherwise one that is started now.
@@ -322,7 +322,7 @@ class WorkerPool:
         return child
 
     def reap(self, child: EvaluatorProcess) -> None:
-        """See a killed evaluator off, once."""
+        """Wait for the end of a killed evaluator, once."""
         if child in self._living:
             self._living.remove(child)
             self._keep(asyncio.create_task(asyncio.to_thread(child.process.wait)))

@@ -37,7 +37,7 @@ class Term:
     equal: bool
 
     def holds(self, variables: Mapping[str, Value]) -> bool:
-        """Whether it is true of an event."""
+        """Return whether the term is true of an event."""
         return (variables.get(self.name) == self.text) is self.equal
 
 
@@ -46,7 +46,7 @@ Alternatives = tuple[tuple[Term, ...], ...]
 
 
 def parse_static(condition: str) -> Alternatives | None:
-    """The condition, or None when it has another form."""
+    """Return the condition in static form, or None when it has another form."""
     text = condition.strip(" \t\r\n").removesuffix(";")
     alternatives: list[tuple[Term, ...]] = []
     terms: list[Term] = []
@@ -86,7 +86,7 @@ class StaticConditions:
 
     @classmethod
     def of(cls, conditions: Iterable[tuple[int, Alternatives]]) -> StaticConditions:
-        """From the listeners' places and conditions."""
+        """Build the set from the listeners' indexes and conditions."""
         waiting: dict[str, dict[str, list[int]]] = {}
         others: list[tuple[int, Alternatives]] = []
         names: set[str] = set()
@@ -100,7 +100,7 @@ class StaticConditions:
         return cls(waiting, tuple(others), not names.isdisjoint(variable.name for variable in COMMON))
 
     def matched(self, variables: Mapping[str, Value]) -> list[int]:
-        """Places of the listeners whose condition holds for an event.
+        """Return the indexes of the listeners whose condition holds for an event.
 
         Args:
             variables: Everything that it carries, as in `NativeHook.ctx`; its own will do unless `common`.

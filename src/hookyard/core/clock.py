@@ -20,11 +20,11 @@ class Clock(Protocol):
     """Where the time comes from."""
 
     def now(self) -> float:
-        """Seconds since the Unix epoch, UTC."""
+        """Return the seconds since the Unix epoch, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back; only differences mean anything."""
+        """Return the seconds on a clock that never goes back; only differences are meaningful."""
         ...
 
 
@@ -37,7 +37,7 @@ class SystemClock:
 
 
 def iso(at: float) -> str:
-    """A time of `Clock.now` as ISO 8601 in UTC with milliseconds: `2026-01-15T09:00:00.000Z`."""
+    """Return a time of `Clock.now` as ISO 8601 in UTC with milliseconds: `2026-01-15T09:00:00.000Z`."""
     second, milliseconds = divmod(int(at * 1000), 1000)
     return f"{_iso_second(second)}.{milliseconds:03d}Z"
 
@@ -48,7 +48,7 @@ def _iso_second(second: int) -> str:
 
 
 def from_iso(text: str) -> float:
-    """Seconds since the epoch of an ISO 8601 text; a text without an offset is taken as UTC.
+    """Return the seconds since the epoch of an ISO 8601 text; a text without an offset is read as UTC.
 
     `t` and `z` may be small letters, as RFC 3339 (and so CloudEvents) has it, and the last second of a day of UTC may
     be its 60th: a leap second, which the clocks of computers count as the first of the next day.

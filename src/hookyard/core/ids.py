@@ -35,12 +35,12 @@ _COUNTED_BITS = 40
 
 
 def earliest(prefix: str, at: float) -> str:
-    """The smallest id that could be made at a time (seconds since the epoch): for questions such as "older than"."""
+    """Return the smallest id that can be made at a time (seconds since the epoch), for queries such as "older than"."""
     return f"{prefix}_{_text(max(0, int(at * 1000)) << _RANDOM_BITS, 13)}"
 
 
 def _text(value: int, pairs: int) -> str:
-    """The last pairs of digits of a value."""
+    """Return the last pairs of digits of a value."""
     return "".join([_PAIRS[value >> 10 * index & 1023] for index in range(pairs - 1, -1, -1)])
 
 
@@ -61,55 +61,55 @@ class Ids:
         self._counted = 0
 
     def event(self) -> EventId:
-        """A new event id, `evt_…`."""
+        """Return a new event id, `evt_…`."""
         return EventId(self._new("evt"))
 
     def callback(self) -> CallbackId:
-        """A new callback id, `cb_…`."""
+        """Return a new callback id, `cb_…`."""
         return CallbackId(self._new("cb"))
 
     def run(self) -> RunId:
-        """A new run id, `run_…`."""
+        """Return a new run id, `run_…`."""
         return RunId(self._new("run"))
 
     def batch(self) -> BatchId:
-        """A new batch id, `bat_…`."""
+        """Return a new batch id, `bat_…`."""
         return BatchId(self._new("bat"))
 
     def delivery(self) -> DeliveryId:
-        """A new delivery id, `dlv_…`."""
+        """Return a new delivery id, `dlv_…`."""
         return DeliveryId(self._new("dlv"))
 
     def conversation(self) -> ConversationId:
-        """A new conversation id, `conv_…`."""
+        """Return a new conversation id, `conv_…`."""
         return ConversationId(self._new("conv"))
 
     def workspace(self) -> WorkspaceId:
-        """A new workspace id, `ws_…`."""
+        """Return a new workspace id, `ws_…`."""
         return WorkspaceId(self._new("ws"))
 
     def user(self) -> UserId:
-        """A new user id, `usr_…`."""
+        """Return a new user id, `usr_…`."""
         return UserId(self._new("usr"))
 
     def token(self) -> TokenId:
-        """A new id of a token (not the token itself), `tok_…`."""
+        """Return a new id of a token (not the token itself), `tok_…`."""
         return TokenId(self._new("tok"))
 
     def comment(self) -> CommentId:
-        """A new comment id, `cmt_…`."""
+        """Return a new comment id, `cmt_…`."""
         return CommentId(self._new("cmt"))
 
     def operation(self) -> OperationId:
-        """A new operation id, `op_…`."""
+        """Return a new operation id, `op_…`."""
         return OperationId(self._new("op"))
 
     def worker(self) -> WorkerId:
-        """A new worker id, `wrk_…`."""
+        """Return a new worker id, `wrk_…`."""
         return WorkerId(self._new("wrk"))
 
     def session(self) -> SessionId:
-        """A new id of an agent's session outside any run, `ses_…`."""
+        """Return a new id of an agent's session outside any run, `ses_…`."""
         return SessionId(self._new("ses"))
 
     def _new(self, prefix: str) -> str:

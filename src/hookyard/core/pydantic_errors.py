@@ -44,7 +44,7 @@ _BRANCH = re.compile(r".*\[.*|constrained-\w+|str|int|float|bool")  # pydantic's
 
 
 def problem_of(fault: Mapping[str, Any], place: Sequence[str | int]) -> Problem:
-    """A fault that pydantic found at a door, in our words.
+    """Return a fault that pydantic found in a client's input as a problem in our words.
 
     Args:
         fault: One of `ValidationError.errors()`.

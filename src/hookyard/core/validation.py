@@ -25,7 +25,7 @@ MAX_LABELS = 50
 
 
 def validate_name(text: str, field: str, longest: int = MAX_NAME) -> str:
-    """One line of text that must not be empty, blanks around it trimmed.
+    """Return one line of text that must not be empty, without the white space around it.
 
     Raises:
         InvalidError: Empty, too long, or more than one plain line.
@@ -39,7 +39,7 @@ def validate_name(text: str, field: str, longest: int = MAX_NAME) -> str:
 
 
 def sanitize_text(text: str) -> str:
-    """The text without what databases refuse: NUL, and lone surrogates such as half an emoji, become U+FFFD."""
+    """Return the text without what databases reject: NUL, and lone surrogates such as half an emoji, become U+FFFD."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     try:
@@ -50,7 +50,7 @@ def sanitize_text(text: str) -> str:
 
 
 def validate_text(text: str, field: str, longest: int = MAX_TEXT, *, required: bool = False) -> str:
-    """Text of any number of lines.
+    """Return text of any number of lines after checking it.
 
     Raises:
         InvalidError: Too long, with NUL or half a character, or nothing though something is required.
@@ -67,7 +67,7 @@ def validate_text(text: str, field: str, longest: int = MAX_TEXT, *, required: b
 
 
 def validate_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels in their order, each once.
+    """Return the labels in their order, each once.
 
     Raises:
         InvalidError: Too many, or one that is no name.

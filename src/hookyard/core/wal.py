@@ -14,7 +14,7 @@ _RETRY_SECONDS = 0.005
 
 
 def use_wal(connection: sqlite3.Connection, *, patience_seconds: float) -> None:
-    """Have the file of a connection written through a write-ahead log.
+    """Switch the file of a connection to a write-ahead log.
 
     Args:
         connection: Outside a transaction.

@@ -43,7 +43,7 @@ class VariableType(StrEnum):
     BOOLEAN = "boolean"
 
     def holds(self, value: object) -> bool:
-        """Whether a value, as `json` gives it, is of this type."""
+        """Return whether a value, as `json` gives it, is of this type."""
         match self:
             case VariableType.STRING:
                 return isinstance(value, str)
@@ -74,7 +74,7 @@ class Variable:
     by_people: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        """The variable as `GET /event-types` shows it."""
+        """Return the variable as `GET /event-types` shows it."""
         return {
             "name": self.name,
             "type": self.type.value,
@@ -190,11 +190,11 @@ class EventType:
         return values | {"eventName": self.name}
 
     def subject_of(self, variables: Mapping[str, Value]) -> str | None:
-        """The id of the task, conversation or member that an event is about."""
+        """Return the id of the task, conversation or member that an event is about."""
         return None if self.subject is None else str(variables.get(self.subject, "")) or None
 
     def as_dict(self) -> dict[str, object]:
-        """The type as `GET /event-types` shows it."""
+        """Return the type as `GET /event-types` shows it."""
         return {
             "name": self.name,
             "description": {"en": self.meaning_en, "zh-CN": self.meaning_zh},
@@ -256,7 +256,7 @@ _BUILT_IN_NAMES = frozenset(t.name for t in BUILT_IN)
 
 
 def declare(name: str, variables: Sequence[tuple[str, str, Value]], *, description: str = "") -> EventType:
-    """An event type of an administrator's own.
+    """Return an event type that an administrator declares.
 
     All of its texts count as written by people: nobody has said that they are not.
 
@@ -312,7 +312,7 @@ class Catalog:
         self._types: Mapping[str, EventType] = MappingProxyType({t.name: t for t in (*declared, *BUILT_IN)})
 
     def __iter__(self) -> Iterator[EventType]:
-        """Built-in types first, in the order of the contract, then the declared ones by name."""
+        """Iterate over the built-in types in the order of the contract, then the declared ones by name."""
         yield from BUILT_IN
         yield from sorted((t for t in self._types.values() if t.declared), key=lambda t: t.name)
 
@@ -320,33 +320,33 @@ class Catalog:
         return name in self._types
 
     def get(self, name: str) -> EventType | None:
-        """The type of that name, or None."""
+        """Return the type of a name, or None."""
         return self._types.get(name)
 
     def near(self, name: str) -> str | None:
-        """The known name that an unknown one was probably meant to be."""
+        """Return the known name that an unknown one probably means."""
         return nearest(name, self._types)
 
     def select(self, names: Iterable[str]) -> tuple[EventType, ...]:
-        """The types of those names; unknown names are left out (`check` names them)."""
+        """Return the types of some names; unknown names are left out (`check` reports them)."""
         return tuple(t for t in map(self._types.get, names) if t is not None)
 
     def check(self, names: Sequence[str], field: str = "events") -> list[Problem]:
-        """What is wrong with a callback's choice of events."""
+        """Return the problems of a callback's choice of events."""
         if not names:
             return [Problem(field, "choose at least one event")]
         return [Problem(field, unknown_event(name, self)) for name in names if name not in self._types]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like an unknown one, or None when none is like it."""
+    """Return the known name most like an unknown one, or None when none is similar."""
     by_lower = {k.lower(): k for k in known}
     found = difflib.get_close_matches(name[:MAX_NAME].lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 
 
 def unknown_event(name: str, catalog: Catalog) -> str:
-    """The sentence about an unknown event name, with the name that was probably meant."""
+    """Return the sentence about an unknown event name, with the name that was probably meant."""
     near = catalog.near(name)
     return f"unknown event {name[:MAX_NAME]!r}" + (
         f"; did you mean {near}?" if near else "; GET /api/v1/event-types lists them"

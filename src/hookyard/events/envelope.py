@@ -97,7 +97,7 @@ class _Envelope:
         self.text_may_hold_nul = text_may_hold_nul
 
     def draft(self, form: _Form, problems: list[Problem], index: int | None = None) -> EventDraft | None:
-        """The checked event, or None with the problems added."""
+        """Return the checked event draft, or None with the problems added."""
         name = form.name
         spec = self.catalog.get(name) if isinstance(name, str) else None
         values = None if spec is None else self._variables(spec, form)
@@ -115,7 +115,7 @@ class _Envelope:
         return None
 
     def _variables(self, spec: EventType, form: _Form) -> dict[str, Value] | None:
-        """The variables when all are right and there is nothing else, or None."""
+        """Return the variables when all are valid and there are no others, else None."""
         data = form.data
         values: dict[str, Value] = {}
         for name, kind in spec.types.items():
@@ -153,7 +153,7 @@ class _Envelope:
         return [Problem(field[:MAX_NAME], message, index=index) for field, message in found if message is not None]
 
     def _common_problems(self, spec: EventType | None, form: _Form) -> list[tuple[str, str | None]]:
-        """Field and message of every fault outside the variables; None = no fault."""
+        """Return field and message of every fault outside the variables; None = no fault."""
         found: list[tuple[str, str | None]] = []
         if spec is None:
             found.append((form.name_field, _unknown_name(form.name, self.catalog)))
@@ -370,7 +370,7 @@ def _is_json(media_type: str) -> bool:
 
 
 def _number(value: object) -> int | float | None:
-    """A number that can be kept and that JavaScript reads as the same, whole ones as int; or None."""
+    """Return a number that can be stored and that JavaScript reads equally, whole ones as int, else None."""
     if type(value) is int:
         return value if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else None
     if type(value) is float and math.isfinite(value):
@@ -379,7 +379,7 @@ def _number(value: object) -> int | float | None:
 
 
 def _attribute(value: object) -> str | None:
-    """What is wrong with an id, a source or an operationId."""
+    """Return the fault of an id, a source or an operationId."""
     if type(value) is not str:
         return f"must be a string, but {_kind(value)} was sent"
     if not value:
@@ -396,7 +396,7 @@ def _source(value: object) -> str | None:
 
 
 def _time(value: object) -> str | None:
-    """What is wrong with a timestamp."""
+    """Return the fault of a timestamp."""
     try:
         if type(value) is str and len(value) <= 64 and 0 <= from_iso(value) < _LATEST:
             return None
@@ -431,7 +431,7 @@ def _unknown_name(name: object, catalog: Catalog) -> str:
 
 
 def _kind(value: object) -> str:
-    """A value's kind in JSON's words."""
+    """Return the JSON name of a value's type."""
     if value is None:
         return "null"
     names: dict[type, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
@@ -439,5 +439,5 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value from outside, short enough for a message."""
+    """Return a value from outside, short enough for a message."""
     return repr(value[:MAX_NAME]) if isinstance(value, str) else _kind(value)

@@ -104,7 +104,7 @@ class EventTypes:
 
 
 def load_catalog(conn: Connection) -> Catalog:
-    """The catalog with what is declared in the database."""
+    """Return the catalog with the types declared in the database."""
     declared = []
     for name, text in conn.execute(select(schema.event_types.c.name, schema.event_types.c.definition)):
         definition = json.loads(text)

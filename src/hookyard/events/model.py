@@ -27,7 +27,7 @@ API_SOURCE = "api"
 
 
 def integration_source(kind: str) -> str:
-    """Source of the events of a service's door, such as `hookyard:github`."""
+    """Return the source of the events of a service's inbound webhook, such as `hookyard:github`."""
     return RESERVED_SOURCES + kind
 
 
@@ -40,7 +40,7 @@ class AuthorTrust(StrEnum):
 
     @classmethod
     def least(cls, trusts: Iterable[AuthorTrust]) -> AuthorTrust:
-        """The trust of a whole whose parts have these: its least trusted part's."""
+        """Return the trust of a whole whose parts have these: its least trusted part's."""
         worst_first = (cls.OUTSIDER, cls.UNKNOWN, cls.MEMBER)
         return min(trusts, key=worst_first.index, default=cls.UNKNOWN)
 
@@ -73,11 +73,11 @@ class Cause:
         return frozenset(link.callback_id for link in self.links)
 
     def by(self, run_id: RunId, callback_id: CallbackId, event_id: EventId) -> Cause:
-        """The chain of what a run does that was started by an event with this chain."""
+        """Return this cause extended by one run."""
         return Cause((*self.links, Link(run_id, callback_id, event_id)))
 
     def as_list(self) -> list[dict[str, str]]:
-        """The chain as stored and shown: `[{runId, callbackId, eventId}]`."""
+        """Return the chain as stored and shown: `[{runId, callbackId, eventId}]`."""
         return [{"runId": link.run_id, "callbackId": link.callback_id, "eventId": link.event_id} for link in self.links]
 
     @classmethod
@@ -119,7 +119,7 @@ class EventDraft(NamedTuple):
     traceparent: str | None = None
 
     def accepted(self, event_id: EventId, workspace_id: WorkspaceId, received_at: float) -> Event:
-        """The event that this becomes."""
+        """Return the event that this draft becomes."""
         return Event(
             event_id, workspace_id, self.name, self.source, self.source_id, self.operation_id,
             received_at if self.occurred_at is None else self.occurred_at, received_at, self.variables,

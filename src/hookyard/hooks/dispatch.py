@@ -40,7 +40,7 @@ class BackgroundQueue(Protocol):
         ...
 
     async def is_rate_limited(self, webhook: Webhook) -> bool:
-        """Whether the webhook's service takes no more messages just now; otherwise a place for one is taken."""
+        """Return whether the webhook's service accepts no more messages now; reserve a slot when it does."""
         ...
 
 
@@ -72,7 +72,7 @@ class Dispatch:
         return self._gate(gates, occasion) if occasion.spec.gating else self._notify(gates, occasion)
 
     async def _notify(self, gates: Sequence[ConfiguredHook], occasion: HookEvent) -> Decision:
-        """All at once; nothing that is answered can change what happens."""
+        """Call all webhooks concurrently; no reply can change what happens."""
         waited = [gate for gate in gates if isinstance(gate, Webhook) and gate.waits]
         for gate in gates:
             if isinstance(gate, Webhook) and not gate.waits:
@@ -83,7 +83,7 @@ class Dispatch:
         return _decision(verdicts, None)
 
     async def _gate(self, gates: Sequence[ConfiguredHook], occasion: HookEvent) -> Decision:
-        """One after the other, each seeing what the one before made; the first deny stops."""
+        """Call the webhooks one after the other, each with the result of the one before; the first deny stops."""
         verdicts: list[Verdict] = []
         content: str | None = None
         asked: list[Webhook] = []
@@ -114,7 +114,7 @@ class Dispatch:
         return _decision(verdicts, content)
 
     async def _notify_denied(self, left: Sequence[ConfiguredHook], occasion: HookEvent) -> None:
-        """A deny stops those who would be asked; those who only keep a record hear of what was denied too."""
+        """Notify recording webhooks of a denied step; the remaining gates are not called."""
         for gate in reversed(left):
             if isinstance(gate, Webhook) and not gate.waits:
                 await self._put_off(gate, occasion)
@@ -138,7 +138,7 @@ class Dispatch:
             self.deliverer.warn(f"[Hook Warning] {record.webhook}: {reason}")
 
     def _closed(self, gate: InvalidFailClosedHook, occasion: HookEvent) -> Verdict:
-        """What an entry that cannot be used though it was to fail closed says: no."""
+        """Deny: the hook is misconfigured and fails closed."""
         self.deliverer.warn(f"[Hook] {gate.name}: deny at {occasion.spec.event}: {one_line(gate.reason)}")
         return Verdict(gate.name, Result.DENY, gate.reason, failed=True)
 
@@ -195,7 +195,7 @@ class Dispatch:
 
 
 def _verdict_of_failure(webhook: Webhook, occasion: HookEvent, reason: str) -> Verdict:
-    """What counts when no answer came at all."""
+    """Return the verdict when no reply arrived."""
     closed = webhook.fails_closed and occasion.spec.may_deny
     result, message = (Result.DENY, f"{_NO_ANSWER}: {reason}") if closed else (Result.WARNING, reason)
     return Verdict(webhook.name, result, message, failed=True)
@@ -206,20 +206,20 @@ def _appends(occasion: HookEvent) -> bool:
 
 
 def _made(occasion: HookEvent, answer: WebhookReply) -> str | None:
-    """The thing that the point is about, as an answer left it."""
+    """Return the content of the point as a reply left it."""
     if _appends(occasion):
         return f"{occasion.content or ''}{_BETWEEN}{answer.content}"
     return answer.content
 
 
 def _appended(content: str | None, verdict: Verdict) -> str:
-    """Everything that is to be appended, after one more webhook appended to it."""
+    """Return everything that is to be appended, after one more webhook appended to it."""
     added = (verdict.after or "").removeprefix((verdict.before or "") + _BETWEEN)
     return added if content is None else f"{content}{_BETWEEN}{added}"
 
 
 def _judged(webhook: Webhook, occasion: HookEvent, delivered: DeliveryOutcome, marks: Marks | None) -> WebhookReply:
-    """What a delivery counts for: the answer's word, except that a gate that fails closed lets nothing else pass."""
+    """Return the verdict of a delivery: the reply's word, except that a fail-closed gate lets nothing else pass."""
     if delivered.reply is None:
         answer = WebhookReply(Result.WARNING, delivered.failure, well_formed=False)
     elif webhook.wire_format.chat:
@@ -240,7 +240,7 @@ def _judged(webhook: Webhook, occasion: HookEvent, delivered: DeliveryOutcome, m
 
 
 def _restored(answer: WebhookReply, redactor: Redactor, marks: Marks, occasion: HookEvent) -> WebhookReply:
-    """A modification with what its marks stand for; one that cannot be restored exactly is not used."""
+    """Return a modification with its redaction marks restored; one that cannot be restored exactly is not used."""
     try:
         return answer._replace(content=redactor.restore(answer.content, marks))
     except PermanentError as error:
@@ -248,7 +248,7 @@ def _restored(answer: WebhookReply, redactor: Redactor, marks: Marks, occasion: 
 
 
 def _decision(verdicts: Sequence[Verdict], content: str | None) -> Decision:
-    """What all verdicts together mean."""
+    """Return the decision that all verdicts give together."""
     if not verdicts:
         return GO_ON
     kept = tuple(verdicts)

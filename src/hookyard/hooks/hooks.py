@@ -90,7 +90,7 @@ class Hooks:
         log: DeliveryLog | None = None,
         agent_files: AgentFiles | None = None,
     ) -> Hooks:
-        """The webhooks of this user, and those that a trusted project adds.
+        """Return the webhooks of this user, and those that a trusted project adds.
 
         Args:
             project: Folder of the project whose `.hookyard/hooks.toml` and `.atomcode/hooks/hooks.toml` count too.
@@ -139,7 +139,7 @@ class Hooks:
         warn: Callable[[str], None] = to_stderr,
         log: DeliveryLog | None = None,
     ) -> Hooks:
-        """The webhooks of runs on the server: `<data>/hooks.toml` and a workspace's, nothing else.
+        """Return the webhooks of runs on the server: `<data>/hooks.toml` and a workspace's, nothing else.
 
         Args:
             data: The server's data folder.
@@ -176,18 +176,18 @@ class Hooks:
         return self._configuration
 
     def loaded_line(self) -> str | None:
-        """`[Hook] webhooks: N loaded`, None when nothing is configured."""
+        """Return `[Hook] webhooks: N loaded`, None when nothing is configured."""
         count = len(self._configuration.gates)
         return f"[Hook] webhooks: {count} loaded" if count else None
 
     def listens(self, point: Point | str, tool_name: str | None = None) -> bool:
-        """Whether any webhook would be called. To gate a step, fire its point in any case."""
+        """Return whether any webhook would be called. To gate a step, fire its point in any case."""
         self._look()
         spot = point_named(point)
         return any(gate.wants(spot, tool_name) for gate in self._at[spot])
 
     def fail_closed(self, point: Point | str | None = None, tool_name: str | None = None) -> bool:
-        """Whether any gate fails closed: an agent that cannot be gated must not start then.
+        """Return whether any gate fails closed: an agent that cannot be gated must not start then.
 
         Args:
             point: Only gates of this point; any point when None.
@@ -336,7 +336,7 @@ def server_sender(
     log: DeliveryLog | None = None,
     traceparent: Traceparent | None = None,
 ) -> Sender:
-    """The sender of a server: public addresses, those that the administrator allows, and no proxy but its own.
+    """Return the sender of a server: public addresses, those that the administrator allows, and no proxy but its own.
 
     Args:
         data: The server's data folder, where the outbox is kept.
@@ -352,13 +352,13 @@ def server_sender(
 
 
 def _language(environ: Mapping[str, str]) -> str:
-    """The language of chat messages: that of the user's messages."""
+    """Return the language of chat messages: that of the user's locale."""
     found = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or "en"
     return "zh" if found.lower().startswith("zh") else "en"
 
 
 def point_named(name: Point | str) -> Point:
-    """The point of a trigger word, an alias or a name on the wire.
+    """Return the point of a trigger word, an alias or a wire name.
 
     Raises:
         InvalidError: No point is called so.

@@ -102,7 +102,7 @@ class _Answer:
 async def listen(
     listening: Listening, write: Callable[[str], None], clock: Clock, ready: Callable[[str], None] | None = None
 ) -> None:
-    """Receive until cancelled.
+    """Receive requests until cancelled.
 
     Args:
         listening: What to do.
@@ -145,7 +145,7 @@ def _make(directory: Path) -> None:
 
 
 def _listen_error(listening: Listening, error: OSError | UnicodeError) -> InvalidError:
-    """Why nothing can be heard at an address; the library's own sentence says the address twice."""
+    """Return why the receiver cannot listen at an address; the library's own sentence repeats the address."""
     hints = {
         errno.EADDRINUSE: "it is in use: give another --port, or 0 for any free one",
         errno.EACCES: "it is not ours to take: give one above 1023 with --port",
@@ -238,7 +238,7 @@ class _Receiver:
         return f"{colour}{text}{RESET}" if self._listening.colour else text
 
     def _save(self, number: int, request: web.Request, data: bytes, body: Any, answer: _Answer) -> None:
-        """A fixture: the request as it came, credentials in headers left out, and the answer."""
+        """Save a fixture: the request as received, without credentials in headers, and the response."""
         assert self._listening.save is not None
         event = body.get("event") if isinstance(body, Mapping) else None
         name = re.sub(r"[^a-z0-9_]+", "-", str(event or _gist(body) or "request").lower()).strip("-")[:60]
@@ -265,13 +265,13 @@ def _parsed(data: bytes) -> Any:
 
 
 def _unwrapped(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """hookyard's body, also out of a CloudEvent."""
+    """Return hookyard's body, also out of a CloudEvent."""
     data = body.get("data")
     return data if "specversion" in body and isinstance(data, Mapping) else body
 
 
 def _gist(body: Any) -> str:
-    """One line on what arrived: the event and the tool, or the service whose message it is."""
+    """Return one line about the request: the event and the tool, or the service whose message it is."""
     if not isinstance(body, Mapping):
         return ""
     service = _service(body)
@@ -288,7 +288,7 @@ def _gist(body: Any) -> str:
 
 
 def _service(body: Mapping[str, Any]) -> str | None:
-    """The chat service whose native message a body is."""
+    """Return the chat service whose native message a body is."""
     if "msgtype" in body:
         return (
             "WeCom"
@@ -305,7 +305,7 @@ def _service(body: Mapping[str, Any]) -> str | None:
 
 
 def _chat_service(body: Any) -> _Answer | None:
-    """What a chat service answers to its own message."""
+    """Return a chat service's reply to its own message."""
     service = _service(body) if isinstance(body, Mapping) else None
     answers = {
         "Slack": _Answer(200, "ok", None),
@@ -319,7 +319,7 @@ def _chat_service(body: Any) -> _Answer | None:
 
 
 def _headers(request: web.Request) -> dict[str, str]:
-    """The headers that matter to a reader; credentials as stars."""
+    """Return the headers that matter to a reader; credentials become stars."""
     dull = {"host", "accept", "accept-encoding", "content-length", "connection", "user-agent", "content-type"}
     shown = {}
     for name, value in request.headers.items():
@@ -329,7 +329,7 @@ def _headers(request: web.Request) -> dict[str, str]:
 
 
 def _pretty(data: bytes, body: Any) -> str:
-    """The body as indented JSON, or as text; bounded."""
+    """Return the body as indented JSON, or as text; bounded."""
     if not data:
         return "(no body)"
     if body is None:

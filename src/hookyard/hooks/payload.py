@@ -78,7 +78,7 @@ class HookEvent:
 
     @once
     def spec(self) -> PointSpec:
-        """What the contract says of the point."""
+        """Return the contract's entry for the point."""
         return POINTS[self.point]
 
     @property
@@ -92,7 +92,7 @@ class HookEvent:
 
     @once
     def shared_body(self) -> dict[str, Any]:
-        """What the body says to every webhook alike; not to be changed."""
+        """Return the part of the body that is equal for every webhook; not to be changed."""
         common = hook_context(self)
         body: dict[str, Any] = {
             "event": self.spec.event,
@@ -116,11 +116,11 @@ class HookEvent:
 
     @once
     def shared_body_json(self) -> bytes:
-        """The same as JSON without the opening brace; it goes after a webhook's `introduction`."""
+        """Return the shared part as JSON without the opening brace; it follows a webhook's `body_prefix`."""
         return json_bytes(self.shared_body)[1:]
 
     def with_content(self, content: str) -> HookEvent:
-        """The occasion after a webhook modified the thing that it is about."""
+        """Return the event after a webhook modified its content."""
         if self.spec.modifies is Modifies.TOOL_ARGS:
             return replace(self, tool_args=content)
         if self.spec.modifies in _CONTENT_KEY:
@@ -129,7 +129,7 @@ class HookEvent:
 
 
 def body_of(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
-    """The request body for one webhook.
+    """Return the request body for one webhook.
 
     Args:
         webhook: Whom it is for.
@@ -142,14 +142,14 @@ def body_of(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
 
 
 def single_body(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
-    """The same; as JSON already where it goes out as it is."""
+    """Return the request body, as ready JSON where it goes out unchanged."""
     if webhook.format != formats.DEFAULT or webhook.redact:
         return body_of(webhook, occasion)
     return _ready(webhook.body_prefix + occasion.shared_body_json)
 
 
 def stored_body(webhook: Webhook, text: str) -> dict[str, Any]:
-    """A body again that was kept as its JSON; read only where a format makes something else of it."""
+    """Return a body that was stored as JSON; it is parsed only where a format rewrites it."""
     if webhook.format != formats.DEFAULT:
         return cast("dict[str, Any]", json.loads(text))
     return _ready(text.encode())
@@ -162,12 +162,12 @@ def _ready(text: bytes) -> ReadyBody:
 
 
 def whole_body(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
-    """What goes out when one event goes out by itself: a batch of one to a webhook that takes batches."""
+    """Return what goes out when one event is sent alone: a batch of one to a webhook that takes batches."""
     return {"events": [batch_entry(webhook, occasion)]} if webhook.batch else single_body(webhook, occasion)
 
 
 def redacted(body: dict[str, Any], redactor: Redactor | None) -> tuple[dict[str, Any], Marks | None]:
-    """A body with what is to stay on this machine replaced by marks, and the marks.
+    """Return a body whose secrets are replaced by marks, and the marks.
 
     What hookyard itself says of the event (its name, the webhook's, the time) stays as it is.
     """
@@ -178,7 +178,7 @@ def redacted(body: dict[str, Any], redactor: Redactor | None) -> tuple[dict[str,
 
 
 def batch_entry(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
-    """One element of `events` in the body of a batch."""
+    """Return one element of `events` in the body of a batch."""
     return {
         "event": occasion.spec.event,
         "hook_name": webhook.name,
@@ -189,7 +189,7 @@ def batch_entry(webhook: Webhook, occasion: HookEvent) -> dict[str, Any]:
 
 
 def hook_context(occasion: HookEvent) -> dict[str, Any]:
-    """The common part; what does not apply is left out."""
+    """Return the common part without what does not apply."""
     common: dict[str, Any] = {}
     if occasion.tool_name is not None:
         common["tool_name"] = occasion.tool_name
@@ -205,7 +205,7 @@ def hook_context(occasion: HookEvent) -> dict[str, Any]:
 
 
 def _with_own(common: dict[str, Any], occasion: HookEvent, elsewhere: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The common part and the event's own keys, without those that stand elsewhere."""
+    """Return the common part and the event's own keys, without those that are elsewhere in the body."""
     context = dict(common)
     if occasion.point is Point.MESSAGE:
         context["attached_files"] = []
@@ -215,5 +215,5 @@ def _with_own(common: dict[str, Any], occasion: HookEvent, elsewhere: tuple[str,
 
 
 def as_json(value: object) -> str:
-    """A value as a JSON text; what JSON has no form for becomes its text, a lone surrogate `?`."""
+    """Return a value as a JSON text; what JSON has no form for becomes text, and a lone surrogate `?`."""
     return json_bytes(value).decode()

@@ -109,7 +109,7 @@ ANY = "*"
 
 
 def points_of(trigger: str) -> frozenset[Point]:
-    """The points that a `trigger` string listens to, by substring and whatever the case."""
+    """Return the points that a `trigger` string listens to, by substring in any case."""
     text = trigger.lower()
     if ANY in text:
         return frozenset(POINTS)

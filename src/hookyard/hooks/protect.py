@@ -64,7 +64,7 @@ class Protection:
     project: Path | None = None
 
     def refusal(self, tool_name: str | None, tool_args: str, working_dir: str | None) -> str | None:
-        """Why a tool call must not run, None when it may.
+        """Return why a tool call must not run, None when it may.
 
         Args:
             tool_name: The tool.
@@ -128,11 +128,11 @@ class _Look:
         self._bases = [working_dir]
 
     def go(self, directory: str) -> None:
-        """A command goes there, so its paths may be relative to that."""
+        """Follow a change of directory, so that later relative paths are resolved there."""
         self._bases = [self._work, *self._bases[1:][1 - _MOST_BASES :], self._absolute(directory, self._bases[-1])]
 
     def why(self, text: str, *, removes: bool = False) -> str | None:
-        """Why a path must not be written to; None when it may.
+        """Return why a path must not be written to, None when it may.
 
         Args:
             text: The path as it was given.
@@ -167,7 +167,7 @@ class _Look:
         return {*agents.user, *near, *linked, *above}
 
     def _covers(self, path: Path, kept: set[Path], *, removes: bool) -> bool:
-        """Whether a path is one that is kept, or in one, also by way of `..`, a link or a pattern of the shell."""
+        """Return whether a path is a protected one, or in one, also by way of `..`, a link or a shell pattern."""
         try:
             plain, real = Path(os.path.normpath(path)), Path(os.path.realpath(path))
             if any(form in kept or not kept.isdisjoint(form.parents) for form in (plain, real)):
@@ -185,12 +185,12 @@ class _Look:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """As in a shell: a pattern that does not begin with a dot leaves out what does."""
+    """Match as a shell does: a pattern that does not begin with a dot skips names that do."""
     return fnmatch.fnmatchcase(name, pattern) and name.startswith(".") <= pattern.startswith(".")
 
 
 def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:
-    """Every text in JSON arguments, with the key that it stands under."""
+    """Yield every text in JSON arguments, with its key."""
     if isinstance(value, str):
         yield key.lower(), value
     elif isinstance(value, dict):

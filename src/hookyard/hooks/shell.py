@@ -27,7 +27,7 @@ _MOST_PARTS = 32
 
 
 def split_words(command: str) -> list[str]:
-    """Everything in a command that may name a file. What is only written into a file, or by a patch, is left out."""
+    """Return everything in a command that may name a file, without what is only written into a file, or by a patch."""
     found: list[str] = []
     for _ in range(_MOST_PARTS):
         before, _, patch = command.partition(_PATCH)
@@ -42,12 +42,12 @@ def split_words(command: str) -> list[str]:
 
 
 def redirect_targets(named: list[str]) -> list[str]:
-    """Where a command of these words goes before it does the rest."""
+    """Return the directory to which a command of these words changes before the rest."""
     return [following for word, following in pairwise(named) if word in _GOERS]
 
 
 def is_read_only(command: str) -> bool:
-    """Whether every part of a command is one that changes no file of the working folder (`git commit` is one)."""
+    """Return whether no part of a command changes a file of the working directory (`git commit` changes none)."""
     plain = _SILENCED.sub(" ", command)
     if _MORE_THAN_READING.search(plain):
         return False
@@ -55,7 +55,7 @@ def is_read_only(command: str) -> bool:
 
 
 def removes(named: list[str]) -> bool:
-    """Whether a command of these words may take away whole folders."""
+    """Return whether a command of these words may remove whole directories."""
     return not _REMOVERS.isdisjoint(named)
 
 
@@ -66,7 +66,8 @@ def _reads(part: list[str]) -> bool:
 
 
 def _without_documents(command: str) -> str:
-    """The command without the here-documents that are written into files and hold nothing that a shell would run."""
+    """Return the command without the here-documents that are written into files and hold nothing that a shell would
+    run."""
     kept, at = [], 0
     for begin in islice(_DOCUMENT.finditer(command), _MOST_PARTS):
         if begin.start() < at:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[T]) -> type[T]:
-    """A dataclass that nobody may change."""
+    """Return a dataclass that is frozen for the type checker."""
     return dataclass(cls)
 
 

@@ -196,13 +196,13 @@ class Webhook:
         return tuple(sorted({text for text in texts if len(text) >= _LEAST_HIDDEN}, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
-        """A text that came back from the receiver, without anything that must not be shown."""
+        """Return a receiver's text without anything that must not be shown."""
         for hidden in self.hidden:
             text = text.replace(hidden, "***")
         return text
 
     def wants(self, point: Point, tool_name: str | None) -> bool:
-        """Whether it is called at a point, for a tool where the point is about one."""
+        """Return whether the webhook is called at a point, for a tool where the point is about one."""
         return point in self.points and (self.matcher is None or matches(self.matcher, point, tool_name))
 
 
@@ -227,22 +227,22 @@ class InvalidFailClosedHook:
     priority: int = 0
 
     def wants(self, point: Point, tool_name: str | None) -> bool:
-        """Whether it denies at a point, for a tool where the point is about one."""
+        """Return whether the hook denies at a point, for a tool where the point is about one."""
         return point in self.points and (self.matcher is None or matches(self.matcher, point, tool_name))
 
 
 def trigger_words(trigger: str) -> list[str]:
-    """The comma-separated words of a trigger, trimmed, empty ones left out."""
+    """Return the comma-separated words of a trigger, trimmed, without empty ones."""
     return [word for word in (part.strip() for part in re.split(r"[,\s]+", trigger)) if word]
 
 
 def unmatched_trigger_words(trigger: str) -> list[str]:
-    """Words of a trigger that match no event by themselves."""
+    """Return the words of a trigger that match no event by themselves."""
     return [word for word in trigger_words(trigger) if not points_of(word)]
 
 
 def shown_url(url: str) -> str:
-    """A URL without anything that could be a credential: `https://hooks.slack.com/…`."""
+    """Return a URL without anything that could be a credential: `https://hooks.slack.com/…`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -254,7 +254,7 @@ def shown_url(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine, by `localhost` or a loopback address."""
+    """Return whether a URL names this machine, by `localhost` or a loopback address."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -108,7 +108,7 @@ class Accounts:
     # -- accounts ----------------------------------------------------------------------------------------------------
 
     async def first_start(self) -> tuple[User, bool]:
-        """The installation's first administrator, and whether this call has made them."""
+        """Return the installation's first administrator, and whether this call created them."""
         made = User(self._ids.user(), ADMINISTRATOR, "Administrator", True, False, None, None, self._clock.now(), None)
 
         def write(conn: Connection) -> tuple[User, bool]:
@@ -126,7 +126,7 @@ class Accounts:
             return await self._database.write(write)
 
     async def create(self, login: str, name: str, *, is_admin: bool = False, password: str | None = None) -> User:
-        """A new account; without a password its owner signs in with a login link.
+        """Create an account; without a password its owner signs in with a login link.
 
         Raises:
             InvalidError: A login, name or password that cannot be used.
@@ -142,7 +142,7 @@ class Accounts:
         return made
 
     async def get(self, user_id: UserId) -> User:
-        """One account.
+        """Return one account.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -154,7 +154,7 @@ class Accounts:
         return _user(row)
 
     async def by_login(self, login: str) -> User:
-        """The account of that login.
+        """Return the account of a login.
 
         Raises:
             NotFoundError: There is none.
@@ -166,7 +166,7 @@ class Accounts:
         return _user(row)
 
     async def list(self, *, after: str = "", limit: int = 100) -> Sequence[User]:
-        """Accounts in the order of their ids, those that cannot sign in left out."""
+        """Return accounts in the order of their ids, without those that cannot sign in."""
         users = schema.users
         query = select(users).where(users.c.login.is_not(None), users.c.id > after).order_by(users.c.id).limit(limit)
         return await self._database.read(lambda conn: [_user(row) for row in conn.execute(query)])
@@ -251,7 +251,7 @@ class Accounts:
     # -- signing in --------------------------------------------------------------------------------------------------
 
     async def login_link(self, user_id: UserId) -> str:
-        """The secret of a new one-time login link for an account."""
+        """Create a one-time login link for an account and return its secret."""
         secret, now = self._random_text(), self._clock.now()
         links = schema.login_links
 
@@ -312,7 +312,7 @@ class Accounts:
         return await self.open_session(UserId(row.id))
 
     async def open_session(self, user_id: UserId) -> str:
-        """The secret of a new page session."""
+        """Open a page session and return its secret."""
         secret, now = self._random_text(), self._clock.now()
         sessions = schema.sessions
 
@@ -333,7 +333,7 @@ class Accounts:
         await self._database.write(lambda conn: conn.execute(gone))
 
     async def signed_in(self, secret: str) -> SignedIn | None:
-        """Whose session this is, or None when it is not good (any more)."""
+        """Return the owner of a session, or None when it is missing, invalid or expired."""
         users, sessions, members = schema.users, schema.sessions, schema.members
         now = self._clock.now()
         query = (

@@ -32,7 +32,7 @@ class Passwords:
         self._threads: ThreadPoolExecutor | None = None
 
     async def hash(self, password: str) -> str:
-        """The hash to keep.
+        """Return the hash to store.
 
         Raises:
             InvalidError: Too short or too long.
@@ -43,7 +43,7 @@ class Passwords:
         return await self._apart(_hash, password)
 
     async def matches(self, hashed: str | None, password: str) -> bool:
-        """Whether this is the password of a hash; takes as long when there is none."""
+        """Return whether this is the password of a hash; takes equally long when there is none."""
         if len(password) > LONGEST:
             return False
         good = await self._apart(_matches, hashed or _NOBODY, password)

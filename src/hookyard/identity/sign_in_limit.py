@@ -45,7 +45,7 @@ class SignInLimit:
             self._failures.popitem(last=False)
 
     def succeeded(self, *, address: str, login: str | None = None) -> None:
-        """The try that was begun was no failure; the login's earlier ones are forgotten."""
+        """Count the begun attempt as successful and forget the login's earlier failures."""
         if login is not None:
             self._failures.pop(f"login {login}", None)
         if mine := self._failures.get(f"address {address}"):

@@ -75,7 +75,7 @@ class Bearer:
 
 
 def digest(secret: str) -> bytes:
-    """What is kept of a token, a session or a login link."""
+    """Return what is stored of a token, a session or a login link."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -110,7 +110,7 @@ class Tokens:
         *,
         expires_at: float | None = None,
     ) -> tuple[ApiToken, str]:
-        """A new token and its secret, which nobody can be told again.
+        """Create a token and return it with its secret, which cannot be shown again.
 
         Raises:
             InvalidError: A name that is empty or too long.
@@ -131,7 +131,7 @@ class Tokens:
         run_id: RunId | None = None,
         expires_at: float | None = None,
     ) -> tuple[ApiToken, str]:
-        """A token that is not stored yet, and its secret."""
+        """Return a token that is not stored yet, and its secret."""
         now = self._clock.now()
         token = ApiToken(self._ids.token(), name, scope, workspace_id, user_id, run_id, now, expires_at)
         return token, PREFIX + self._random_text()
@@ -153,7 +153,8 @@ class Tokens:
         )
 
     async def for_run(self, workspace_id: WorkspaceId, run_id: RunId, expires_at: float) -> str:
-        """The secret of a token for one run; it is good until the run ends, and never beyond `expires_at`."""
+        """Create a token for one run and return its secret; it is valid until the run ends, and never beyond
+        `expires_at`."""
         token, secret = self.issue("run", Scope.RUN, workspace_id, None, run_id=run_id, expires_at=expires_at)
 
         def write(conn: Connection) -> None:
@@ -165,8 +166,8 @@ class Tokens:
         return secret
 
     async def list(self, workspace_id: WorkspaceId | None) -> Sequence[ApiToken]:
-        """Tokens of a workspace, or with None those of administrators; newest first, revoked and run tokens left
-        out."""
+        """Return tokens of a workspace, or with None those of administrators; newest first, without revoked and run
+        tokens."""
         tokens = schema.tokens.c
         mine = tokens.workspace_id.is_(None) if workspace_id is None else tokens.workspace_id == workspace_id
         query = (
@@ -197,7 +198,7 @@ class Tokens:
             raise NotFoundError("no such token", where=token_id)
 
     async def bearer(self, secret: str) -> Bearer | None:
-        """Who shows this token, or None when it is not good (any more)."""
+        """Return the bearer of a token, or None when it is missing, invalid or expired."""
         if not secret.startswith(PREFIX) or len(secret) > 200:
             return None
         tokens, users, runs = schema.tokens.c, schema.users.c, schema.runs.c

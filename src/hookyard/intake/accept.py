@@ -171,7 +171,7 @@ class EventIntake:
         live: LiveSettings,
         replay_of: EventId | None,
     ) -> PendingEvent:
-        """The author and condition gates, and the runs that may come of them."""
+        """Return the event with the verdicts of the author and condition gates, and the runs that may follow."""
         event_type = index.catalog.get(event.name)
         variables = _SORTED.encode(event.variables)
         claim = None if replay_of is not None else event_dedup_key(event, variables, live)
@@ -212,7 +212,7 @@ class EventIntake:
 
 
 def _ctx(event: Event, variables: str) -> str:
-    """JSON of `event.ctx`, from the variables' JSON that is there already."""
+    """Return the JSON of `event.ctx`, built on the variables' JSON."""
     common = f'{{"eventName":"{event.name}","timestamp":"{event.timestamp}","workspaceId":"{event.workspace_id}"'
     return f"{common}}}" if variables == "{}" else f"{common},{variables[1:]}"
 

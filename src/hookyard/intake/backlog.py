@@ -37,18 +37,18 @@ class Backlog:
         self._counts: dict[WorkspaceId, _Count] = {}
 
     def queued(self, workspace_id: WorkspaceId, more: int) -> None:
-        """So many runs may be queued now."""
+        """Add to the number of queued runs of a workspace."""
         count = self._counts.get(workspace_id)
         if count is not None:
             count.at_most += more
 
     def has_room(self, workspace_id: WorkspaceId, limit: int, now: float) -> bool:
-        """Whether the kept count says that there is room; without one, or with an old one, it does not."""
+        """Return whether the cached count shows room; False without a count, or with an old one."""
         count = self._counts.get(workspace_id)
         return count is not None and count.at_most < limit and 0 <= now - count.counted_at < _TRUSTED_SECONDS
 
     def refusal(self, conn: Connection, workspace_id: WorkspaceId, limit: int, now: float) -> LimitError | None:
-        """Why an event is not taken; None when there is room."""
+        """Return the error for an event beyond the limit, None when there is room."""
         if self.has_room(workspace_id, limit, now):
             return None
         count = _Count(_count(conn, workspace_id, limit), now)

@@ -44,17 +44,17 @@ class EventBatch:
     touched: bool = False
 
     def close(self, now: float, reason: str) -> None:
-        """Nothing joins any more."""
+        """Close the batch: no event joins any more."""
         self.closed_at, self.close_reason, self.touched = now, reason, True
 
 
 def is_over(opened_at: float, closes_at: float, now: float) -> bool:
-    """Whether a window is over; also when the clock has been set back to before it could have opened."""
+    """Return whether a window is over; also when the clock was set back to before it could have opened."""
     return now >= closes_at or now < opened_at - (closes_at - opened_at)
 
 
 def window_seconds(listener: CallbackListener, live: LiveSettings) -> float:
-    """The merge window of a callback."""
+    """Return the merge window of a callback in seconds."""
     own = listener.spec.merge.window_ms
     return (live.number("eventCallback.mergeWindowMs") if own is None else own) / 1000
 
@@ -131,7 +131,7 @@ class Batches:
         return batch.id
 
     def _full(self, batch: EventBatch, listener: CallbackListener, size: int) -> str | None:
-        """Why the open batch cannot take an event."""
+        """Return why the open batch cannot take an event."""
         if is_over(batch.opened_at, batch.closes_at, self._now):
             return "window"
         if batch.version != listener.version:

@@ -45,7 +45,7 @@ class DedupKey(NamedTuple):
 
 
 def hash_key(*parts: str) -> bytes:
-    """The key of what the parts name; parts are kept apart whatever they contain."""
+    """Return the key of what the parts name; parts are kept apart whatever they contain."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
@@ -78,7 +78,7 @@ def claim_all(conn: Connection, claims: Sequence[DedupKey]) -> list[EventId | No
 
 
 def _insert(conn: Connection, claims: Sequence[DedupKey]) -> int:
-    """How many were taken."""
+    """Insert the claims and return how many were new."""
     taken = 0
     for start in range(0, len(claims), MAX_ROWS_PER_STATEMENT):
         part = claims[start : start + MAX_ROWS_PER_STATEMENT]

@@ -77,7 +77,7 @@ class EventHistory:
         name: str | None = None,
         subject: str | None = None,
     ) -> Sequence[StoredEvent]:
-        """Events, newest first; with `after`, oldest first.
+        """Return events, newest first; with `after`, oldest first.
 
         Args:
             workspace_id: Their workspace.
@@ -101,7 +101,7 @@ class EventHistory:
         return await self._database.read(lambda conn: [StoredEvent.of(row) for row in conn.execute(query).mappings()])
 
     async def get(self, workspace_id: WorkspaceId, event_id: EventId) -> tuple[StoredEvent, Sequence[CallbackVerdict]]:
-        """An event with the verdict of the gates for every callback.
+        """Return an event with the verdict of the gates for every callback.
 
         Raises:
             NotFoundError: No such event in the workspace.
@@ -200,7 +200,7 @@ def _newest(
 
 
 def _listeners_at(conn: Connection, event: RowMapping) -> list[CallbackListener]:
-    """The versions that heard the event, without those whose callback is deleted or disabled now."""
+    """Return the versions that listened to the event, without those whose callback is deleted or disabled now."""
     open_profiles = profiles_for_anyone(conn)
     table = schema.callbacks
     living = conn.execute(

@@ -110,7 +110,7 @@ class GatePipeline(FastPathHandler[AcceptRequest, list[Accepted]]):
         return None
 
     def _decide_matches(self, conn: Connection, matched: Sequence[PendingOutcome]) -> None:
-        """Operation, merge, loop and queue, for those that a listener wants."""
+        """Decide the gates operation, merge, loop and queue for the matches."""
         lock_callbacks(conn, [m.listener.callback_id for d in matched for m in d.candidate.matches])
         decide_operations(conn, matched)
         now = max(d.candidate.event.received_at for d in matched)
@@ -128,7 +128,7 @@ class GatePipeline(FastPathHandler[AcceptRequest, list[Accepted]]):
 
 
 def _decide(decision: PendingOutcome, match: Match, stop: HourlyRunLimit, batches: Batches | None) -> RunRequest | None:
-    """Loop, merge and queue for one listener; the run that is to be queued, if any."""
+    """Decide loop, merge and queue for one match; return the run to be queued, if any."""
     event, live = decision.candidate.event, decision.plan.live
     # The chain is looked at before merging, so that a looping event cannot drag a batch of others with it.
     if (reason := lineage_reason(match.listener, event.cause, live)) is not None:
@@ -148,7 +148,7 @@ def _decide(decision: PendingOutcome, match: Match, stop: HourlyRunLimit, batche
 
 
 def _revisions(conn: Connection, plans: Sequence[AcceptRequest]) -> dict[WorkspaceId, int]:
-    """The revision of each workspace, which stays until the transaction ends."""
+    """Return the revision of each workspace, which does not change until the transaction ends."""
     workspaces = {plan.judged_by.workspace_id for plan in plans}
     lock_workspaces(conn, workspaces)
     marks = ", ".join([placeholder_of(conn)] * len(workspaces))

@@ -24,7 +24,7 @@ _AT_ONCE = 100
 
 
 def lineage_reason(listener: CallbackListener, cause: Cause, live: LiveSettings) -> str | None:
-    """Why an event with this chain may not start the callback; None when it may."""
+    """Return why an event with this chain may not start the callback, None when it may."""
     if not cause.links:
         return None
     allowed = listener.spec.loop
@@ -52,7 +52,7 @@ class HourlyRunLimit:
         self._counts = _count(conn, sorted(pairs), now)
 
     def reason(self, start: RunRequest) -> str | None:
-        """Why a run may not be queued; None when it may, and then it counts."""
+        """Return why a run may not be queued; None when it may, and then it is counted."""
         if start.subject is None:
             return None
         pair = (start.listener.callback_id, start.subject)

@@ -112,7 +112,7 @@ class EventListeners:
 
 
 def merges(listener: CallbackListener, *, merging: bool) -> bool:
-    """Whether a callback's events are merged, by its own word or else the setting's."""
+    """Return whether a callback's events are merged, by its own setting or else the workspace's."""
     return merging if listener.spec.merge.enabled is None else listener.spec.merge.enabled
 
 
@@ -169,11 +169,11 @@ class CallbackIndexes:
         self._loading: dict[WorkspaceId, asyncio.Task[CallbackIndex]] = {}
 
     def known(self, workspace_id: WorkspaceId) -> CallbackIndex | None:
-        """The index that is in memory, if any; it may be of an older revision."""
+        """Return the index in memory, if any; it may be of an older revision."""
         return self._known.get(workspace_id)
 
     def forget(self, index: CallbackIndex) -> None:
-        """An index has turned out to be of an older revision."""
+        """Drop an index that turned out to be of an older revision."""
         if self._known.get(index.workspace_id) is index:
             del self._known[index.workspace_id]
 
@@ -231,7 +231,7 @@ def load_index(conn: Connection, workspace_id: WorkspaceId) -> CallbackIndex:
 
 
 def profiles_for_anyone(conn: Connection) -> frozenset[str]:
-    """Names of the agent profiles that serve events of people who are no members."""
+    """Return the names of the agent profiles that serve events of people who are not members."""
     table = schema.agent_profiles
     return frozenset(
         name
@@ -266,7 +266,7 @@ def compile_listener(
 
 
 def passes_author_gate(event: Event) -> bool:
-    """Whether the author gate lets an event through to agents that serve members.
+    """Return whether the author gate lets an event through to agents that serve members.
 
     A member wrote it; or nobody knows who did, but the sender holds a token of the workspace. Through a service's door
     anybody can write, so there an unknown author is taken for an outsider.
@@ -279,7 +279,7 @@ def passes_author_gate(event: Event) -> bool:
 def load_version(
     conn: Connection, workspace_id: WorkspaceId, callback_id: CallbackId, version: int
 ) -> CallbackSpec | None:
-    """One version of a callback, or None when it is not of this workspace or was pruned."""
+    """Return one version of a callback, or None when it is of another workspace or was pruned."""
     table = schema.callback_versions
     text = conn.execute(
         select(table.c.spec).where(

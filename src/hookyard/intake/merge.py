@@ -141,7 +141,7 @@ _GONE = "its callback's version is gone"
 
 
 def merged(events: Sequence[Event]) -> Event:
-    """What a batch stands for: the newest event, with all of them in `events`; one alone is itself.
+    """Return the event that a batch stands for: the newest, with all of them in `events`; one alone is itself.
 
     Its author is trusted as far as the least trusted one, its chain of causes is the longest.
     """

@@ -102,7 +102,7 @@ class AcceptRequest(NamedTuple):
 
 
 def details_of(candidate: PendingEvent) -> dict[str, dict[str, str]]:
-    """By callback id: what the candidate's verdicts cannot say."""
+    """Return by callback id the details that the verdicts of an event cannot carry."""
     return {callback_id: {"error": error} for callback_id, error in candidate.errors.items()}
 
 
@@ -135,5 +135,5 @@ class PendingOutcome:
         self.details[match.listener.callback_id] = detail
 
     def open(self) -> Iterator[Match]:
-        """Those about whom no gate has decided yet."""
+        """Return the matches about which no gate has decided yet."""
         return (match for match in self.candidate.matches if self.verdicts[match.place] is GateVerdict.PENDING)

@@ -195,7 +195,7 @@ class _FollowUp:
 
 
 def _listening_sets(conn: Connection, events: Sequence[RowMapping]) -> list[_Listening]:
-    """Who heard each event."""
+    """Return which callbacks listened to each event."""
     table = schema.listener_sets.c
     wanted = {event["listener_set"] for event in events if event["listener_set"] is not None}
     sets: dict[str, list[tuple[str, int]]] = {}
@@ -251,8 +251,8 @@ def _any_has(details: _Details, key: str) -> bool:
 def _versions(
     conn: Connection, events: Sequence[RowMapping], heard: Sequence[_Listening]
 ) -> list[dict[CallbackId, _CallbackVersion]]:
-    """For each event the versions that the callbacks of the workspace had when it came; of listeners, those that heard
-    it."""
+    """Return for each event the versions of the workspace's callbacks at its arrival; of listeners, those that
+    listened."""
     times = [event["received_at"] for event in events]
     workspace_id = events[0]["workspace_id"]
     lived = _versions_between(conn, workspace_id, min(times), max(times))
@@ -281,7 +281,7 @@ def _versions(
 def _versions_between(
     conn: Connection, workspace_id: str, first: float, last: float
 ) -> dict[CallbackId, list[_CallbackVersion]]:
-    """Every version that was a callback's newest at some moment between two, newest first."""
+    """Return every version that was a callback's newest at some moment between two, newest first."""
     versions, callbacks = schema.callback_versions.c, schema.callbacks.c
     at_first = (
         select(versions.callback_id, func.max(versions.version).label("version"))
@@ -310,7 +310,7 @@ def _versions_between(
 
 
 def _newest(versions: Sequence[_CallbackVersion], at: float) -> _CallbackVersion | None:
-    """The one that a callback had at a moment; None when it had none yet, or was deleted."""
+    """Return the version of a callback at a moment; None when it had none yet, or was deleted."""
     for one in versions:
         if one.created_at <= at:
             return one if one.deleted_at is None or one.deleted_at > at else None
@@ -320,7 +320,7 @@ def _newest(versions: Sequence[_CallbackVersion], at: float) -> _CallbackVersion
 def _versions_of(
     conn: Connection, workspace_id: str, wanted: Collection[tuple[CallbackId, int]]
 ) -> dict[tuple[CallbackId, int], _CallbackVersion]:
-    """Versions by callback and number, as far as they are there."""
+    """Return versions by callback and number, as far as they exist."""
     versions = schema.callback_versions.c
     query = select(versions.callback_id, versions.version, versions.created_at, versions.spec).where(
         versions.workspace_id == workspace_id,

@@ -38,7 +38,7 @@ class RunTokens(Protocol):
     """Gives a run its token of scope `run`, within the transactions that begin and end it."""
 
     def issue(self, conn: Connection, claim: AdmittedRun) -> str:
-        """A new token, `""` when the run's agent needs none."""
+        """Return a new token, `""` when the run's agent needs none."""
         ...
 
     def revoke(self, conn: Connection, run_ids: Sequence[RunId]) -> None:
@@ -50,11 +50,11 @@ class NoTokens:
     """Gives none."""
 
     def issue(self, conn: Connection, claim: AdmittedRun) -> str:
-        """No token."""
+        """Return no token."""
         return ""
 
     def revoke(self, conn: Connection, run_ids: Sequence[RunId]) -> None:
-        """Nothing to revoke."""
+        """Do nothing: there is no token to revoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ _FREE_SLOTS = (
 
 
 def _free_slots(conn: Connection, worker_id: str) -> tuple[dict[str, int], int]:
-    """Places held by each workspace, and by all of them on this worker."""
+    """Return the slots held by each workspace, and by all of them on this worker."""
     rows = conn.execute(_FREE_SLOTS, {"worker": worker_id}).all()
     return {workspace: count for workspace, count, _ in rows}, sum(here for _, _, here in rows)
 
@@ -141,7 +141,7 @@ _OLDEST = text(
 
 
 def _oldest(conn: Connection) -> dict[str, str]:
-    """The id of the oldest waiting run of every workspace that has one."""
+    """Return the id of the oldest waiting run of every workspace that has one."""
     return {row[0]: row[1] for row in conn.execute(_OLDEST)}
 
 
@@ -201,7 +201,8 @@ class _Queue:
         self._held_up: list[tuple[str, str]] = []
 
     def waiting(self, workspace: str) -> Iterator[tuple[str, _Chosen]]:
-        """The runs of a workspace that may start, oldest first; each counts as started when the next is asked for."""
+        """Yield the runs of a workspace that may start, oldest first; each counts as started when the next is
+        requested."""
         budget: Budget | None = None
         for row in self._pages(workspace):
             if row.concurrency_key is not None and row.concurrency_key in self._busy:
@@ -241,7 +242,7 @@ class _Queue:
 
 
 def _gone(row: Any) -> str | None:
-    """Why a run's callback does not want it any more; None when it does."""
+    """Return why a run's callback no longer wants it, None when it does."""
     if row.deleted_at is not None or row.enabled is None:
         return DELETED
     return None if row.enabled else DISABLED
@@ -289,7 +290,7 @@ def _begin(
 
 
 def _first_entry(conn: Connection, row: Row[Any]) -> int:
-    """Where the timeline of this attempt goes on; nothing has been written before the first."""
+    """Return where the timeline of this attempt continues; nothing was written before the first."""
     if not row.attempt:
         return 0
     newest = conn.execute(select(func.max(run_entries.c.seq)).where(run_entries.c.run_id == row.id)).scalar()

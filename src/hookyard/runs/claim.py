@@ -104,7 +104,7 @@ class AdmittedRun:
 
 
 def claimed(row: Row[Any], *, started_at: float, day: str, token_limit: int | None, first_entry: int) -> AdmittedRun:
-    """The claim of a row of `COLUMNS` that was read before the attempt was counted."""
+    """Return the admitted run of a row of `COLUMNS` that was read before the attempt was counted."""
     return AdmittedRun(
         run_id=RunId(row.id),
         workspace_id=WorkspaceId(row.workspace_id),

@@ -111,7 +111,7 @@ def complete(conn: Connection, endings: Sequence[Completion], tokens: RunTokens)
 
 
 def _current(conn: Connection, endings: Sequence[Completion]) -> set[Execution]:
-    """Which of the attempts are under way, and hold them so until the transaction ends."""
+    """Return which of the attempts are running, and lock them until the transaction ends."""
     under_way = (
         select(runs.c.id, runs.c.attempt)
         .where(runs.c.id.in_([ending.claim.run_id for ending in endings]), runs.c.status == RunStatus.RUNNING.value)
@@ -121,7 +121,7 @@ def _current(conn: Connection, endings: Sequence[Completion]) -> set[Execution]:
 
 
 def _row(ending: Completion) -> dict[str, Any]:
-    """Parameters of `_RUN_ENDS`."""
+    """Return the parameters of `_RUN_ENDS`."""
     outcome = ending.outcome
     check(RunStatus.RUNNING, outcome.status)
     return {
@@ -136,7 +136,7 @@ def _row(ending: Completion) -> dict[str, Any]:
 
 
 def _of_attempt(ending: Completion, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of `_ATTEMPT_ENDS`."""
+    """Return the parameters of `_ATTEMPT_ENDS`."""
     shared = {name: row[name] for name in ("run", "at", "ends_as", "why")}
     return {"nth": ending.claim.attempt, **shared, **_known(ending.progress.about)}
 

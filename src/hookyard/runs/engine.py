@@ -41,7 +41,7 @@ class TaskQueue:
         return True
 
     async def _run(self, body: Body, execution: Execution) -> None:
-        """The outermost frame of a run: nothing that goes wrong in one reaches another."""
+        """Run one execution as the outermost frame: no error in one run reaches another."""
         try:
             await body(execution)
         except Exception:
@@ -57,11 +57,11 @@ class TaskQueue:
         return bool(tasks)
 
     def executing(self) -> Collection[Execution]:
-        """Every task that has not ended; see the port."""
+        """Return every task that has not ended; see the port."""
         return tuple(self._tasks)
 
     async def close(self, grace_seconds: float) -> None:
-        """Drain; see the port."""
+        """Drain the queue; see the port."""
         self._body = None
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=grace_seconds)

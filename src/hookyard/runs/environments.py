@@ -59,7 +59,7 @@ class ProfileEnvironments:
 
     @asynccontextmanager
     async def open(self, claim: AdmittedRun) -> AsyncIterator[ExecutionEnvironment]:
-        """The workplace of one attempt.
+        """Open the environment of one attempt.
 
         Raises:
             AgentError: There is no such profile, it cannot be used on this machine, or it cannot be gated where a gate

@@ -93,7 +93,7 @@ class ExecutionEnvironments(Protocol):
     """Finds the agent that a run names and makes the place where it works."""
 
     def open(self, claim: AdmittedRun) -> AbstractAsyncContextManager[ExecutionEnvironment]:
-        """The workplace; on leaving, what was made for this attempt alone is taken away.
+        """Open the environment of one attempt; everything made for this attempt alone is removed at the end.
 
         Raises:
             AgentError: On entering: there is no such agent, or it may not be started here.
@@ -118,11 +118,12 @@ class RunObserver(Protocol):
     """Follows attempts, for traces. Returns at once and never fails."""
 
     def began(self, claim: AdmittedRun) -> None:
-        """An attempt begins."""
+        """Note that an attempt begins."""
         ...
 
     def ended(self, claim: AdmittedRun, agent: str, status: str, used: Usage) -> None:
-        """It has ended; its status is `lost` when it has no result. `agent` is the kind, `""` when none was found."""
+        """Note that an attempt has ended; its status is `lost` when it has no result. `agent` is the kind, `""` when
+        none was found."""
         ...
 
 
@@ -235,7 +236,7 @@ class Executor:
 
     @asynccontextmanager
     async def _opened(self, claim: AdmittedRun) -> AsyncIterator[ExecutionEnvironment]:
-        """The workplace; waited for as long as the database is away, since an outage is no fault of the run."""
+        """Open the environment, and wait while the database is away: an outage is not the run's failure."""
         async with AsyncExitStack() as stack:
             yield await self._entered(stack, claim)
 
@@ -394,7 +395,7 @@ async def _uninterrupted(storing: Coroutine[object, object, bool]) -> bool:
 
 
 def _failure(claim: AdmittedRun, error: Exception, last_message: str) -> _AttemptEnd:
-    """What an error of an agent, or of finding one, comes to."""
+    """Return the outcome for an error of an agent, or of finding one."""
     what = shorten(str(error), MESSAGE_CHARS) or type(error).__name__
     common: dict[str, Value] = {"conversationId": claim.conversation_id, "errorMessage": what}
     failed = RunOutcome(RunStatus.FAILED, answer=last_message or None, error=what)
@@ -426,7 +427,7 @@ def _priced(total: Usage, model: str | None) -> Usage:
 
 
 def _least_trust(conn: Connection, claim: AdmittedRun) -> AuthorTrust:
-    """How far the words of a run are trusted: no further than those that started it."""
+    """Return the trust of a run's words: that of the least trusted author who caused it."""
     started_by = select(events.c.author_trust).where(events.c.id == claim.event_id)
     if claim.batch_id is not None:
         members = select(batch_events.c.event_id).where(batch_events.c.batch_id == claim.batch_id)

@@ -37,7 +37,7 @@ class Lease:
         return self.seconds - min(ENDING_SECONDS, self.seconds / 3)
 
     def renewed(self, sent_at: float) -> None:
-        """A heartbeat was stored.
+        """Extend the lease: a heartbeat was stored.
 
         Args:
             sent_at: When it was begun, by the monotonic clock.
@@ -45,10 +45,10 @@ class Lease:
         self._renewed_at = max(self._renewed_at, sent_at)
 
     def is_over(self) -> bool:
-        """Whether others may be about to take the runs over."""
+        """Return whether other workers may be about to take the runs over."""
         return self._clock.monotonic() - self._renewed_at >= self.usable_seconds
 
 
 def heartbeat_seconds(lease_seconds: float | None) -> float:
-    """How often to send a heartbeat under a lease."""
+    """Return how often to send a heartbeat under a lease, in seconds."""
     return HEARTBEAT_SECONDS if lease_seconds is None else min(HEARTBEAT_SECONDS, lease_seconds / 5)

@@ -48,11 +48,11 @@ class LeasedHooks:
         self._lease = lease
 
     def listens(self, point: Point, tool_name: str | None = None) -> bool:
-        """See `agents.base.HookFirer`."""
+        """Call the wrapped hooks under the lease; see `agents.base.HookFirer`."""
         return self._hooks.listens(point, tool_name)
 
     def fail_closed(self, point: Point | None = None, tool_name: str | None = None) -> bool:
-        """See `agents.base.HookFirer`."""
+        """Call the wrapped hooks under the lease; see `agents.base.HookFirer`."""
         return self._hooks.fail_closed(point, tool_name)
 
     async def fire(self, point: Point | str, **context: Any) -> Decision:
@@ -82,19 +82,19 @@ class LeasedTools:
         self._lease = lease
 
     async def get_task(self, task_id: str) -> Mapping[str, Any]:
-        """See `agents.base.WorkspaceTools`."""
+        """Call the wrapped tools under the lease; see `agents.base.WorkspaceTools`."""
         return await self._patiently(lambda: self._tools.get_task(task_id))
 
     async def create_task(self, title: str, task_type: str, status: str, description: str) -> Mapping[str, Any]:
-        """See `agents.base.WorkspaceTools`."""
+        """Call the wrapped tools under the lease; see `agents.base.WorkspaceTools`."""
         return await self._patiently(lambda: self._tools.create_task(title, task_type, status, description))
 
     async def update_task(self, task_id: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See `agents.base.WorkspaceTools`."""
+        """Call the wrapped tools under the lease; see `agents.base.WorkspaceTools`."""
         return await self._patiently(lambda: self._tools.update_task(task_id, changes))
 
     async def comment_task(self, task_id: str, content: str) -> Mapping[str, Any]:
-        """See `agents.base.WorkspaceTools`."""
+        """Call the wrapped tools under the lease; see `agents.base.WorkspaceTools`."""
         return await self._patiently(lambda: self._tools.comment_task(task_id, content))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -37,19 +37,19 @@ class Liveness(Protocol):
         ...
 
     def hold(self, worker_id: WorkerId) -> None:
-        """This process is that worker, until it ends or releases."""
+        """Mark this process as that worker, until it ends or releases."""
         ...
 
     def release(self) -> None:
-        """This process is a worker no more."""
+        """Mark this process as no worker."""
         ...
 
     def details(self) -> Mapping[str, Any]:
-        """What others need to know of this worker, for its row."""
+        """Return what other workers need to know of this one, for its row."""
         ...
 
     def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
-        """Whether another worker is gone for good.
+        """Return whether another worker has ended for good.
 
         Args:
             worker_id: Never this process's own.
@@ -60,7 +60,7 @@ class Liveness(Protocol):
 
 
 def liveness_for(url: str, clock: Clock, lease_seconds: float = LEASE_SECONDS) -> Liveness:
-    """Locks beside a SQLite file, since all that use it are on one machine; leases on PostgreSQL."""
+    """Return locks beside a SQLite file, since all its users are on one machine; leases on PostgreSQL."""
     ours = database_url(url)
     if is_sqlite(ours):
         path = Path(ours.database or "")
@@ -100,11 +100,11 @@ class FileLocks:
             os.close(file)
 
     def details(self) -> Mapping[str, Any]:
-        """Nothing: the file says all."""
+        """Return no details: the lock file is enough."""
         return NO_DETAILS
 
     def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
-        """Nobody holds the lock of its file."""
+        """Return whether no process holds the lock of the worker's file."""
         path = self._folder / worker_id
         try:
             file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -146,18 +146,18 @@ class Leases:
         self._held = _named(worker_id) if self._machine else None
 
     def release(self) -> None:
-        """Free the name. The row of the worker goes, and with it the lease."""
+        """Free the name. The worker's row is removed, and with it the lease."""
         if self._held is not None:
             self._held.close()
             self._held = None
 
     def details(self) -> Mapping[str, Any]:
-        """The length of the lease, and the machine when the name is held."""
+        """Return the length of the lease, and the machine when the name is held."""
         held = {"machine": self._machine} if self._held is not None else {}
         return {"leaseSeconds": self._length, **held}
 
     def is_dead(self, worker_id: WorkerId, heartbeat_at: float, details: Mapping[str, Any] = NO_DETAILS) -> bool:
-        """Its process is gone, or its heartbeat has been the same for too long."""
+        """Return whether the worker's process has ended, or its heartbeat has been the same for too long."""
         if self._machine and details.get("machine") == self._machine and _is_free(worker_id):
             return True
         now = self._clock.monotonic()
@@ -183,7 +183,8 @@ class _Seen:
 
 
 def _machine() -> str:
-    """The running system and its network namespace, in which a name is unique; `""` where there are no such names."""
+    """Return the running system and its network namespace, in which a name is unique; `""` where there are no such
+    names."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}:{Path('/proc/self/ns/net').stat().st_ino}"

@@ -10,7 +10,7 @@ from hookyard.agents.base import Usage
 
 
 def cost_usd(usage: Usage, model: str | None) -> float | None:
-    """US dollars, None when they cannot be known.
+    """Return the price in US dollars, None when it is unknown.
 
     Args:
         usage: What was used up; its own `cost_usd` is taken when there is one.

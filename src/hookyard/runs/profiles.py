@@ -15,7 +15,7 @@ from hookyard.store.schema import agent_profiles
 
 
 def stored_profile(conn: Connection, named: str) -> Profile | None:
-    """The profile as it stands now; None when there is none of that name.
+    """Return the profile as it is now; None when there is none of that name.
 
     Args:
         conn: In a read or a write.

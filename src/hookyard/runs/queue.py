@@ -70,7 +70,7 @@ class RunQueue(Protocol):
         ...
 
     def executing(self) -> Collection[Execution]:
-        """What this worker executes at this moment."""
+        """Return what this worker executes at this moment."""
         ...
 
     async def close(self, grace_seconds: float) -> None:

@@ -22,7 +22,7 @@ WORKERS_FULL = "waits: every worker executes as many runs as worker.maxRuns allo
 
 
 def explain_wait(conn: Connection, run_id: str, live: LiveSettings, now: float) -> str | None:
-    """One sentence.
+    """Return one sentence that explains why a queued run waits.
 
     Args:
         conn: A read.
@@ -55,12 +55,12 @@ def explain_wait(conn: Connection, run_id: str, live: LiveSettings, now: float) 
 
 
 def _with_key(conn: Connection, key: str) -> str | None:
-    """The run that executes with a concurrency key."""
+    """Return the run that executes with a concurrency key."""
     holder = select(runs.c.id).where(runs.c.status == RunStatus.RUNNING.value, runs.c.concurrency_key == key)
     return conn.execute(holder.limit(1)).scalar()
 
 
 def _of_the_oldest(conn: Connection, workspace_id: str) -> str | None:
-    """What the run that has waited longest says."""
+    """Return the reason of the run that has waited longest."""
     queued = (runs.c.workspace_id == workspace_id, runs.c.status == RunStatus.QUEUED.value)
     return conn.execute(select(runs.c.reason).where(*queued).order_by(runs.c.id).limit(1)).scalar()

@@ -37,17 +37,17 @@ class Quotas:
 
     @classmethod
     def of(cls, live: LiveSettings) -> Quotas:
-        """As the settings have it, where 0 is no limit."""
+        """Return the quotas of the settings, where 0 is no limit."""
         return cls(live.number("quota.runsPerHour") or None, live.number("quota.tokensPerDay") or None)
 
 
 def day_of(at: float) -> str:
-    """The UTC day of a time, `2026-01-15`."""
+    """Return the UTC day of a time, `2026-01-15`."""
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def portion(quota: int, used: int) -> int | None:
-    """Tokens to reserve for one run.
+    """Return the tokens to reserve for one run.
 
     Args:
         quota: Tokens of the day.
@@ -94,7 +94,7 @@ class Budget:
             self._used = found or 0
 
     def obstacle(self) -> str | None:
-        """Why no further run may start now; None when one may."""
+        """Return why no further run may start now, None when one may."""
         hour, day = self._quotas.runs_an_hour, self._quotas.tokens_a_day
         if hour is not None and self._runs >= hour:
             return f"{WAITS}{hour} runs an hour is the workspace's quota"
@@ -103,7 +103,7 @@ class Budget:
         return None
 
     def limit(self) -> int | None:
-        """Tokens that the next run may use, None = no limit. Only without an `obstacle`."""
+        """Return the tokens that the next run may use, None = no limit. Only without an `obstacle`."""
         return None if self._quotas.tokens_a_day is None else portion(self._quotas.tokens_a_day, self._used)
 
     def take(self, limit: int | None) -> None:

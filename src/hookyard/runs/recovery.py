@@ -73,7 +73,7 @@ def register(conn: Connection, worker_id: WorkerId, now: float, details: Mapping
 
 
 def heartbeat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
-    """The worker's heartbeat; False when others took it for dead and have started its runs again.
+    """Store the worker's heartbeat; return False when others treated it as dead and have requeued its runs.
 
     Its value only ever rises: a clock that was set back must not make it look silent.
     """
@@ -86,7 +86,7 @@ def heartbeat(conn: Connection, worker_id: WorkerId, now: float) -> bool:
 
 
 def is_registered(conn: Connection, worker_id: WorkerId) -> bool:
-    """Whether the worker may admit runs; until the transaction ends nobody can take it for dead."""
+    """Return whether the worker may admit runs; until the transaction ends no other worker can treat it as dead."""
     row = select(workers.c.id).where(workers.c.id == worker_id)
     return conn.execute(row.with_for_update(read=True, key_share=True)).first() is not None
 
@@ -114,7 +114,7 @@ class OtherWorker:
 
 
 def list_workers(conn: Connection, worker_id: WorkerId) -> list[OtherWorker]:
-    """All other workers that may have left something."""
+    """Return all other workers that may have left runs."""
     columns = select(workers.c.id, workers.c.heartbeat_at, workers.c.details)
     known = {row.id: (row.heartbeat_at, json.loads(row.details)) for row in conn.execute(columns)}
     named = conn.execute(select(runs.c.worker_id).where(runs.c.status == RunStatus.RUNNING.value).distinct()).scalars()
@@ -134,7 +134,7 @@ def recover_worker(
 
 
 def deregister(conn: Connection, worker_id: WorkerId, now: float, tokens: RunTokens) -> Recovered:
-    """The last that a worker does: queue again what it could not finish, and remove its row."""
+    """Requeue what the worker could not finish, and remove its row; the worker's last step."""
     recovered = _recover(conn, _running_on(conn, worker_id), STOPPED, None, now, tokens)
     conn.execute(delete(workers).where(workers.c.id == worker_id))
     return recovered
@@ -156,7 +156,7 @@ def requeue_stalled(
 
 
 def running_here(conn: Connection, worker_id: WorkerId) -> list[Execution]:
-    """The attempts that this worker is said to execute."""
+    """Return the attempts that the database assigns to this worker."""
     mine = select(runs.c.id, runs.c.attempt).where(
         runs.c.status == RunStatus.RUNNING.value, runs.c.worker_id == worker_id
     )
@@ -214,7 +214,7 @@ def _recover(
 
 
 def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: int | None) -> RunOutcome | None:
-    """How a lost run ends; None when it is started again. `max_attempts` None = however often that was."""
+    """Return how a lost run ends, None when it is requeued. `max_attempts` None = however often that was."""
     if row.cancel_requested_by is not None:
         return RunOutcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
     if why in NOT_COUNTED:
@@ -227,7 +227,7 @@ def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: in
 
 
 def _not_counted(conn: Connection, run_id: str) -> int:
-    """How many attempts of a run ended without any fault of its own: no number of deployments, and no outage of the
-    database, may end a run that takes long."""
+    """Return how many attempts of a run ended without a fault of its own: neither deployments nor outages of the
+    database may end a run that takes long."""
     ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error.in_(NOT_COUNTED))
     return int(conn.execute(ended).scalar_one())

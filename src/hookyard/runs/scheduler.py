@@ -19,7 +19,7 @@ def fair_order(
     oldest: Mapping[str, str],
     waiting: Callable[[str], Iterator[tuple[str, Run]]],
 ) -> Iterator[Run]:
-    """Runs in the order in which they get the free places.
+    """Return the runs in the order in which they get the free slots.
 
     Args:
         places: How many are free.

@@ -94,7 +94,7 @@ class Progress:
         return bool(self.rows or self.about) or self.used
 
     def then(self, later: Progress) -> Progress:
-        """Both together."""
+        """Return both changes combined."""
         return Progress(
             rows=[*self.rows, *later.rows],
             tool_calls=self.tool_calls + later.tool_calls,
@@ -107,7 +107,7 @@ class Progress:
 
 
 def shorten(text: str, limit: int = TEXT_CHARS) -> str:
-    """The text, the middle of it left out when it is longer than the limit, and what cannot be stored replaced."""
+    """Return the text with its middle left out when it exceeds the limit, and with what cannot be stored replaced."""
     if len(text) > limit:
         half = limit // 2
         text = f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
@@ -116,7 +116,7 @@ def shorten(text: str, limit: int = TEXT_CHARS) -> str:
 
 
 def snippet_of(text: str) -> str:
-    """The last words of a text, on one line."""
+    """Return the last words of a text, on one line."""
     words = " ".join(text[-4 * SNIPPET_CHARS :].split())
     return words if len(words) <= SNIPPET_CHARS else "…" + words[-SNIPPET_CHARS + 1 :]
 
@@ -148,30 +148,30 @@ class Timeline:
     # -- what an agent tells -----------------------------------------------------------------------------------------
 
     def message(self, role: str, text: str) -> None:
-        """See `agents.base.Recorder`."""
+        """Record a message; see `agents.base.Recorder`."""
         if role == "assistant" and text.strip():
             self.last_message = text[-TEXT_CHARS:]
             self._gathered.snippet = shorten(snippet_of(text))
         self._add(EntryKind.MESSAGE, {"role": role, "text": shorten(text)})
 
     def tool_call(self, call_id: str, name: str, args: str) -> None:
-        """See `agents.base.Recorder`."""
+        """Record a tool call; see `agents.base.Recorder`."""
         self._gathered.tool_calls += 1
         self._add(EntryKind.TOOL_CALL, {"callId": call_id, "name": shorten(name, 500), "args": shorten(args)})
 
     def tool_result(self, call_id: str, result: str, *, success: bool, duration_ms: float, ran: bool = True) -> None:
-        """See `agents.base.Recorder`."""
+        """Record a tool's result; see `agents.base.Recorder`."""
         data = {"callId": call_id, "result": shorten(result), "success": success, "ran": ran}
         self._add(EntryKind.TOOL_RESULT, {**data, "durationMs": round(duration_ms, 3)})
 
     def decision(self, point: Point, decision: Decision, call_id: str = "") -> None:
-        """See `agents.base.Recorder`."""
+        """Record a decision; see `agents.base.Recorder`."""
         self._gathered.denied += decision.result is Result.DENY
         self._gathered.modified += decision.result is Result.MODIFY
         self._add(EntryKind.DECISION, decision_data(point, decision, call_id))
 
     def usage(self, usage: Usage) -> None:
-        """See `agents.base.Recorder`."""
+        """Record the usage; see `agents.base.Recorder`."""
         self._total = add_usage(self._claim.spent, usage)
         self._gathered.used = True
         if usage.requests and _tokens(usage) != _tokens(self._told):
@@ -181,13 +181,13 @@ class Timeline:
         self._write_soon()
 
     def agent_info(self, *, version: str = "", model: str = "") -> None:
-        """See `agents.base.Recorder`."""
+        """Record the agent's version and model; see `agents.base.Recorder`."""
         said = {"agent_version": version, "model": model}
         self._know({column: word for column, word in said.items() if word and column not in self._introduced})
         self._introduced.update(column for column, word in said.items() if word)
 
     def note(self, text: str) -> None:
-        """See `agents.base.Recorder`."""
+        """Record a note; see `agents.base.Recorder`."""
         self._add(EntryKind.NOTE, {"text": shorten(text)})
 
     def begin(self, kind: str, model: str | None, directory: Path) -> None:
@@ -208,7 +208,7 @@ class Timeline:
     # -- keeping it --------------------------------------------------------------------------------------------------
 
     def take(self) -> Progress:
-        """What has gathered and is not being written yet; the caller stores it."""
+        """Return the entries that are not being written yet; the caller stores them."""
         if self._left_out:
             left_out, self._left_out = self._left_out, 0
             self._append(EntryKind.NOTE, {"text": f"{left_out} further entries were left out: the run is too long"})
@@ -286,7 +286,7 @@ def _tokens(usage: Usage) -> tuple[int, int]:
 
 
 def add_usage(before: Usage, now: Usage) -> Usage:
-    """Two attempts' usage together; the cost is unknown when that of either is."""
+    """Return the usage of two attempts together; the cost is unknown when either is."""
     unused = before.input_tokens + before.output_tokens == 0
     if now.cost_usd is None or (before.cost_usd is None and not unused):
         cost = None
@@ -301,7 +301,7 @@ def add_usage(before: Usage, now: Usage) -> Usage:
 
 
 def decision_data(point: Point, decision: Decision, call_id: str) -> dict[str, Any]:
-    """What is kept of a decision."""
+    """Return what is stored of a decision."""
     return {
         "point": point.value,
         "event": POINTS[point].event,
@@ -347,7 +347,7 @@ _PROGRESS = (
 
 
 def progress_parameters(progress: Progress, total: Usage) -> dict[str, Any]:
-    """Parameters of `PROGRESS`."""
+    """Return the parameters of `PROGRESS`."""
     return {
         "words": progress.snippet,
         "calls": progress.tool_calls,

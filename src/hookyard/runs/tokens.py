@@ -32,7 +32,7 @@ class RunTokenIssuer:
         self._tokens = tokens
 
     def issue(self, conn: Connection, claim: AdmittedRun) -> str:
-        """A new token for this attempt; an earlier attempt's is good no more."""
+        """Return a new token for this attempt; an earlier attempt's token becomes invalid."""
         if claim.attempt > 1:
             self.revoke(conn, [claim.run_id])
         if not _needs_token(conn, claim.agent):
@@ -50,7 +50,7 @@ class RunTokenIssuer:
 
 
 def _needs_token(conn: Connection, agent: str) -> bool:
-    """Whether the agent that a run names uses one; not where there is no such agent."""
+    """Return whether the agent that a run names uses a token; False when the agent does not exist."""
     try:
         profile = stored_profile(conn, agent)
     except InvalidError:

@@ -135,7 +135,7 @@ class Worker:
     # -- loops -------------------------------------------------------------------------------------------------------
 
     async def _supervise(self, step: Callable[[], Awaitable[None]]) -> None:
-        """The outermost loop: whatever goes wrong in a step is told, and the step is tried again."""
+        """Repeat a step as the outermost loop: errors are logged, and the step is tried again."""
         while True:
             try:
                 await step()
@@ -158,7 +158,7 @@ class Worker:
                 await woken.wait(pause)
 
     def _admit_in(self, conn: Connection, asked: Sequence[None]) -> list[Admitted | Exception]:
-        """In a group, behind the results that came before: their places are given away in the same transaction."""
+        """Admit runs in a group, after the earlier results: their slots are reused in the same transaction."""
         if self._lease.is_over() or not recovery.is_registered(conn, self.worker_id):
             # Others may be taking this worker for dead: what it admitted now they would start a second time.
             return [Admitted() for _ in asked]
@@ -271,7 +271,7 @@ class Worker:
         return recovery.recover_worker(conn, dead, self._max_attempts(), self._clock.now(), self._tokens)
 
     async def _requeue_stalled(self) -> None:
-        """A run that this worker should be executing, and twice in a row was not, is started again."""
+        """Requeue a run that this worker should be executing and twice in a row was not."""
         said = frozenset(await self._database.read(lambda conn: recovery.running_here(conn, self.worker_id)))
         here = set(self._queue.executing())
         missing = said - here - set(self._claims)

@@ -39,7 +39,7 @@ _NAME = re.compile(r"(run_[0-9A-Za-z]+)-([0-9]+)")
 
 
 def directory_name(execution: Execution) -> str:
-    """What the folder of an attempt is called."""
+    """Return the name of an attempt's directory."""
     return f"{execution.run_id}-{execution.attempt}"
 
 
@@ -79,7 +79,7 @@ class WorkspaceCleanup:
                 await _take_away(self._scratch / directory_name(execution))
 
     def _there(self) -> Mapping[Execution, float]:
-        """Every folder that is named like one of an attempt, and when it was last changed."""
+        """Return every directory named like an attempt's, and when it was last changed."""
         found = {}
         for entry in self._scratch.iterdir() if self._scratch.is_dir() else ():
             name = _NAME.fullmatch(entry.name)
@@ -88,7 +88,7 @@ class WorkspaceCleanup:
         return found
 
     def _over(self, conn: Connection, there: Mapping[Execution, float]) -> list[Execution]:
-        """Those whose attempt ended a while ago, or was forgotten long ago."""
+        """Return the attempts that ended a while ago, or were forgotten long ago."""
         now = self._clock.now()
         query = select(attempts.c.run_id, attempts.c.number, attempts.c.finished_at).where(
             attempts.c.run_id.in_({execution.run_id for execution in there})

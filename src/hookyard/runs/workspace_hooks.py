@@ -80,7 +80,7 @@ class WorkspaceHooks:
 
     @asynccontextmanager
     async def using(self, workspace_id: WorkspaceId) -> AsyncIterator[Hooks]:
-        """The hooks that apply to a run of a workspace, for as long as it lasts.
+        """Open the hooks that apply to a run of a workspace, for as long as it lasts.
 
         Raises:
             HookyardError: Its webhooks cannot be read; a run must not start without its gates.

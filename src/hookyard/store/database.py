@@ -75,7 +75,7 @@ class Database:
         self.close()
 
     def listen(self) -> None:
-        """Hear what other processes announce, from now on; returns when it does, or after five seconds without a
+        """Listen to the announcements of other processes; return when listening, or after five seconds without a
         database."""
         if not self.sqlite and self._listener is None:
             from hookyard.store.listener import NotificationListener  # and psycopg, which SQLite does without
@@ -156,7 +156,7 @@ class Database:
             ) from None
 
     def write_sync(self, function: Callable[[Connection], T], *, seconds: float = WRITE_SECONDS) -> T:
-        """`write` for a thread that has no loop.
+        """Run `write` in a thread that has no loop.
 
         Args:
             function: What to do with the connection.
@@ -167,7 +167,7 @@ class Database:
         return future.result()
 
     def read_sync(self, function: Callable[[Connection], T], *, seconds: float = READ_SECONDS) -> T:
-        """`read` in the calling thread."""
+        """Run `read` in the calling thread."""
         try:
             with deadline(seconds), self._reader.connect() as conn:
                 try:

@@ -61,7 +61,7 @@ _OUR_FAULT = frozenset(
 
 
 def database_url(text: str) -> URL:
-    """The URL with its driver.
+    """Return the URL with its driver.
 
     Args:
         text: `sqlite:///PATH`, `postgresql://…` or `postgres://…`.
@@ -77,12 +77,12 @@ def database_url(text: str) -> URL:
 
 
 def is_sqlite(url: URL) -> bool:
-    """Whether the URL names a SQLite file."""
+    """Return whether the URL names a SQLite file."""
     return url.get_backend_name() == "sqlite"
 
 
 def make_engine(url: URL, *, connections: int, read_only: bool = False) -> Engine:
-    """An engine whose transactions are real ones on both databases.
+    """Return an engine whose transactions are real ones on both databases.
 
     On SQLite a writing transaction takes the write lock when it begins (`BEGIN IMMEDIATE`), so that it can wait for it;
     a read-only one sees one snapshot. On PostgreSQL a writing transaction is READ COMMITTED, a read-only one
@@ -150,8 +150,8 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
 
 
 def _make_place(path: Path) -> None:
-    """The folder of a SQLite file, and the file: prompts and what agents said are nobody else's to read. SQLite gives
-    the files beside it the same mode."""
+    """Create the directory of a SQLite file, and the file, readable by the owner only: prompts and agents' texts are
+    private. SQLite gives the files beside it the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -165,7 +165,7 @@ def _make_place(path: Path) -> None:
 
 
 def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -> HookyardError | None:
-    """The error of a database in hookyard's words; None for one that is a fault of ours and no state of the database.
+    """Return a database's error in hookyard's words; None for one that is our bug and not a state of the database.
 
     What is known to be a fault of a statement is none of the database's states; all else that a driver reports about
     its server is taken for an outage, which passes, because no list of such states is ever complete.
@@ -202,7 +202,7 @@ def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -
 
 
 def unconfirmed(where: str) -> UnavailableError:
-    """The error of a write of which nobody knows whether it was committed."""
+    """Return the error of a write that may or may not have been committed."""
     return UnavailableError(
         "the database did not confirm the write, which perhaps was stored",
         where=where,
@@ -267,7 +267,7 @@ def _permanent(text: str, where: str) -> PermanentError | None:
 
 
 def _is_outage(error: DBAPIError, state: str | None) -> bool:
-    """Whether the driver reports a state of its server rather than a mistake in a statement or its values."""
+    """Return whether the driver reports a state of its server rather than a mistake in a statement or its values."""
     if error.connection_invalidated or state in _POOLER:
         return True
     code = getattr(error.orig, "sqlite_errorcode", None)
@@ -280,7 +280,7 @@ def _is_outage(error: DBAPIError, state: str | None) -> bool:
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether the same transaction may pass if it is simply run again."""
+    """Return whether the same transaction may pass when it is run again."""
     if not isinstance(error, DBAPIError):
         return False
     text = str(error.orig).lower()

@@ -56,12 +56,12 @@ def execute(conn: Connection, statement: str, parameters: Sequence[object] = ())
 
 
 def placeholder_of(conn: Connection) -> str:
-    """The driver's placeholder of a parameter."""
+    """Return the driver's placeholder of a parameter."""
     return "?" if conn.dialect.name == "sqlite" else "%s"
 
 
 def insert_or_update(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that takes `on_conflict_…`; each database has its own."""
+    """Return an INSERT that takes `on_conflict_…`; each database has its own."""
     return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
 
 
@@ -88,7 +88,7 @@ def _insert(table: Table, columns: tuple[str, ...], rows: int, placeholder: str)
 
 
 def insert_into(placeholder: str) -> str:
-    """How a statement that inserts several rows begins.
+    """Return the beginning of a statement that inserts several rows.
 
     By default SQLite can undo such a statement alone, and copies every page that it touches to be able to. We undo the
     transaction or the savepoint that it is in.
@@ -97,6 +97,6 @@ def insert_into(placeholder: str) -> str:
 
 
 def values_clause(rows: int, columns: int, placeholder: str) -> str:
-    """`(?, ?), (?, ?)`: the placeholders of rows for one statement."""
+    """Return `(?, ?), (?, ?)`: the placeholders of rows for one statement."""
     row = "(" + ", ".join([placeholder] * columns) + ")"
     return ", ".join([row] * rows)

@@ -55,6 +55,6 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def remaining() -> float | None:
-    """Seconds that this thread may still wait; None when nothing bounds it."""
+    """Return the seconds that this thread may still wait; None when nothing bounds it."""
     until: float | None = getattr(_local, "until", None)
     return None if until is None else until - time.monotonic()

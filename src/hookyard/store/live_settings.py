@@ -110,7 +110,7 @@ class LiveSettingsStore:
         return await self.load()
 
     def _fixed_now(self) -> LiveSettings:
-        """What the environment and the settings file say; what they said before when the file has a mistake."""
+        """Return what the environment and the settings file pin; their previous values when the file is invalid."""
         if self._read_again is not None:
             try:
                 self._fixed = self._read_again()

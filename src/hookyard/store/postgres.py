@@ -50,7 +50,7 @@ class LimitedConnection(psycopg.Connection[Any]):
     """A connection that is closed when an answer does not come before `limits.deadline`."""
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """See psycopg; every wait of a connection that is open comes through here."""
+        """Wait with the thread's deadline; every wait of an open psycopg connection passes through here."""
         left = limits.remaining()
         if left is None:
             return super().wait(gen, *args, **kwargs)
@@ -62,7 +62,7 @@ class LimitedConnection(psycopg.Connection[Any]):
 
 
 def _ending(gen: Generator[Any, Any, T], until: float) -> Generator[Any, Any, T]:
-    """The same generator, which raises when it is resumed without anything to read or write after a moment. psycopg
+    """Wrap a generator so that it raises when it is resumed after a moment without anything to read or write. psycopg
     resumes it every tenth of a second."""
     try:
         wanted = next(gen)
@@ -77,7 +77,7 @@ def _ending(gen: Generator[Any, Any, T], until: float) -> Generator[Any, Any, T]
 
 
 def connect_options(url: URL, *, read_only: bool = False) -> dict[str, str]:
-    """The settings of a session, by name.
+    """Return the settings of a session by name.
 
     Args:
         url: Of the database; what its `options` set themselves is left alone.
@@ -91,7 +91,7 @@ def connect_options(url: URL, *, read_only: bool = False) -> dict[str, str]:
 
 
 def kernel_options(url: URL) -> dict[str, str | int]:
-    """libpq's parameters that the URL does not give itself."""
+    """Return libpq's parameters that the URL does not give itself."""
     return {name: value for name, value in _KERNEL.items() if name not in url.query}
 
 

@@ -101,7 +101,7 @@ async def _in_turn(database: Database, step: Callable[[Connection], int]) -> int
 
 
 def _rules(now: float, live: LiveSettings) -> list[_Rule]:
-    """What may go, dependents first."""
+    """Return what may be deleted, dependents first."""
     s = schema
     grace = now - _GRACE_DAYS * _DAY_SECONDS
     rules = [
@@ -152,7 +152,7 @@ def _day(at: float) -> str:
 
 
 def _due(rule: _Rule, after: _Key | None, conn: Connection) -> list[_Key]:
-    """The keys of some rows that may go, behind a key that was looked at before."""
+    """Return the keys of some rows that may be deleted, after a key that was looked at before."""
     columns = [rule.table.c[name] for name in rule.keys]
     query = select(*columns).where(rule.due).order_by(*columns).limit(ROWS_A_STEP)
     if after is not None:

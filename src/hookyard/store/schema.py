@@ -36,7 +36,7 @@ metadata = MetaData(
 
 
 def _only(condition: str) -> dict[str, Any]:
-    """Makes an index of the rows for which the condition holds, in both databases."""
+    """Return options for an index of the rows for which the condition holds, in both databases."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 

@@ -39,8 +39,8 @@ class SecretBox:
 
     @classmethod
     def open(cls, secret_key: str | None, data: Path) -> SecretBox:
-        """From the settings: `HOOKYARD_SECRET_KEY` (several, separated by commas: the first is the new one), else the
-        key file, which is made on the first start.
+        """Open the box with the keys of the settings: `HOOKYARD_SECRET_KEY` (several, separated by commas: the first is
+        the new one), else the key file, which is created on the first start.
 
         Raises:
             PermanentError: The key file cannot be read or made, or others can read it.

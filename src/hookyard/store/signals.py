@@ -94,7 +94,7 @@ class Subscription:
         self._signals.drop(self)
 
     def notify(self, topics: Iterable[str]) -> None:
-        """Called by the hub, from any thread."""
+        """Wake the subscriber; the hub calls this from any thread."""
         with self._lock:
             first = not self._told
             self._told.update(topics)
@@ -105,7 +105,7 @@ class Subscription:
                 self.close()
 
     async def wait(self, timeout: float | None = None) -> frozenset[str]:
-        """The topics announced since the last wait; empty when the time ran out.
+        """Return the topics announced since the last wait; empty when the time ran out.
 
         Args:
             timeout: Seconds; None waits without end.

@@ -103,7 +103,7 @@ class Job:
 
 
 def run_together(conn: Connection, group: Sequence[Job]) -> list[Any]:
-    """The outcomes of jobs; what one of them raises ends it for all."""
+    """Return the outcomes of jobs; an error of one of them ends the transaction for all."""
     outcomes: list[Any] = [None] * len(group)
     items: dict[GroupHandler[Any, Any], list[int]] = {}
     for index, job in enumerate(group):
@@ -120,7 +120,7 @@ def run_together(conn: Connection, group: Sequence[Job]) -> list[Any]:
 
 
 def run_apart(conn: Connection, group: Sequence[Job]) -> list[Any]:
-    """The outcomes of jobs, each in a savepoint of its own: what one of them raises is its outcome."""
+    """Return the outcomes of jobs, each in a savepoint of its own: an error is the outcome of its job only."""
     outcomes: list[Any] = []
     effects = cast("Effects", conn.info[EFFECTS])
     for job in group:

@@ -89,7 +89,7 @@ class Writer:
         self._engine.dispose()
 
     def put(self, job: Job) -> None:
-        """Have a job done.
+        """Queue a job.
 
         Raises:
             TemporaryError: Too many wait, or the thread is to end.
@@ -131,7 +131,7 @@ class Writer:
             self._wake.notify()
 
     def _next_batch(self) -> list[Job] | None:
-        """The waiting jobs; empty when the poll is due; None at the end."""
+        """Return the waiting jobs; empty when the poll is due; None at the end."""
         with self._wake:
             if not self._jobs and not self._closing:
                 self._last_group = 0
@@ -148,7 +148,7 @@ class Writer:
             return group
 
     def _batch_size(self) -> int:
-        """Jobs that the next group takes.
+        """Return the number of jobs for the next group.
 
         Where one statement may do, half of those under way, which are the waiting ones and those just answered, whose
         callers will be back: one half is written while the loop answers the other. If all were taken, writer and loop
@@ -170,7 +170,7 @@ class Writer:
                 self._poll_data_version()
 
     def _commit(self, group: Sequence[Job]) -> list[Any]:
-        """Outcomes of a group, values and exceptions; tried again while the database is held by somebody else."""
+        """Return the outcomes of a group, values and exceptions; retried while another process holds the database."""
         until = time.monotonic() + self._patience
         tries = 0
         while True:
@@ -186,7 +186,7 @@ class Writer:
                 return [translate(error, self._where, maybe_stored=maybe) or error for _ in group]
 
     def _written(self, group: Sequence[Job]) -> list[Any]:
-        """Outcomes of those whose callers still wait, written once; None for the others."""
+        """Return the outcomes of jobs whose callers still wait, written once; None for the others."""
         with self._wake:
             places = [index for index, job in enumerate(group) if not job.withdrawn]
             wanted = [group[index] for index in places]
@@ -208,7 +208,7 @@ class Writer:
         return outcomes
 
     def _transaction(self, group: Sequence[Job], seconds: float) -> list[Any]:
-        """All jobs in one transaction; when one of them fails, again with each in a savepoint of its own."""
+        """Run all jobs in one transaction; when one of them fails, repeat with a savepoint for each."""
         if self._sqlite and (outcomes := self._try_fast_path(group)) is not None:
             return outcomes
         try:
@@ -219,7 +219,7 @@ class Writer:
         return self._once(group, run_apart, seconds)
 
     def _try_fast_path(self, group: Sequence[Job]) -> list[Any] | None:
-        """The outcomes of jobs that one statement could do; None when it could not."""
+        """Return the outcomes of jobs that one statement could do; None when it could not."""
         handler = group[0].handler
         if not isinstance(handler, FastPathHandler) or any(job.handler is not handler for job in group):
             return None
@@ -261,8 +261,8 @@ class Writer:
         return outcomes
 
     def _connection(self) -> Connection:
-        """The writer's connection. SQLite's is kept, as the pool's bookkeeping costs as much as a row; PostgreSQL's may
-        have been lost since the last transaction, which the pool notices."""
+        """Return the writer's connection. SQLite's is kept, as the pool's bookkeeping costs as much as a row;
+        PostgreSQL's may have been lost since the last transaction, which the pool notices."""
         if self._connected is None:
             self._connected = self._engine.connect()
         return self._connected
@@ -275,7 +275,7 @@ class Writer:
             self._connected = None
 
     def _publish(self, effects: Effects) -> None:
-        """What follows a commit. It has happened: nothing that fails here may be taken for its failure."""
+        """Publish the effects of a commit. It has happened: no failure here may be reported as the write's failure."""
         if effects.topics:
             self._signals.notify(*dict.fromkeys(effects.topics))
         for call in effects.after:
@@ -285,8 +285,8 @@ class Writer:
                 logging.getLogger(__name__).exception("a call after a commit failed")
 
     def _poll_data_version(self) -> None:
-        """SQLite: the number changes when another connection has committed; what it changed nobody can say. It is the
-        connection's own: that of a new one says nothing of what happened before."""
+        """Notice other connections' commits on SQLite: the number changes when one has committed, without saying what
+        changed. A new connection's number tells nothing about earlier commits."""
         try:
             driver = self._connection().connection.driver_connection
             assert driver is not None
@@ -307,12 +307,11 @@ def lengthen(conn: Connection, seconds: float) -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection broke, so that what the server did last is not known."""
+    """Return whether the connection broke, so that the server's last action is unknown."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def unexpected(outcome: object) -> bool:
-    """Whether a connection must not be used again after this: an error of neither ours nor the database's may have left
-    a result half read, and on SQLite its statement holds the snapshot (and keeps the write lock away) for as long as
-    somebody keeps the error's traceback."""
+    """Return whether a connection must not be used again: an error that is neither ours nor the database's may have
+    left a result half read, and on SQLite its statement holds the snapshot."""
     return isinstance(outcome, BaseException) and not isinstance(outcome, HookyardError | DBAPIError)

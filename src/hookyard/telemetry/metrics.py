@@ -111,7 +111,7 @@ class Metrics:
         self._stored: tuple[float, Mapping[_Spec, Sample]] = (-_BELIEVED_SECONDS, {})
 
     def text(self) -> str:
-        """All metrics in the Prometheus text format; reads the database, so call it in a thread."""
+        """Return all metrics in the Prometheus text format; reads the database, so call it in a thread."""
         if self._reader is None:
             from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -235,7 +235,7 @@ def _labels(labels: Mapping[str, object]) -> str:
 
 
 async def scrape(request: Request) -> Response:
-    """`/metrics`: open on loopback, elsewhere with an administrator's token."""
+    """Serve `/metrics`: open on loopback, elsewhere with an administrator's token."""
     services = request.app.state.services
     if not _from_loopback(request):
         principal = await services.auth.bearer(request.headers.get("authorization", ""))
@@ -244,7 +244,7 @@ async def scrape(request: Request) -> Response:
 
 
 def _from_loopback(request: Request) -> bool:
-    """The connection comes from this machine, and no proxy of this machine speaks for somebody else."""
+    """Return whether the connection comes from this machine and not from a proxy on it."""
     if request.client is None or any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via")):
         return False
     try:

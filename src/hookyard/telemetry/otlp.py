@@ -22,12 +22,12 @@ _PACKAGE = "opentelemetry.exporter.otlp.proto.http"
 
 
 def wanted() -> bool:
-    """Whether the environment names a collector."""
+    """Return whether the environment names a collector."""
     return bool(os.environ.get(COLLECTOR_VARIABLE))
 
 
 def exporter(module: str, name: str) -> Any | None:
-    """A new exporter, which reads its settings from the standard variables; None when it is not installed.
+    """Return a new exporter, which reads its settings from the standard variables; None when it is not installed.
 
     Args:
         module: Of the exporters' package.
@@ -41,7 +41,7 @@ def exporter(module: str, name: str) -> Any | None:
 
 
 def resource() -> Resource:
-    """Who exports: `hookyard`, unless the standard variables give another name."""
+    """Return the exporting resource: `hookyard`, unless the standard variables give another name."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     return Resource.create({"service.name": "hookyard", **OTELResourceDetector().detect().attributes})

@@ -61,7 +61,7 @@ class SpanContext(NamedTuple):
 
 
 def sender(headers: Sequence[bytes]) -> str | None:
-    """The sender's place as it is stored, from its `traceparent`; None when it is malformed or there are several."""
+    """Return the sender's `traceparent` as it is stored; None when it is malformed or there are several."""
     found = _TRACEPARENT.fullmatch(headers[0].strip()) if len(headers) == 1 else None
     if found is None or (found["more"] and found["version"] == b"00"):
         return None
@@ -70,7 +70,7 @@ def sender(headers: Sequence[bytes]) -> str | None:
 
 
 def sender_span(traceparent: str | None) -> SpanContext | None:
-    """The sender's span, from what is stored with an event."""
+    """Return the sender's span from what is stored with an event."""
     if traceparent is None:
         return None
     trace, _, span = traceparent.partition("-")
@@ -78,19 +78,19 @@ def sender_span(traceparent: str | None) -> SpanContext | None:
 
 
 def event_span(event_id: str, traceparent: str | None = None) -> SpanContext:
-    """The span of an event: the first of its trace, unless its sender's is continued."""
+    """Return the span of an event: the first of its trace, unless the sender's trace is continued."""
     parent = sender_span(traceparent)
     trace = _digest("trace", event_id, 16) if parent is None else parent.trace
     return SpanContext(trace, _digest("event", event_id, 8))
 
 
 def run_span(event_id: str, run_id: str, attempt: int, traceparent: str | None = None) -> SpanContext:
-    """The span of an attempt of a run that the event started."""
+    """Return the span of an attempt of a run that the event started."""
     return SpanContext(event_span(event_id, traceparent).trace, _digest("run", f"{run_id}:{attempt}", 8))
 
 
 def webhook_span(run: SpanContext, delivery_id: str) -> SpanContext:
-    """The span of a delivery to a webhook, with all its attempts."""
+    """Return the span of a delivery to a webhook, with all its attempts."""
     return SpanContext(run.trace, _digest("webhook", delivery_id, 8))
 
 
@@ -122,7 +122,7 @@ class Traces:
 
     @classmethod
     async def to_collector(cls, database: Database, clock: Clock) -> Traces | None:
-        """Traces for the collector that the environment names; None when there is no exporter."""
+        """Return traces for the collector that the environment names; None when there is no exporter."""
 
         def make() -> Traces | None:
             exporter = otlp.exporter("trace_exporter", "OTLPSpanExporter")
@@ -131,7 +131,7 @@ class Traces:
         return await asyncio.to_thread(make)
 
     def stored(self, event: Event, accepted: Accepted) -> None:
-        """An event was stored, with the verdicts of the gates."""
+        """Record that an event was stored, with the verdicts of the gates."""
         attributes: dict[str, Any] = {
             "hookyard.workspace.id": event.workspace_id,
             "hookyard.event.id": event.id,
@@ -146,11 +146,11 @@ class Traces:
         self._span("event", place, sender_span(event.traceparent), times, attributes)
 
     def began(self, claim: AdmittedRun) -> None:
-        """An attempt begins: its webhooks are called from now on."""
+        """Record that an attempt begins: its webhooks are called from now on."""
         self._know(claim.run_id, run_span(claim.event_id, claim.run_id, claim.attempt, claim.traceparent))
 
     def ended(self, claim: AdmittedRun, agent: str, status: str, used: Usage) -> None:
-        """An attempt has ended."""
+        """Record that an attempt has ended."""
         attributes = {
             "hookyard.workspace.id": claim.workspace_id,
             "hookyard.run.id": claim.run_id,
@@ -173,7 +173,7 @@ class Traces:
         )
 
     async def traceparent(self, run_id: str, delivery_id: str) -> str | None:
-        """The header of a delivery to a webhook of a run; None when the run cannot be found."""
+        """Return the header of a delivery to a webhook of a run; None when the run cannot be found."""
         run = self._runs.get(run_id)
         if run is None:
             table, events = schema.runs.c, schema.events.c
@@ -193,7 +193,7 @@ class Traces:
         return webhook_span(run, delivery_id).traceparent
 
     def record(self, delivery: Delivery) -> None:
-        """A delivery has come to an end, or not yet; one that was never sent has no span."""
+        """Record the state of a delivery; one that was never sent has no span."""
         run = self._runs.get(delivery.run_id)
         if run is None or not delivery.attempts or delivery.state is DeliveryState.PENDING:
             return
@@ -216,7 +216,7 @@ class Traces:
         self._span("webhook", place, run, times, attributes, failed=failed)
 
     def combined_with(self, log: DeliveryLog) -> DeliveryLog:
-        """A log that keeps deliveries where another does, and follows them."""
+        """Return a log that stores deliveries where another does, and traces them."""
         return _CombinedLog(log, self)
 
     async def close(self) -> None:

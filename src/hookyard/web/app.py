@@ -34,7 +34,7 @@ _NO_PAGES = ("/api/", "/in/", "/healthz", "/readyz", "/metrics")
 
 
 def make_app(services: Services, *, pages: ASGIApp | None = None, page_error: Respond | None = None) -> ASGIApp:
-    """The whole server as an ASGI application.
+    """Return the whole server as an ASGI application.
 
     Args:
         services: The parts that routes need.
@@ -69,7 +69,7 @@ def _api(services: Services) -> ASGIApp:
 
 
 def _handler(answer: Respond, page_error: Respond | None) -> Respond:
-    """Problem documents for programs, pages for people."""
+    """Return an exception handler: problem documents for programs, pages for people."""
 
     async def handle(request: Request, error: Exception) -> Response:
         if page_error is None or request.url.path.startswith(_NO_PAGES):

@@ -62,7 +62,7 @@ class Principal:
         return AuthorTrust.MEMBER if self.scope in (Scope.MEMBER, Scope.ADMIN) else AuthorTrust.UNKNOWN
 
     def sees(self, workspace_id: str) -> bool:
-        """Whether they may know of a workspace."""
+        """Return whether the principal may know of a workspace."""
         return self.workspaces is None or workspace_id in self.workspaces
 
     def require(self, *scopes: Scope) -> None:
@@ -78,7 +78,7 @@ class Principal:
             )
 
     def actor(self) -> Actor:
-        """The principal as somebody who does something; not for runs, which bring their causes along."""
+        """Return the principal as an actor; not for runs, which bring their causes along."""
         assert self.user_id is not None
         return Actor(self.user_id, self.user_name, self.trust)
 
@@ -111,7 +111,7 @@ class Auth:
         self._existing: set[str] = set()
 
     async def bearer(self, authorization: str) -> Principal:
-        """Who shows the token of a request.
+        """Return the principal of a request's token.
 
         Args:
             authorization: The header of that name, `""` without one.
@@ -131,7 +131,7 @@ class Auth:
         return principal
 
     async def workspace(self, principal: Principal, workspace_id: str) -> WorkspaceId:
-        """The id, if there is such a workspace and the principal may know of it.
+        """Return the id, if there is such a workspace and the principal may know of it.
 
         Raises:
             NotFoundError: Unknown or foreign, which look the same.
@@ -144,7 +144,7 @@ class Auth:
         return WorkspaceId(workspace_id)
 
     def forget(self) -> None:
-        """Believe nothing that was looked up: a token was revoked here."""
+        """Drop every cached lookup: a token was revoked here."""
         self._kept.clear()
 
     async def _principal(self, secret: str) -> Principal | None:
@@ -186,7 +186,7 @@ class Auth:
 
 
 def of_session(signed_in: SignedIn) -> Principal:
-    """The principal of a page session: everything for administrators, their own workspaces for others."""
+    """Return the principal of a page session: everything for administrators, their own workspaces for others."""
     user = signed_in.user
     if user.is_admin:
         return Principal(Scope.ADMIN, user.id, user.name, None)
@@ -194,7 +194,8 @@ def of_session(signed_in: SignedIn) -> Principal:
 
 
 def actor_name(headers: Mapping[str, str]) -> str | None:
-    """The name in `X-Hookyard-Actor`: UTF-8 as most clients send it, or percent-encoded; None when there is none."""
+    """Return the name in `X-Hookyard-Actor`: UTF-8 as most clients send it, or percent-encoded; None when there is
+    none."""
     raw = headers.get(ACTOR_HEADER)
     if raw is None:
         return None

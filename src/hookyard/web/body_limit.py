@@ -58,12 +58,12 @@ class BodyLimitMiddleware:
 
 
 def too_large(limit: int) -> TooLargeError:
-    """The refusal of a body."""
+    """Return the error for a body above the limit."""
     return TooLargeError(f"a body has at most {limit:,} bytes here", hint="send less at once")
 
 
 def announced(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Bytes of the body that a request's head announces; 0 when it does not."""
+    """Return the bytes of the body that a request's head announces; 0 without an announcement."""
     for name, value in headers:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0

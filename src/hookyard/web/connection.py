@@ -195,7 +195,7 @@ class Connection(HttpToolsProtocol):
             self._reject_head()
 
     def on_message_complete(self) -> None:
-        """Expect another head on this connection."""
+        """Prepare for another head on this connection."""
         super().on_message_complete()
         self._in_head = True
 

@@ -41,7 +41,7 @@ class Readiness:
         self._tried_at = 0.0
 
     async def is_ready(self) -> bool:
-        """Whether events can be taken; known within `READY_SECONDS`."""
+        """Return whether events can be accepted; known within `READY_SECONDS`."""
         trying = self._trying
         if trying is None or (trying.done() and time.monotonic() - self._tried_at >= KEPT_SECONDS):
             trying = self._trying = asyncio.create_task(self._try())
@@ -68,12 +68,12 @@ def _read(conn: Connection) -> None:
 
 
 async def alive(_request: Request) -> Response:
-    """200 as long as the process answers."""
+    """Answer 200 as long as the process runs."""
     return JsonResponse({"status": "ok"})
 
 
 async def ready(request: Request) -> Response:
-    """200 when events can be taken, 503 when the database cannot be written or read in time."""
+    """Answer 200 when events can be accepted, 503 when the database cannot be written or read in time."""
     services: Services = request.app.state.services
     state = request.app.state
     if not hasattr(state, "readiness"):

@@ -140,7 +140,7 @@ class Ingest:
 
 
 def workspace_of(path: str) -> str | None:
-    """The workspace that a path of events names; None for any other path."""
+    """Return the workspace that a path of events names; None for any other path."""
     if not path.endswith(_SUFFIX) or not path.startswith(_PREFIX):
         return None
     workspace = path[len(_PREFIX) : -len(_SUFFIX)]
@@ -148,7 +148,7 @@ def workspace_of(path: str) -> str | None:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The whole body.
+    """Return the whole body.
 
     Raises:
         TooLargeError: It is too large, which is known before all of it is here.

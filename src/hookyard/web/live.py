@@ -173,7 +173,7 @@ class RunFeed(Feed):
             return self.assembly.add(entries)
 
     def message(self, items: list[TimelineItem], spoken: Language) -> str:
-        """Items as they stand on the page."""
+        """Return a message with items as they are on the page."""
         context = {"l": spoken, "t": spoken.t, "csrf": "", "base": self.base}
         drawn = [
             (item.key, str(render.part("timeline.html", "item", item, self.begun, False, **context))) for item in items
@@ -209,7 +209,7 @@ _FEEDS: WeakKeyDictionary[object, dict[str, Feed]] = WeakKeyDictionary()
 
 
 def feed_of(services: Services, topic: str) -> Feed:
-    """The one feed of a topic in this process."""
+    """Return the one feed of a topic in this process."""
     feeds = _FEEDS.setdefault(services.database, {})
     for name in [name for name, feed in feeds.items() if not feed.readers and not feed.joining and name != topic]:
         del feeds[name]
@@ -219,7 +219,7 @@ def feed_of(services: Services, topic: str) -> Feed:
 
 
 async def stream(request: Request) -> Response:
-    """The endpoint."""
+    """Serve the stream of a page."""
     visit = PageContext(request)
     visit.session = await sessions.find(request)
     if visit.session is None:
@@ -234,7 +234,7 @@ async def stream(request: Request) -> Response:
 
 
 async def _may_follow(services: Services, session: PageSession, topic: str) -> bool:
-    """Whether the reader may know of what a topic is about."""
+    """Return whether the reader may know of a topic's subject."""
     kind, _, key = topic.partition(":")
     try:
         if kind == "run":

@@ -63,12 +63,12 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """Return the body."""
         return to_json(content)
 
 
 def status_of(error: HookyardError) -> HTTPStatus:
-    """The status that an error of ours is answered with."""
+    """Return the HTTP status of one of our errors."""
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
@@ -76,7 +76,7 @@ def status_of(error: HookyardError) -> HTTPStatus:
 
 
 def of_error(error: HookyardError) -> Response:
-    """The answer to an error of ours."""
+    """Return the response to one of our errors."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if status is HTTPStatus.UNAUTHORIZED:
@@ -99,7 +99,7 @@ def document(
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem document."""
+    """Return a problem document."""
     content: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": int(status)}
     given = {"detail": detail, "where": where, "hint": hint, "problems": [problem.as_dict() for problem in problems]}
     content.update((name, value) for name, value in given.items() if value)
@@ -107,13 +107,13 @@ def document(
 
 
 async def on_hookyard_error(_request: Request, error: Exception) -> Response:
-    """Exception handler of our own errors."""
+    """Answer one of our errors."""
     assert isinstance(error, HookyardError)
     return of_error(error)
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Response:
-    """Exception handler of the framework's own refusals, such as a method that a route has not."""
+    """Answer the framework's own errors, such as a method that a route does not have."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     if error.detail != status.phrase:
@@ -123,12 +123,12 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
 
 
 async def on_fault(_request: Request, _error: Exception) -> Response:
-    """Exception handler of everything else; the server logs it."""
+    """Answer any other error; the server logs it."""
     return fault()
 
 
 def fault() -> Response:
-    """The answer to an error that is not ours; says nothing of it."""
+    """Return the response to an unexpected error, without details."""
     return document(
         HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server's own", hint="its log says more; please report it"
     )

@@ -46,7 +46,7 @@ class PageSession:
 
 
 async def find(request: Request) -> PageSession | None:
-    """The session of a request, None when nobody is signed in."""
+    """Return the session of a request, None when no user is signed in."""
     secret = request.cookies.get(COOKIE)
     services: Services = request.app.state.services
     signed_in = await services.accounts.signed_in(secret) if secret else None
@@ -56,7 +56,7 @@ async def find(request: Request) -> PageSession | None:
 
 
 def csrf_token(secret: str) -> str:
-    """The token of a session's forms."""
+    """Return the token of a session's forms."""
     return hmac.new(secret.encode(), b"hookyard forms", hashlib.sha256).hexdigest()
 
 

@@ -125,8 +125,8 @@ class _NoBackgroundQueue:
     """Nothing is put off in a trial."""
 
     async def put(self, webhook: Any, occasion: Any) -> None:
-        """Not called: a trial waits for its answer."""
+        """Do nothing: a test waits for its reply."""
 
     async def is_rate_limited(self, webhook: Any) -> bool:
-        """Not asked: a trial goes out at once."""
+        """Return False: a test is sent at once."""
         return False

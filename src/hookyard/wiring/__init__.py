@@ -47,13 +47,13 @@ class App:
     created_admin: User | None
 
     async def first_link(self) -> str | None:
-        """The secret of the one-time login link of a first start, None later."""
+        """Return the secret of the one-time login link of a first start, None later."""
         return None if self.created_admin is None else await self.services.accounts.login_link(self.created_admin.id)
 
 
 @asynccontextmanager
 async def running(settings: Settings, *, work: bool = True, serving: asyncio.Event | None = None) -> AsyncIterator[App]:
-    """A server with everything that works in its background; closed in the opposite order at the end.
+    """Run a server with its background tasks; they are closed in the opposite order at the end.
 
     Args:
         settings: Where things are.
@@ -79,7 +79,7 @@ async def running(settings: Settings, *, work: bool = True, serving: asyncio.Eve
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """A worker without a server.
+    """Run a worker without a server.
 
     Raises:
         HookyardError: It cannot start; says what is in its way.

@@ -76,7 +76,7 @@ def _log_unusable_plugins() -> None:
 
 @asynccontextmanager
 async def open_core(settings: Settings) -> AsyncIterator[Core]:
-    """The parts, at work in the background; closed in the opposite order at the end.
+    """Open the core parts with their background tasks; they are closed in the opposite order at the end.
 
     Raises:
         HookyardError: What is in the way.
@@ -147,7 +147,7 @@ async def _when_there(database: Database) -> None:
 
 @asynccontextmanager
 async def in_background(*works: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Endless works beside what happens inside; one that fails is logged and begun again."""
+    """Run endless tasks beside the block; one that fails is logged and restarted."""
     tasks = [asyncio.create_task(_supervise(work)) for work in works]
     try:
         yield

@@ -42,7 +42,7 @@ _GRACE_SECONDS = 3.0
 
 @asynccontextmanager
 async def run_worker(ground: Core) -> AsyncIterator[None]:
-    """The worker of this process, admitting runs."""
+    """Run the worker of this process, which admits runs."""
     settings, database, clock = ground.settings, ground.database, ground.clock
     async with AsyncExitStack() as stack:
         records = DeliveryRecords(database)

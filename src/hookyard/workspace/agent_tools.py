@@ -51,7 +51,7 @@ class AgentTools:
         self._actor = actor
 
     async def get_task(self, task_id: str) -> Mapping[str, Any]:
-        """The task with its first hundred comments.
+        """Return the task with its first hundred comments.
 
         Raises:
             NotFoundError: No such task.
@@ -85,7 +85,7 @@ class AgentTools:
         return task_as_dict(await self._tasks.update(self._workspace_id, task_id, change, self._actor))
 
     async def comment_task(self, task_id: str, content: str) -> Mapping[str, Any]:
-        """Comment on a task.
+        """Comment on a task and return the comment.
 
         Raises:
             InvalidError: A text that is empty or too long.
@@ -95,7 +95,7 @@ class AgentTools:
 
 
 async def run_actor(database: Database, workspace_id: WorkspaceId, run_id: RunId, name: str) -> Actor:
-    """The actor that a run is: with the chain of causes up to itself, trusted as far as what started it.
+    """Return a run as an actor: with the chain of causes up to itself, trusted as far as what started it.
 
     Args:
         database: Where runs are kept.
@@ -123,7 +123,7 @@ async def run_actor(database: Database, workspace_id: WorkspaceId, run_id: RunId
 
 
 def _trust(conn: Connection, event_id: str, batch_id: str | None) -> AuthorTrust:
-    """The least of those whose events started a run."""
+    """Return the least trust of the events that started a run."""
     events = schema.events.c
     started_by = select(events.author_trust).where(events.id == event_id)
     if batch_id is not None:
@@ -133,7 +133,7 @@ def _trust(conn: Connection, event_id: str, batch_id: str | None) -> AuthorTrust
 
 
 def task_as_dict(task: Task) -> dict[str, Any]:
-    """A task as the API and the tools show it."""
+    """Return a task as the API and the tools show it."""
     return {
         "id": task.id,
         **task.variables,
@@ -153,7 +153,7 @@ def task_as_dict(task: Task) -> dict[str, Any]:
 
 
 def comment_as_dict(comment: Comment) -> dict[str, Any]:
-    """A comment as the API and the tools show it."""
+    """Return a comment as the API and the tools show it."""
     return {
         "id": comment.id,
         "commentId": comment.id,

@@ -68,7 +68,7 @@ class Comments:
         self._ids = ids
 
     async def add(self, workspace_id: WorkspaceId, task_id: str, content: str, actor: Actor) -> Comment:
-        """Comment on a task: `task.commented`.
+        """Add a comment to a task: `task.commented`.
 
         Raises:
             InvalidError: A text that is empty or too long.
@@ -110,7 +110,7 @@ class Comments:
         after: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> Sequence[Comment]:
-        """Comments of a task, oldest first.
+        """Return comments of a task, oldest first.
 
         Args:
             workspace_id: Whose.
@@ -140,7 +140,7 @@ class Comments:
 
 
 def commented_variables(task: Task, comment: Comment) -> dict[str, str]:
-    """The variables of `task.commented`."""
+    """Return the variables of `task.commented`."""
     return task.variables | {
         "commentId": comment.id,
         "commentContent": comment.content,

@@ -132,7 +132,7 @@ class Integrations:
         return await self._database.write(write)
 
     async def list(self, workspace_id: WorkspaceId) -> Sequence[ConfiguredIntegration]:
-        """What a workspace has set up."""
+        """Return what a workspace has configured."""
         query = select(schema.sources).where(schema.sources.c.workspace_id == workspace_id)
         query = query.order_by(schema.sources.c.kind)
         return await self._database.read(lambda conn: [_configured(row) for row in conn.execute(query)])
@@ -148,7 +148,7 @@ class Integrations:
             raise NotFoundError("this source is not set up", where=kind)
 
     async def secrets(self, workspace_id: str, kind: str) -> IntegrationSecrets | None:
-        """What a source is verified and spoken to with, None when it is not set up."""
+        """Return the secrets of a source, None when it is not configured."""
         query = select(schema.sources).where(_of(workspace_id, kind))
         row = await self._database.read(lambda conn: conn.execute(query).first())
         if row is None:
@@ -199,7 +199,7 @@ class Integrations:
 
 
 def service(kind: str) -> Integration:
-    """The service of that kind.
+    """Return the integration of a kind.
 
     Raises:
         NotFoundError: There is none.

@@ -53,7 +53,7 @@ class Members:
         self._ids = ids
 
     async def add(self, workspace_id: WorkspaceId, user_id: str, user_name: str, actor: Actor) -> Member:
-        """Somebody joins: `workspace.member_joined`. An id that nobody has becomes an account that cannot sign in.
+        """Add a member: `workspace.member_joined`. An unknown id becomes an account that cannot sign in.
 
         Raises:
             InvalidError: An id or name that cannot be used.
@@ -90,7 +90,7 @@ class Members:
         return await retry_on_conflict(attempt)
 
     async def remove(self, workspace_id: WorkspaceId, user_id: str, actor: Actor) -> None:
-        """Somebody leaves: `workspace.member_left`.
+        """Remove a member: `workspace.member_left`.
 
         Raises:
             NotFoundError: No such member.
@@ -124,11 +124,11 @@ class Members:
         await retry_on_conflict(attempt)
 
     async def find(self, workspace_id: WorkspaceId, user_id: str) -> Member | None:
-        """The member of that id, or None."""
+        """Return the member of an id, or None."""
         return await self._database.read(lambda conn: _find(conn, workspace_id, user_id))
 
     async def by_id_or_name(self, workspace_id: WorkspaceId, id_or_name: str) -> Member | None:
-        """The member of that id, or else of that name, or None."""
+        """Return the member of an id, or else of a name, or None."""
         members = schema.members.c
         query = (
             select(schema.members)
@@ -143,7 +143,7 @@ class Members:
         return None if row is None else _member(row)
 
     async def list(self, workspace_id: WorkspaceId, *, after: str = "", limit: int = 100) -> Sequence[Member]:
-        """Members in the order of their ids."""
+        """Return members in the order of their ids."""
         members = schema.members.c
         query = (
             select(schema.members)

@@ -66,11 +66,11 @@ class Operation:
 
     @classmethod
     def by(cls, actor: Actor, ids: Ids) -> Operation:
-        """A new operation of somebody's."""
+        """Return a new operation of an actor."""
         return cls(ids.operation(), actor)
 
     def event(self, name: str, variables: Mapping[str, Value]) -> EventDraft:
-        """One of its events."""
+        """Return one of the operation's events."""
         return EventDraft(
             name,
             variables,

@@ -52,7 +52,7 @@ class Send(Protocol):
     async def __call__(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> Reply:
-        """The answer. Raises HookyardError when none came."""
+        """Send a request and return the response. Raises HookyardError when none arrived."""
         ...
 
 

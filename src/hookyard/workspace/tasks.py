@@ -90,7 +90,7 @@ class TaskChange:
     labels: Sequence[str] | None = None
 
     def checked(self) -> TaskChange:
-        """The change with every field within its bounds.
+        """Return the change after checking every field.
 
         Raises:
             InvalidError: A field that cannot be used.
@@ -232,7 +232,7 @@ class Tasks:
         await retry_on_conflict(attempt)
 
     async def get(self, workspace_id: WorkspaceId, task_id: str) -> Task:
-        """One task by its number or its UUID.
+        """Return one task by its number or its UUID.
 
         Raises:
             NotFoundError: No such task.
@@ -250,7 +250,7 @@ class Tasks:
         before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> Sequence[Task]:
-        """Tasks of a workspace, last changed first.
+        """Return tasks of a workspace, last changed first.
 
         Args:
             workspace_id: Whose.
@@ -278,8 +278,8 @@ class Tasks:
         return await self._database.read(lambda conn: [_task(row) for row in conn.execute(query)])
 
     async def _next_number(self, workspace_id: WorkspaceId) -> str:
-        """The next number. It is taken before the task is stored, so that tasks made at once never wait for one
-        another; a number whose task was refused is not given again."""
+        """Return the next number. It is taken before the task is stored, so that tasks made at once never wait for one
+        another; the number of a rejected task is not reused."""
         table = schema.workspaces
         take = (
             update(table)
@@ -330,12 +330,12 @@ _WIRE_NAMES = {
 
 
 def created_variables(task: Task) -> dict[str, str]:
-    """The variables of `task.created`."""
+    """Return the variables of `task.created`."""
     return task.variables | {"taskStatus": task.status, "createdBy": task.created_by}
 
 
 def update_events(operation: Operation, old: Task, new: Task) -> list[EventDraft]:
-    """The events of a change, none when nothing has changed."""
+    """Return the events of a change, none when nothing has changed."""
     changes: dict[str, Any] = {
         wire: getattr(new, field) for field, wire in _WIRE_NAMES.items() if getattr(new, field) != getattr(old, field)
     }
@@ -354,7 +354,7 @@ def update_events(operation: Operation, old: Task, new: Task) -> list[EventDraft
 
 
 def find_task(conn: Connection, workspace_id: WorkspaceId, task_id: str) -> Task | None:
-    """The task of that number or UUID in that workspace, or None."""
+    """Return the task of a number or UUID in a workspace, or None."""
     tasks = schema.tasks.c
     query = select(schema.tasks).where(
         tasks.workspace_id == workspace_id,

@@ -62,14 +62,14 @@ class WorkspaceWebhooks:
         self._clock = clock
 
     async def list(self, workspace_id: WorkspaceId) -> Sequence[StoredWebhook]:
-        """The webhooks of a workspace as they may be shown."""
+        """Return the webhooks of a workspace as they may be shown."""
         table = schema.webhooks
         query = select(table).where(table.c.workspace_id == workspace_id).order_by(table.c.name)
         rows = await self._database.read(lambda conn: conn.execute(query).all())
         return [self._kept(row.config, row.created_at, row.updated_at) for row in rows]
 
     async def entry(self, workspace_id: WorkspaceId, name: str) -> Mapping[str, Any]:
-        """A whole entry, secrets and all, for a delivery that is made on trial.
+        """Return a whole entry, with its secrets, for a test delivery.
 
         Raises:
             NotFoundError: There is none of that name.
@@ -139,7 +139,7 @@ class WorkspaceWebhooks:
 
 
 def topic(workspace_id: WorkspaceId) -> str:
-    """Signalled when a workspace's webhooks have changed."""
+    """Return the topic that is signalled when a workspace's webhooks have changed."""
     return f"webhooks:{workspace_id}"
 
 

@@ -53,7 +53,7 @@ class Workspaces:
         self._ids = ids
 
     async def create(self, name: str, workspace_id: str | None = None) -> Workspace:
-        """A new workspace.
+        """Create a workspace and return it.
 
         Args:
             name: What people will call it.
@@ -76,7 +76,7 @@ class Workspaces:
         return made
 
     async def get(self, workspace_id: WorkspaceId) -> Workspace:
-        """One workspace.
+        """Return one workspace.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -88,14 +88,14 @@ class Workspaces:
         return _workspace(row)
 
     async def exists(self, workspace_id: str) -> bool:
-        """Whether there is a workspace of that id."""
+        """Return whether there is a workspace of an id."""
         query = select(schema.workspaces.c.id).where(schema.workspaces.c.id == workspace_id)
         return await self._database.read(lambda conn: conn.execute(query).first()) is not None
 
     async def list(
         self, only: Collection[str] | None = None, *, after: str = "", limit: int = 100
     ) -> Sequence[Workspace]:
-        """Workspaces in the order of their ids.
+        """Return workspaces in the order of their ids.
 
         Args:
             only: Ids of those that the asker may see, None = all.

@@ -39,7 +39,7 @@ def all_dialects() -> Mapping[str, Dialect]:
 
 
 def dialect_of(agent: str) -> Dialect:
-    """The dialect of an agent.
+    """Return the dialect of an agent.
 
     Raises:
         NotFoundError: There is none.
@@ -51,7 +51,7 @@ def dialect_of(agent: str) -> Dialect:
 
 
 def agent_files(environ: Mapping[str, str], home: Path | None = None) -> AgentFiles:
-    """What decides which hooks the agents run that can be bridged, so that no governed agent writes to it.
+    """Return the files that decide which hooks the agents run, so that no governed agent writes to them.
 
     Args:
         environ: Variables that may have moved the agents' folders; those where they are by default count as well.

@@ -56,12 +56,12 @@ class AtomCode(ClaudeCode):
     _read_by_others = False
 
     def read(self, event: str, native: Mapping[str, Any]) -> NativeEvent:
-        """As Claude Code, but a call's id is `call_id`."""
+        """Read an event as Claude Code's, except that a call's id is `call_id`."""
         call_id = base.text_of(native, "call_id", "tool_use_id")
         return super().read(event, {**native, "tool_use_id": call_id})
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """Its own words for a deny and a modification."""
+        """Return a deny and a modification in AtomCode's terms."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {} if ruling.args is None else {"action": "modify", "args": ruling.args}
@@ -70,7 +70,7 @@ class AtomCode(ClaudeCode):
         return HookExit.of(said, base.warn(ruling.warnings))
 
     def refuse(self, event: str, reason: str) -> HookExit:
-        """Words on stdout: AtomCode takes many an exit code 2 for a hook that is broken, and goes on.
+        """Return a refusal as JSON on stdout: AtomCode reads many an exit code 2 as a broken hook and goes on.
 
         It reads the last line, so the words get a line of their own. The old and the new word for it are both said.
         """
@@ -78,17 +78,17 @@ class AtomCode(ClaudeCode):
         return HookExit(out="\n" + json.dumps(said, ensure_ascii=False), err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """The command hooks' file, not the webhooks' `hooks.toml`."""
+        """Return the file of the command hooks, not the webhooks' `hooks.toml`."""
         if project is not None:
             return project / ".hooks.json"
         return Path(environ.get("ATOMCODE_HOME") or home / ".atomcode") / "hooks.json"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """No other is known."""
+        """Return nothing: no other file is known."""
         return ()
 
     def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
-        """One named entry for each event; times are in milliseconds."""
+        """Write one named entry for each event; times are in milliseconds."""
         entries = settings.setdefault("hooks", {})
         if not isinstance(entries, dict):
             raise InvalidError("`hooks` is no object", hint="fix the file, then install again")

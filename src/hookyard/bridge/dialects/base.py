@@ -247,7 +247,7 @@ class Dialect(Protocol):
         ...
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """Word a ruling so that the agent obeys it. `apply_recheck` has been applied to it."""
+        """Word a ruling so that the agent obeys it. `apply_recheck` has been applied to the ruling."""
         ...
 
     def refuse(self, event: str, reason: str) -> HookExit:
@@ -255,11 +255,12 @@ class Dialect(Protocol):
         ...
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """The file that holds its hooks: the user's, or a project's."""
+        """Return the file that holds the agent's hooks: the user's, or a project's."""
         ...
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """Files besides that one, and folders with all in them, that decide which hooks it runs, or that it runs none.
+        """Return the other files, and directories with all their files, that decide which hooks the agent runs, or that
+        it runs none.
 
         A governed agent may write to none of them, whether they exist or not.
         """
@@ -271,7 +272,7 @@ class Dialect(Protocol):
 
 
 def is_closed(dialect: Dialect, command: str) -> bool:
-    """Whether a line of ours refuses whatever goes wrong."""
+    """Return whether an installed line refuses whatever goes wrong."""
     return command.endswith(dialect.closed_tail)
 
 
@@ -283,7 +284,7 @@ def apply_recheck(
     allow_modify: bool = False,
     noise: frozenset[Noise] = frozenset(),
 ) -> BridgeDecision:
-    """A ruling that the agent can follow without passing over the person at the keyboard.
+    """Return a ruling that the agent can follow without bypassing the person at the keyboard.
 
     Args:
         dialect: Speaks to the agent.
@@ -325,7 +326,7 @@ TURN_END = (Point.TURN_COMPLETE, Point.POST_TURN)
 
 
 def _lost(dialect: Dialect, noise: frozenset[Noise]) -> str:
-    """Why an agent would not read a JSON answer, `""` where it would."""
+    """Return why an agent would not read a JSON answer, `""` where it would."""
     causes = sorted(dialect.noise & noise)
     if not causes:
         return ""
@@ -334,30 +335,30 @@ def _lost(dialect: Dialect, noise: frozenset[Noise]) -> str:
 
 
 def before_tool(call_id: str) -> tuple[HookCall, ...]:
-    """The points before a tool call."""
+    """Return the calls of the points before a tool call."""
     own = {"call_id": call_id} if call_id else {}
     return tuple(HookCall(point, own) for point in BEFORE_TOOL)
 
 
 def after_tool(call_id: str, result: str, *, success: bool) -> tuple[HookCall, ...]:
-    """The point after it; `duration_ms` is added by whoever measured it."""
+    """Return the call of the point after a tool call; the caller that measured it adds `duration_ms`."""
     own = {"call_id": call_id} if call_id else {}
     return (HookCall(Point.POST_TOOL, {**own, "result": result, "success": success}),)
 
 
 def prompt(text: str) -> tuple[HookCall, ...]:
-    """The points of a message from the user."""
+    """Return the calls of the points of a user message."""
     return HookCall(Point.MESSAGE, {"content": text}), HookCall(Point.TURN_START, {"phase": "prompt"})
 
 
 def turn_end(result_type: str = "Responded") -> tuple[HookCall, ...]:
-    """The points at the end of a turn; statistics are added by whoever counted."""
+    """Return the calls of the points at the end of a turn; the caller that counted adds the statistics."""
     own = {"result_type": result_type}
     return HookCall(Point.TURN_COMPLETE, own), HookCall(Point.POST_TURN, own)
 
 
 def text_of(native: Mapping[str, Any], *keys: str) -> str:
-    """The first of some keys that holds a text, `""` when none does."""
+    """Return the text of the first key that holds one, `""` when none does."""
     for key in keys:
         value = native.get(key)
         if isinstance(value, str) and value:
@@ -366,7 +367,7 @@ def text_of(native: Mapping[str, Any], *keys: str) -> str:
 
 
 def needed(native: Mapping[str, Any], key: str) -> str:
-    """A text without which an event means nothing.
+    """Return a text that the event must have.
 
     Raises:
         UnreadableError: It is not there.
@@ -378,7 +379,7 @@ def needed(native: Mapping[str, Any], key: str) -> str:
 
 
 def arguments(native: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A tool's arguments as an object, in the shape that gates see.
+    """Return a tool's arguments as an object, in the shape that gates receive.
 
     An object, or the JSON text of one, is given as it is. Other text (the patch of a freeform `apply_patch`), a list
     and any other value are given as `{"input": VALUE}`. No arguments (missing, null, blank text) are `{}`.
@@ -401,7 +402,7 @@ def fixed(native: Mapping[str, Any], key: str) -> str:
 
 
 def _object_in(text: str) -> dict[str, Any] | str:
-    """The object whose JSON a text is, else the text; `""` for a blank one."""
+    """Return the object that a JSON text holds, else the text; `""` for a blank text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -410,22 +411,22 @@ def _object_in(text: str) -> dict[str, Any] | str:
 
 
 def part_of(native: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object within an event, empty when there is none."""
+    """Return an object within an event, empty when it is missing."""
     value = native.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """A text as it is, anything else as JSON."""
+    """Return a text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def number(native: Mapping[str, Any], key: str) -> float | None:
-    """A number, None when there is none."""
+    """Return a number, None when it is missing."""
     value = native.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def warn(warnings: Sequence[str]) -> str:
-    """Warnings as lines for stderr or for a message to the user."""
+    """Return warnings as lines for stderr or for a message to the user."""
     return "\n".join(warnings)

@@ -92,7 +92,8 @@ class ClaudeCode:
         )
 
     def _author(self, native: Mapping[str, Any]) -> str:
-        """Who fired an event: the agent whose line it is, unless the event is Copilot's, which names no transcript.
+        """Return the agent that fired an event: the one named in the line, unless the event is Copilot's, which names
+        no transcript.
 
         The end of a turn is the one event at which Copilot names its transcript, in its own folder.
         """
@@ -136,7 +137,7 @@ class ClaudeCode:
         return ()
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """A refusal by the exit code, the rest in words."""
+        """Return a refusal by exit code, anything else as JSON."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
@@ -161,22 +162,22 @@ class ClaudeCode:
         return {"hookSpecificOutput": {"hookEventName": heard.event, **said}}
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """A project's is the one that is not committed: the lines name places of this machine."""
+        """Return the settings file; a project's is the uncommitted one, since the lines name paths of this machine."""
         if project is not None:
             return project / ".claude" / "settings.local.json"
         return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """The settings of a project that are committed can switch all hooks off, as the other ones can."""
+        """Return the committed settings of a project, which can switch all hooks off, besides the others."""
         return () if project is None else (project / ".claude" / "settings.json",)
 
     def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
-        """Groups by event."""
+        """Write the hooks as groups by event."""
         grouped_settings.install(settings, lines, ours, matcher="*")
 
 
 def _in_shape_of(response: Any, content: str) -> Any:
-    """A new result in the shape of the old one, which Claude Code keeps where the shape changes."""
+    """Return a new result in the shape of the old one: Claude Code keeps the old one when the shape changes."""
     if isinstance(response, str):
         return content
     try:

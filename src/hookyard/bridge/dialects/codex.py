@@ -47,13 +47,13 @@ class Codex(ClaudeCode):
     _read_by_others = False
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """Hooks have a file of their own."""
+        """Return the hooks file, which is separate from the configuration."""
         if project is not None:
             return project / ".codex" / "hooks.json"
         return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """Its configuration switches hooks off, and says which are trusted."""
+        """Return the configuration, which can switch hooks off and lists the trusted ones."""
         return (self.settings_file(home, environ, project).with_name("config.toml"),)
 
 

@@ -95,7 +95,7 @@ class Copilot:
         return ()
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """A refusal by the exit code, changed arguments in words; a warning can be shown on stderr only."""
+        """Return a refusal by exit code and changed arguments as JSON; a warning can be shown on stderr only."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said = {} if ruling.args is None else {"modifiedArgs": ruling.args}
@@ -113,13 +113,13 @@ class Copilot:
         return HookExit(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """A file of our own in the folder of hook files."""
+        """Return a file of our own in the directory of hook files."""
         if project is not None:
             return project / ".github" / "hooks" / "hookyard.json"
         return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / "hookyard.json"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """It runs every file of the folder, and its settings can switch all hooks off."""
+        """Return the directory, of which every file is run, and the settings, which can switch all hooks off."""
         hooks = self.settings_file(home, environ, project).parent
         if project is not None:
             settings = project / ".github" / "copilot"
@@ -127,7 +127,7 @@ class Copilot:
         return hooks, hooks.parent / "settings.json", hooks.parent / "config.json"
 
     def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
-        """A list of commands for each event. The file is ours alone, so all of it is written anew."""
+        """Write a list of commands for each event. The file is hookyard's alone, so all of it is replaced."""
         settings.clear()
         for line in lines:
             hook = {"type": "command", "bash": line.command, "timeoutSec": line.timeout_seconds}

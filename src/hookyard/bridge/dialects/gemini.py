@@ -97,7 +97,7 @@ class Gemini:
         return ()
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """Its own words for a deny, a modification and a message to the user."""
+        """Return a deny, a modification and a message to the user in Gemini CLI's terms."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
@@ -117,20 +117,20 @@ class Gemini:
         return HookExit(base.BLOCKED, json.dumps(said, ensure_ascii=False), reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """Hooks are a part of the settings."""
+        """Return the settings file, of which hooks are a part."""
         return (home if project is None else project) / ".gemini" / "settings.json"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """In a folder that it does not trust it runs no hooks."""
+        """Return the list of trusted directories: no hooks run in another one."""
         return (home / ".gemini" / "trustedFolders.json",) if project is None else ()
 
     def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
-        """Groups by event; times are in milliseconds."""
+        """Write the hooks as groups by event; times are in milliseconds."""
         grouped_settings.install(settings, lines, ours, matcher=".*", timeout_unit=1000)
 
 
 def _spoken(native: Mapping[str, Any]) -> tuple[HookCall, ...]:
-    """What the model said in one piece of its answer; pieces without text (tool calls) say nothing."""
+    """Return the text of one chunk of the model's answer; chunks without text (tool calls) give none."""
     answer, request = native.get("llm_response"), native.get("llm_request")
     text = base.text_of(answer, "text") if isinstance(answer, dict) else ""
     if not text and isinstance(answer, dict):

@@ -92,7 +92,7 @@ class OpenCode:
         )
 
     def answer(self, heard: NativeEvent, ruling: BridgeDecision) -> HookExit:
-        """As the plugin reads it."""
+        """Return the answer in the form that the plugin reads."""
         if ruling.denied is not None:
             return self.refuse(heard.event, ruling.denied)
         said: dict[str, Any] = {}
@@ -104,11 +104,11 @@ class OpenCode:
         return HookExit.of(said, base.warn(ruling.warnings))
 
     def refuse(self, event: str, reason: str) -> HookExit:
-        """As the plugin reads it: exit code 2 with the reason on stderr."""
+        """Return exit code 2 with the reason on stderr, the form that the plugin reads."""
         return HookExit(base.BLOCKED, err=reason)
 
     def settings_file(self, home: Path, environ: Mapping[str, str], project: Path | None) -> Path:
-        """The plugin, in the folder from which OpenCode loads every one."""
+        """Return the plugin's path, in the directory from which OpenCode loads every plugin."""
         if project is not None:
             directory = project / ".opencode"
         else:
@@ -116,12 +116,12 @@ class OpenCode:
         return directory / "plugin" / "hookyard.js"
 
     def other_files(self, home: Path, environ: Mapping[str, str], project: Path | None) -> tuple[Path, ...]:
-        """The folders of plugins: another one may run after ours and change what it left."""
+        """Return the plugin directories: another plugin may run after ours and change its result."""
         plugins = self.settings_file(home, environ, project).parent
         return plugins, plugins.with_name("plugins")
 
     def install(self, settings: dict[str, Any], lines: Sequence[InstalledLine], ours: Callable[[str], bool]) -> None:
-        """What the plugin calls HOOKS. It is ours alone, so all of it is written anew."""
+        """Write the value that the plugin calls HOOKS. The file is hookyard's alone, so all of it is replaced."""
         settings.clear()
         for line in lines:
             settings[line.event.name] = {
@@ -132,7 +132,8 @@ class OpenCode:
 
 
 def _call(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any], str]:
-    """The tool that an event is about, None where it is about none, and what holds its arguments under which key."""
+    """Return the tool that an event is about (None when it is about none), and the object and key that hold its
+    arguments."""
     match event:
         case "tool.execute.before":
             return base.needed(given, "tool"), made, "args"
@@ -175,7 +176,7 @@ def _firings(event: str, given: Mapping[str, Any], made: Mapping[str, Any]) -> t
 
 
 def _message(made: Mapping[str, Any]) -> tuple[HookCall, ...]:
-    """What the user said and attached; what OpenCode added to it (the text of an attached file) is left out."""
+    """Return the user's text and attachments, without what OpenCode added (the text of an attached file)."""
     told = made.get("parts")
     parts = [part for part in told if isinstance(part, dict)] if isinstance(told, list) else []
     texts = [base.text_of(part, "text") for part in parts if part.get("type") == "text" and not part.get("synthetic")]

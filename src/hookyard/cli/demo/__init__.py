@@ -28,5 +28,5 @@ def demo(keep: bool, lang: str | None) -> None:
 
 
 def _end(number: int, _frame: object) -> NoReturn:
-    """Told to stop, or the terminal was closed: what it started ends with it, and its folder goes."""
+    """Exit on a signal; the demo's server ends with it, and its directory is removed."""
     sys.exit(128 + number)

@@ -41,7 +41,7 @@ class DemoOutput:
 
     @classmethod
     def for_terminal(cls, language: str | None) -> DemoOutput:
-        """As the language asked for, or the environment, and standard output suggest."""
+        """Return the output for the requested language, or for the environment's, and for this standard output."""
         named = language or next((os.environ[v] for v in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(v)), "")
         source = resources.files("hookyard.cli.demo").joinpath("texts.toml").read_text(encoding="utf-8")
         texts = tomllib.loads(source)["zh" if named.lower().startswith("zh") else "en"]
@@ -49,7 +49,7 @@ class DemoOutput:
         return cls(texts, colours, lambda line: print(line, flush=True))
 
     def text(self, key: str, **values: object) -> str:
-        """One text in the reader's language."""
+        """Return one text in the reader's language."""
         return self.texts[key].format(**values)
 
     def print(self, key: str, **values: object) -> None:

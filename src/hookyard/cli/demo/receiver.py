@@ -52,7 +52,7 @@ class Receiver:
 
 
 def judge(command: str) -> GateCall:
-    """The team's rules: nothing is deleted while releases are frozen, and logs are read in small pieces."""
+    """Return the rule's answer: nothing is deleted during a release freeze, and logs are read in small pieces."""
     if command.startswith("rm "):
         return GateCall(command, "deny", FREEZE)
     if command.startswith("tail -n 500 "):

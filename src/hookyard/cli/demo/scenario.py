@@ -80,7 +80,7 @@ def run_scenario(telling: DemoOutput, *, keep: bool) -> int:
 
 
 def environment() -> dict[str, str]:
-    """Variables of the demo's server: the receiver is on loopback, which must be allowed to be reached."""
+    """Return the variables of the demo's server: its receiver is on loopback, which must be allowed."""
     return {"HOOKYARD_ALLOW_PRIVATE_HOSTS": "127.0.0.1/32"}
 
 
@@ -94,7 +94,7 @@ def _keep(telling: DemoOutput, server: DemoServer) -> None:
 
 
 def write_hooks(directory: Path, receiver: Receiver) -> None:
-    """The server's `hooks.toml`: a gate over shell commands, and a chat room."""
+    """Write the server's `hooks.toml`: a gate for shell commands, and a chat webhook."""
     (directory / "hooks.toml").write_text(
         f"""[[webhooks]]
 name = "command-gate"
@@ -141,7 +141,7 @@ class Scenario:
         self._notified()
 
     def _set_up(self) -> str:
-        """A workspace, its GitHub door, a working folder, the agent; gives the door's secret back."""
+        """Create a workspace with its GitHub integration, directory and agent; return the integration's secret."""
         say, api = self.telling.print, self.server.api
         api("POST", "/workspaces", {"id": WORKSPACE, "name": "Shop"})
         secret = secrets.token_hex(16)
@@ -166,7 +166,7 @@ class Scenario:
         return str(made["id"])
 
     def _deliver(self, secret: str) -> str:
-        """GitHub's delivery through the door: forged, real, and repeated."""
+        """Send GitHub's delivery: forged, real, and repeated."""
         body = _resource("github_issues_labeled.json")
         payload = json.loads(body)
         task_id = f"{payload['repository']['full_name']}#{payload['issue']['number']}"
@@ -201,7 +201,7 @@ class Scenario:
         return found
 
     def _named(self, name: str, task_id: str) -> dict[str, Any] | None:
-        """The newest event of that name on the task, with its verdicts."""
+        """Return the newest event of a name on the task, with its verdicts."""
         events = self.server.api("GET", f"/workspaces/{WORKSPACE}/events?limit=100")["items"]
         for event in events:
             whole: dict[str, Any] = self.server.api("GET", f"/workspaces/{WORKSPACE}/events/{event['id']}")
@@ -210,7 +210,7 @@ class Scenario:
         return None
 
     def _why(self, event: Mapping[str, Any], callbacks: list[str]) -> str:
-        """Which callback ran and why the other did not; gives the run's id back."""
+        """Show which callback ran and why the other did not; return the run's id."""
         verdicts = {verdict["callbackId"]: verdict for verdict in event["callbacks"]}
         triage, celebrate = (verdicts.get(callback) for callback in callbacks)
         self._expect(bool(triage and triage.get("runId")), "the callback whose condition holds started a run")
@@ -222,7 +222,7 @@ class Scenario:
         return str(triage["runId"])
 
     def _gates(self, run_id: str) -> None:
-        """What the gate was asked while the agent ran: first a modification, then a refusal."""
+        """Show what the gate was asked while the agent ran: first a modification, then a deny."""
         modified = self._next_asked()
         self.telling.print("asked", command=modified.command)
         self._expect(modified.result == "modify", "the gate modified the first command")
@@ -263,7 +263,7 @@ class Scenario:
         return run
 
     def _commented(self, run: Mapping[str, Any], task_id: str) -> None:
-        """The agent's comment, and the event that it is, with the run as its cause."""
+        """Show the agent's comment and its event, which has the run as its cause."""
         path = f"/workspaces/{WORKSPACE}/tasks/{quote(task_id, safe='')}/comments"
         comments = [comment["content"] for comment in self.server.api("GET", path)["items"]]
         self._expect(any("bank-b" in text for text in comments), "the agent commented on the task")

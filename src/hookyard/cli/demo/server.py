@@ -46,7 +46,7 @@ class DemoServer:
     def call(
         self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None, raw: bytes = b""
     ) -> tuple[int, Any]:
-        """One request; the status and the JSON answered (None when there is none)."""
+        """Send one request; return the status and the JSON body (None when it is empty)."""
         parts = urllib.parse.urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
         sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})}
@@ -58,7 +58,7 @@ class DemoServer:
         return response.status, json.loads(answered) if answered else None
 
     def api(self, method: str, path: str, body: object = None) -> Any:
-        """One request to the API that has to succeed.
+        """Send one request to the API that has to succeed.
 
         Raises:
             PermanentError: It did not; says what was answered.
@@ -69,7 +69,7 @@ class DemoServer:
         return answered
 
     def log_tail(self, lines: int = 12) -> list[str]:
-        """The last lines of its log."""
+        """Return the last lines of the server's log."""
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
 
 
@@ -109,7 +109,7 @@ def serving(directory: Path, environment: Mapping[str, str]) -> Iterator[DemoSer
 
 
 def _ready(process: subprocess.Popen[bytes], log: Path) -> tuple[str, str]:
-    """The address and the login link that the server prints when it is ready."""
+    """Return the address and the login link that the server prints when it is ready."""
     assert process.stdout is not None
     url, seen = "", b""
     deadline = time.monotonic() + START_SECONDS

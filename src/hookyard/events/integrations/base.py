@@ -41,7 +41,7 @@ class Person:
     login: str = ""
 
     def is_one_of(self, identities: frozenset[str]) -> bool:
-        """Whether an id, name or login (in lower case) is theirs."""
+        """Return whether an id, name or login (in lower case) is theirs."""
         return not identities.isdisjoint({self.id.lower(), self.login.lower()} - {""})
 
 
@@ -88,7 +88,7 @@ class MirroredTask:
 
 
 def id_of(url: str) -> str:
-    """The UUIDv5 of an issue's page (RFC 9562, section 6.6: namespace of URLs)."""
+    """Return the UUIDv5 of an issue's page (RFC 9562, section 6.6: namespace of URLs)."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, url))
 
 
@@ -182,7 +182,7 @@ class Integration(Protocol):
     def verify(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secret: str, now: float
     ) -> bool:
-        """Whether a delivery is the service's own.
+        """Return whether a delivery was sent by the service.
 
         Args:
             headers: Names in lower case.
@@ -196,7 +196,7 @@ class Integration(Protocol):
     def translate(
         self, headers: Mapping[str, str], body: bytes, own: frozenset[str] = frozenset()
     ) -> Translation | None:
-        """What a verified delivery means here, or None when it means nothing or is our own doing.
+        """Return what a verified delivery means here, or None when it means nothing or reports our own change.
 
         Args:
             headers: Names in lower case.
@@ -211,7 +211,7 @@ class Integration(Protocol):
     def comment(
         self, task_id: str, task_url: str, content: str, credential: str, home: str | None = None
     ) -> CommentRequest:
-        """The request that comments on a mirrored task.
+        """Return the request that comments on a mirrored task.
 
         Raises:
             PermanentError: The task is not at the configured home, so that the credential must not be sent there.
@@ -220,7 +220,7 @@ class Integration(Protocol):
 
 
 def ignore_own_changes(happening: TaskChange | None, own: frozenset[str]) -> TaskChange | None:
-    """What remains of a happening when what we did ourselves is left out, or None.
+    """Return a task change without what our own credential did, or None when nothing remains.
 
     A comment of ours stays ours when somebody else's doing brings it along.
 
@@ -238,7 +238,7 @@ def ignore_own_changes(happening: TaskChange | None, own: frozenset[str]) -> Tas
 def translated(
     kind: str, delivery_id: str, happening: TaskChange, ids: Mapping[str, str] = MappingProxyType({})
 ) -> Translation | None:
-    """The events of a happening, or None when there are none.
+    """Return the events of a task change, or None when there are none.
 
     All share the delivery's id as operationId. The first also has it as its id; further ones add their name to it, for
     ids are unique within a source.
@@ -312,7 +312,7 @@ def _events(happening: TaskChange) -> list[tuple[str, dict[str, Value]] | None]:
 
 
 def delivery_id(headers: Mapping[str, str], names: tuple[str, ...], body: bytes) -> str:
-    """The service's id of a delivery; a digest of the body when it gives none, which a repetition shares."""
+    """Return the service's id of a delivery; a digest of the body when it gives none, which a repetition shares."""
     for name in names:
         if given := headers.get(name, "").strip():
             return "".join(c for c in given if c.isprintable())
@@ -320,7 +320,7 @@ def delivery_id(headers: Mapping[str, str], names: tuple[str, ...], body: bytes)
 
 
 def signed(header: str, body: bytes, secret: str) -> bool:
-    """Whether `sha256=<hex>` is the HMAC of a body (as in WebSub's `X-Hub-Signature`)."""
+    """Return whether `sha256=<hex>` is the HMAC of a body (as in WebSub's `X-Hub-Signature`)."""
     method, _, given = header.partition("=")
     if method.strip().lower() != "sha256" or not secret:
         return False
@@ -329,12 +329,12 @@ def signed(header: str, body: bytes, secret: str) -> bool:
 
 
 def same_secret(given: str, secret: str) -> bool:
-    """Whether two secrets are the same, in constant time; an empty one never is."""
+    """Return whether two secrets are equal, in constant time; an empty one never is."""
     return bool(secret) and hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode("utf-8", "replace"))
 
 
 def at_home(task_url: str, home: str | None, kind: str) -> str:
-    """The address of the service that a task is at, without a slash at its end.
+    """Return the address of the service that a task is at, without a slash at its end.
 
     Raises:
         PermanentError: It is not the configured one: a credential must not go elsewhere.
@@ -354,5 +354,5 @@ def at_home(task_url: str, home: str | None, kind: str) -> str:
 
 
 def json_body(**content: str) -> bytes:
-    """A JSON object as a body."""
+    """Return a JSON object as a body."""
     return json.dumps(content, ensure_ascii=False).encode()

@@ -50,13 +50,13 @@ class GitHub:
     def verify(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secret: str, now: float
     ) -> bool:
-        """`X-Hub-Signature-256` over the body as received. The older SHA-1 header alone is not enough."""
+        """Check `X-Hub-Signature-256` over the body as received. The older SHA-1 header alone is not enough."""
         return signed(headers.get("x-hub-signature-256", ""), body, secret)
 
     def translate(
         self, headers: Mapping[str, str], body: bytes, own: frozenset[str] = frozenset()
     ) -> Translation | None:
-        """What a delivery means here; None for events and actions that mean nothing for a task."""
+        """Return what a delivery means here; None for events and actions that mean nothing for a task."""
         event = headers.get("x-github-event", "")
         if event not in _KINDS:
             return None
@@ -69,7 +69,7 @@ class GitHub:
     def comment(
         self, task_id: str, task_url: str, content: str, credential: str, home: str | None = None
     ) -> CommentRequest:
-        """`POST /repos/{owner}/{repo}/issues/{number}/comments`; pull requests are issues there too."""
+        """Return `POST /repos/{owner}/{repo}/issues/{number}/comments`; pull requests are issues there too."""
         base = at_home(task_url, home or self.home, self.kind)
         repository, _, number = task_id.rpartition("#")
         if not number.isdigit() or repository.count("/") != 1 or urlsplit(f"//x/{repository}").path != f"/{repository}":
@@ -88,7 +88,7 @@ SOURCE = GitHub()
 
 
 def _content(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The JSON of a delivery; GitHub can also send it as a form with one field."""
+    """Return the JSON of a delivery; GitHub can also send it as a form with one field."""
     if not headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         return body
     try:
@@ -154,7 +154,7 @@ def _task(event: str, payload: Payload, subject: Payload) -> MirroredTask:
 
 
 def _assignee(payload: Payload, subject: Payload) -> Person:
-    """Who works on it: on `assigned` the new one, on `unassigned` the first of the others, if any."""
+    """Return the assignee: on `assigned` the new one, on `unassigned` the first of the others, if any."""
     action, named = text(payload, "action"), _person(dig(payload, "assignee"))
     if action == "assigned" and named.id:
         return named
@@ -164,7 +164,7 @@ def _assignee(payload: Payload, subject: Payload) -> Person:
 
 
 def _status(subject: Payload) -> str:
-    """`open` or `closed`, and of a pull request also `draft` and `merged`."""
+    """Return `open` or `closed`, and for a pull request also `draft` and `merged`."""
     if dig(subject, "merged") is True or dig(subject, "merged_at") or dig(subject, "pull_request", "merged_at"):
         return "merged"
     state = text(subject, "state") or "open"

@@ -72,7 +72,7 @@ class GitLab:
     def verify(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secret: str, now: float
     ) -> bool:
-        """A signing token must have signed; a secret token must be the one given."""
+        """Check that a signing token has signed, or that a secret token is the configured one."""
         if secret.startswith("whsec_"):
             return _signed(headers, body, secret, now)
         return same_secret(headers.get("x-gitlab-token", ""), secret)
@@ -80,7 +80,7 @@ class GitLab:
     def translate(
         self, headers: Mapping[str, str], body: bytes, own: frozenset[str] = frozenset()
     ) -> Translation | None:
-        """What a delivery means here; None for other events, edited comments and the system's own notes."""
+        """Return what a delivery means here; None for other events, edited comments and the system's own notes."""
         payload = read(body)
         happening = ignore_own_changes(_task_change(payload), own)
         if happening is None:
@@ -91,7 +91,7 @@ class GitLab:
     def comment(
         self, task_id: str, task_url: str, content: str, credential: str, home: str | None = None
     ) -> CommentRequest:
-        """`POST /projects/:id/issues/:iid/notes`, or `merge_requests` when the task is one (`group/project!7`)."""
+        """Return `POST /projects/:id/issues/:iid/notes`, or `merge_requests` for one (`group/project!7`)."""
         base = at_home(task_url, home or self.home, self.kind)
         merge_request = "!" in task_id
         project, _, number = task_id.rpartition("!" if merge_request else "#")
@@ -176,7 +176,8 @@ def _updated(payload: Payload, item: Payload, task: MirroredTask, actor: Person,
 
 
 def _side(change: object, side: int) -> object:
-    """What was (0) or is (1): of an object with both, or of a list of both, as the reviewers can come."""
+    """Return the value before (0) or after (1) a change: of an object with both, or of a list of both, as reviewers can
+    come."""
     if isinstance(change, list):
         return change[side] if len(change) == len(_SIDES) else None
     return dig(change, _SIDES[side])
@@ -222,7 +223,7 @@ def _task(payload: Payload, item: Payload, kind: str, url: str) -> MirroredTask:
 
 
 def _unreported(payload: Payload, item: Payload, merge_request: bool) -> frozenset[str]:
-    """What a delivery leaves out: the issue of a note has no type, for one."""
+    """Return what a delivery leaves out: the issue of a note has no type, for example."""
     said = {
         "title": "title" in item,
         "type": merge_request or "type" in item,
@@ -234,14 +235,14 @@ def _unreported(payload: Payload, item: Payload, merge_request: bool) -> frozens
 
 
 def _status(item: Payload) -> str:
-    """`opened` or `closed`, and of a merge request also `draft`, `merged` and `locked`."""
+    """Return `opened` or `closed`, and for a merge request also `draft`, `merged` and `locked`."""
     state = text(item, "state") or "opened"
     draft = dig(item, "draft") is True or dig(item, "work_in_progress") is True
     return "draft" if draft and state == "opened" else state
 
 
 def _assignee(payload: Payload, item: Payload) -> Person:
-    """The first assignee; his id stands beside the names only in newer versions."""
+    """Return the first assignee; only newer versions send the id beside the names."""
     ids = [text({"id": number}, "id") for number in items(item, "assignee_ids")] or [text(item, "assignee_id")]
     for user in (*items(payload, "assignees"), dig(payload, "assignee"), dig(item, "assignee")):
         person = _person(user)

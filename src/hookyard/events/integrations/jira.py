@@ -63,7 +63,7 @@ class Jira:
     def verify(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secret: str, now: float
     ) -> bool:
-        """A signature must be right where there is one; else the secret must stand in the URL."""
+        """Check the signature where there is one; else the secret must be in the URL."""
         if "x-hub-signature" in headers:
             return signed(headers["x-hub-signature"], body, secret)
         return same_secret(query.get("secret", ""), secret)
@@ -71,7 +71,7 @@ class Jira:
     def translate(
         self, headers: Mapping[str, str], body: bytes, own: frozenset[str] = frozenset()
     ) -> Translation | None:
-        """What a delivery means here; None for other events and edited or deleted comments."""
+        """Return what a delivery means here; None for other events and edited or deleted comments."""
         payload = read(body)
         happening = ignore_own_changes(_task_change(payload), own)
         if happening is None:
@@ -85,7 +85,7 @@ class Jira:
     def comment(
         self, task_id: str, task_url: str, content: str, credential: str, home: str | None = None
     ) -> CommentRequest:
-        """`POST /rest/api/2/issue/{key}/comment`; `email:token` signs in to the Cloud, a bare token to a server."""
+        """Return `POST /rest/api/2/issue/{key}/comment`; `email:token` signs in to the Cloud, a token to a server."""
         base = at_home(task_url, home, self.kind)
         if not task_id.replace("-", "").replace("_", "").isalnum():
             raise PermanentError(f"{task_id!r} is no issue of Jira", where="source jira")
@@ -140,7 +140,7 @@ def _is_new_comment(event: str, payload: Payload) -> bool:
 
 
 def _former_key(payload: Payload) -> str:
-    """The key that the issue had before it was moved; `""` when it was not."""
+    """Return the key that the issue had before it was moved; `""` when it was not."""
     moves = [item for item in items(payload, "changelog", "items") if text(item, "field") == "Key"]
     return text(moves[0], "fromString") if moves else ""
 
@@ -177,7 +177,7 @@ def _description(fields: object) -> str | None:
 
 
 def _changes(payload: Payload, task: MirroredTask) -> tuple[dict[str, object], bool, bool]:
-    """The new values by field, whether the status is among them, and whether the assignee is."""
+    """Return the new values by field, whether the status is among them, and whether the assignee is."""
     changes: dict[str, object] = {}
     status_changed = reassigned = False
     for item in items(payload, "changelog", "items"):
@@ -204,12 +204,12 @@ def _comment(comment: object) -> Comment:
 
 
 def _written(content: object) -> str:
-    """Text as it is, or the text of a document."""
+    """Return a text as it is, or the text of a document."""
     return "\n".join(_document(content)) if isinstance(content, dict) else text(content)
 
 
 def _document(node: object, depth: int = 0) -> list[str]:
-    """The text of Atlassian's document format, a line for each block."""
+    """Return the text of Atlassian's document format, a line for each block."""
     if depth > MAX_DEPTH:
         return []
     inner = [_document(child, depth + 1) for child in items(node, "content")]
@@ -222,20 +222,20 @@ def _document(node: object, depth: int = 0) -> list[str]:
 
 
 def _person(user: object) -> Person:
-    """Cloud names people by accountId, servers by key and name."""
+    """Return a person: the Cloud names people by accountId, servers by key and name."""
     person_id = text(user, "accountId") or text(user, "key") or text(user, "name")
     login = text(user, "name") or text(user, "emailAddress")
     return Person(person_id, text(user, "displayName") or login, login) if person_id else NOBODY
 
 
 def _trust(*people: object) -> AuthorTrust:
-    """How far what these people wrote together is trusted: as that of the least trusted of them."""
+    """Return the trust of what these people wrote together: that of the least trusted of them."""
     customer = any(text(person, "accountType") == "customer" for person in people)
     return AuthorTrust.OUTSIDER if customer else AuthorTrust.UNKNOWN
 
 
 def _at(payload: Payload) -> float | None:
-    """Jira's timestamp is in milliseconds."""
+    """Return Jira's timestamp, which is in milliseconds, in seconds."""
     milliseconds = dig(payload, "timestamp")
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None

@@ -22,7 +22,7 @@ LATEST = 253_402_300_800.0
 
 
 def read(body: bytes) -> dict[str, object]:
-    """The JSON object of a delivery.
+    """Return the JSON object of a delivery.
 
     Raises:
         InvalidError: It is none.
@@ -42,21 +42,21 @@ def _no_number(written: str) -> object:
 
 
 def without(kind: str, what: str) -> InvalidError:
-    """The refusal of a delivery that lacks what every delivery of its kind has."""
+    """Return the error for a delivery that lacks what every delivery of its kind has."""
     return InvalidError(
         f"the delivery {what}", where=f"source {kind}", hint="let the service send its own webhook, unchanged"
     )
 
 
 def dig(value: object, *path: str) -> object:
-    """What stands at a path of objects, or None."""
+    """Return the value at a path of objects, or None."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def text(value: object, *path: str) -> str:
-    """The text or number at a path as a text that every database takes; `""` when there is none."""
+    """Return the text or number at a path as a text that every database accepts; `""` when there is none."""
     found = dig(value, *path)
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return ""
@@ -64,7 +64,7 @@ def text(value: object, *path: str) -> str:
 
 
 def plain(value: object) -> object:
-    """A value of a change as JSON shows it: texts and numbers as they are, what has parts as nothing."""
+    """Return a value of a change as JSON shows it: texts and numbers as they are, compound values as nothing."""
     if isinstance(value, str):
         return sanitize_text(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -73,7 +73,7 @@ def plain(value: object) -> object:
 
 
 def page(value: object, *path: str) -> str:
-    """The http address at a path; `""` when there is none, for nothing else may become a link."""
+    """Return the http address at a path; `""` for anything else, since nothing else may become a link."""
     found = text(value, *path)
     try:
         parts = urlsplit(found)
@@ -83,13 +83,13 @@ def page(value: object, *path: str) -> str:
 
 
 def items(value: object, *path: str) -> list[object]:
-    """The list at a path, or an empty one."""
+    """Return the list at a path, or an empty one."""
     found = dig(value, *path)
     return found if isinstance(found, list) else []
 
 
 def when(value: object, *path: str) -> float | None:
-    """The time at a path in seconds since the epoch, or None when there is none that makes sense."""
+    """Return the time at a path in seconds since the epoch, or None when it makes no sense."""
     found = _SPACED_OFFSET.sub(r"\1", text(value, *path).replace(" UTC", "+00:00"))
     try:
         at = from_iso(found)

@@ -66,7 +66,7 @@ class Configuration:
         return tuple(gate for gate in self.gates if isinstance(gate, Webhook))
 
     def at(self, point: Point) -> tuple[ConfiguredHook, ...]:
-        """Those that listen to a point, in order."""
+        """Return the hooks that listen to a point, in order."""
         return tuple(gate for gate in self.gates if point in gate.points)
 
 
@@ -146,7 +146,7 @@ def load(sources: ConfigSources) -> Configuration:
 
 
 def _in_order(gates: Sequence[ConfiguredHook], sources: ConfigSources) -> tuple[ConfiguredHook, ...]:
-    """By priority, then by file, then by line."""
+    """Return the hooks by priority, then by file, then by line."""
     order = {str(source.path): number for number, source in enumerate(sources.files)}
     return tuple(
         sorted(gates, key=lambda gate: (gate.priority, order.get(gate.place.file, len(order)), gate.place.line or 0))
@@ -154,7 +154,7 @@ def _in_order(gates: Sequence[ConfiguredHook], sources: ConfigSources) -> tuple[
 
 
 def _override(own: dict[str, ConfiguredHook], others: list[ConfiguredHook], checked: Sequence[Checked]) -> None:
-    """A usable entry takes the place of a same-named one of an earlier file; an unusable one takes no gate away."""
+    """Replace a same-named entry of an earlier file by a usable one; an unusable one removes no gate."""
     for one in checked:
         if one.usable:
             own.pop(one.name, None)
@@ -191,7 +191,7 @@ def _closed_file(source: HooksFile, problem: ConfigProblem) -> InvalidFailClosed
 
 
 def entries_of(text: str | None, source: HooksFile) -> list[Entry]:
-    """Every entry of a text that parses, in the order of its lines; none when there is no text."""
+    """Return every entry of a text that parses, in the order of its lines; none when there is no text."""
     if text is None:
         return []
     lines = table_lines(text)
@@ -212,7 +212,7 @@ def entries_of(text: str | None, source: HooksFile) -> list[Entry]:
 
 
 def _tables(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every table that holds webhooks, or was meant to: its name, which of ours it is, and what it holds."""
+    """Return every table that holds webhooks, or was meant to: its name, which of ours it is, and its contents."""
     astray = {key: value for key, value in parsed.items() if key in KEYS and not isinstance(value, dict)}
     if astray.keys() & {"trigger", "url", "on_failure"}:
         yield "", "webhooks", [astray]
@@ -225,7 +225,8 @@ def _tables(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _our_table(table: str, value: Any) -> str | None:
-    """The table that is meant: by its name, by a near miss, or by what it holds; None for those of others."""
+    """Return the table that a value means: by its name, by a near miss, or by its contents; None for other programs'
+    tables."""
     if table in _TABLES:
         return table
     near = difflib.get_close_matches(table.lower(), _TABLES, n=1, cutoff=0.85)
@@ -237,7 +238,7 @@ def _our_table(table: str, value: Any) -> str | None:
 
 
 def _meant(value: Any) -> list[dict[str, Any]]:
-    """The entries in something that is no list of tables: `[webhooks]`, or `[webhooks.NAME]` for each."""
+    """Return the entries in a value that is not a list of tables: `[webhooks]`, or `[webhooks.NAME]` for each."""
     if not isinstance(value, dict):
         return [{}]
     inner = list(value.values())
@@ -246,7 +247,7 @@ def _meant(value: Any) -> list[dict[str, Any]]:
 
 
 def _marking_repeats(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries, with a fault for each whose name was used before."""
+    """Return the entries, with a problem for each whose name was used before."""
     first: dict[str, ConfigLocation] = {}
     marked = []
     for entry in entries:

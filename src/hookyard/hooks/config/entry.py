@@ -55,7 +55,7 @@ class ConfigProblem:
         return ": ".join(part for part in (str(self.place), self.hook, self.key, self.message) if part)
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """As `--json` and the API show it."""
+        """Return the problem as `--json` and the API show it."""
         return {
             "file": self.place.file,
             "line": self.place.line,
@@ -160,7 +160,7 @@ def _errors(problems: Sequence[ConfigProblem]) -> list[ConfigProblem]:
 
 
 def _checked_values(entry: Entry, environ: Mapping[str, str], complain: Callable[..., None]) -> dict[str, Any]:
-    """Every key's value in its own shape; complaints for those that do not fit."""
+    """Return every key's value in its own form; report those that do not fit."""
     allowed = KEYS.keys() if entry.batched else KEYS.keys() - BATCH_KEYS
     for key in entry.values:
         if key not in allowed:
@@ -181,7 +181,7 @@ def _checked_values(entry: Entry, environ: Mapping[str, str], complain: Callable
 
 
 def _check_together(entry: Entry, values: dict[str, Any], complain: Callable[..., None]) -> None:
-    """What the keys say together."""
+    """Report combinations of keys that do not fit."""
     trigger = values.get("trigger")
     for word in unmatched_trigger_words(trigger or ""):
         near = difflib.get_close_matches(word.lower(), WORDS, n=1, cutoff=0.5)
@@ -264,6 +264,6 @@ def _webhook(entry: Entry, values: dict[str, Any]) -> Webhook:
 
 
 def resolved_format(values: Mapping[str, Any]) -> str:
-    """What `auto` stands for at an entry's URL."""
+    """Return what `auto` stands for at an entry's URL."""
     name = values.get("format", "auto")
     return formats.for_url(values["url"]).name if name == "auto" else str(name)

@@ -40,7 +40,7 @@ class FaultError(ValueError):
 
 
 def variables_of(values: Mapping[str, Any]) -> list[str]:
-    """The environment variables that an entry reads, in order and once each."""
+    """Return the environment variables that an entry reads, in order and once each."""
     found: dict[str, None] = {}
 
     def look(value: object) -> None:
@@ -59,7 +59,7 @@ def variables_of(values: Mapping[str, Any]) -> list[str]:
 
 
 def expanded(value: Any, environ: Mapping[str, str], part: str = "") -> Any:
-    """A value with every `${NAME}` in its texts replaced.
+    """Return a value with every `${NAME}` in its texts replaced.
 
     Args:
         value: As TOML gave it.

@@ -35,7 +35,7 @@ class FileWatcher:
         self.next_look = clock.monotonic() + POLL_INTERVAL_SECONDS
 
     def changed(self) -> bool:
-        """Whether the files differ from what they were at the last `True`, and the change has settled."""
+        """Return whether the files differ from the last `True` and the change has settled."""
         now = self._clock.monotonic()
         seen = self._look()
         if seen == self._known:
@@ -55,7 +55,7 @@ class FileWatcher:
         return True
 
     def _is_old(self, seen: Print) -> bool:
-        """Nothing vanished, and what changed was last written a while ago."""
+        """Return whether nothing vanished and what changed was last written a while ago."""
         limit = (self._clock.now() - SETTLED_AFTER_SECONDS) * 1e9
         return all(
             new is not None and new[2] <= limit for new, old in zip(seen, self._known, strict=True) if new != old

@@ -94,7 +94,7 @@ class Acting:
 
 
 def user_sources(home: Path, atomcode_home: Path, project: Path | None) -> tuple[HooksFile, ...]:
-    """The files of an agent of a user, in the order of the contract."""
+    """Return the files of an agent of a user, in the order of the contract."""
     sources = [
         HooksFile(atomcode_home / "hooks" / "hooks.toml", Role.USER),
         HooksFile(home / "hooks.toml", Role.USER),
@@ -108,7 +108,7 @@ def user_sources(home: Path, atomcode_home: Path, project: Path | None) -> tuple
 
 
 def acting(source: HooksFile, remembered: LastGoodStore, trust: Trust | None) -> Acting:
-    """Which version of a file acts.
+    """Return which version of a file is in effect.
 
     Args:
         source: The file.
@@ -145,7 +145,7 @@ def _trusted(source: HooksFile, text: str | None, fault: Remark | None, trust: T
 
 
 def read(path: Path) -> tuple[str | None, Remark | None]:
-    """The text of a hooks file, and why it cannot be used.
+    """Return the text of a hooks file, and why it cannot be used.
 
     Returns:
         The text, as far as it can be made out, None when there is no file or it cannot be read; and the fault, None
@@ -173,12 +173,12 @@ def read(path: Path) -> tuple[str | None, Remark | None]:
 
 
 def _made_out(content: bytes) -> str:
-    """What can be made out of a file that is not used, to see whether it names a gate; of UTF-16 too."""
+    """Return what can be read of a file that is not used, to see whether it names a gate; of UTF-16 too."""
     return content.replace(b"\0", b"").decode("utf-8", "replace")
 
 
 def parse_fault(text: str) -> Remark | None:
-    """Why a text is not TOML, None when it is."""
+    """Return why a text is not TOML, None when it is."""
     try:
         parsed = tomllib.loads(text)
     except RecursionError:
@@ -191,7 +191,7 @@ def parse_fault(text: str) -> Remark | None:
 
 
 def _is_deep(parsed: Mapping[str, Any]) -> bool:
-    """Whether it has more levels than any webhook needs; whoever walks through one may then do so by recursion."""
+    """Return whether a value has more levels than any webhook needs; later code may then recurse safely."""
     level: list[Any] = [parsed]
     for _ in range(_MOST_LEVELS):
         inner = [value for held in level for value in (held.values() if isinstance(held, dict) else held)]

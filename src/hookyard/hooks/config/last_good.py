@@ -41,12 +41,12 @@ class LastGoodStore:
         self._unwritten: dict[Path, LastGoodVersion] = {}  # what a home that cannot be written did not take
 
     def path_of(self, path: Path) -> Path:
-        """The file that holds the version of a path."""
+        """Return the file that holds the stored version of a path."""
         name = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
         return self.folder / f"{name}.json"
 
     def get(self, path: Path) -> LastGoodVersion | None:
-        """What is remembered of a path, None when nothing is."""
+        """Return the stored version of a path, None when there is none."""
         try:
             kept = json.loads(self.path_of(path).read_text(encoding="utf-8"))
             return LastGoodVersion(str(kept["text"]), bool(kept["held_gate"]))

@@ -27,12 +27,12 @@ class TableLines:
     keys: dict[str, int] = field(default_factory=dict)
 
     def of(self, key: str) -> int:
-        """The line of a key, or of the table when the key is not there."""
+        """Return the line of a key, or of the table when the key is missing."""
         return self.keys.get(key, self.line)
 
 
 def table_lines(text: str) -> dict[str, list[TableLines]]:
-    """Lines of every array of tables at the top of a text that `tomllib` has parsed.
+    """Return the lines of every top-level array of tables in a text that `tomllib` has parsed.
 
     Args:
         text: A valid TOML text.
@@ -58,7 +58,7 @@ def table_lines(text: str) -> dict[str, list[TableLines]]:
 
 
 def _statements(text: str) -> list[tuple[int, str, dict[str, Any]]]:
-    """Line, text and value of every statement; blank lines and comments are left out."""
+    """Yield line, text and value of every statement, without blank lines and comments."""
     lines = text.replace("\r\n", "\n").split("\n")
     found: list[tuple[int, str, dict[str, Any]]] = []
     start, work = 0, 0
@@ -82,7 +82,7 @@ def _statements(text: str) -> list[tuple[int, str, dict[str, Any]]]:
 
 
 def _header_path(parsed: dict[str, Any]) -> tuple[str, ...]:
-    """The names of a table header, from what it parses to by itself."""
+    """Return the names of a table header, from its parsed form."""
     path: list[str] = []
     value: Any = parsed
     while value:
@@ -104,7 +104,7 @@ def _add_keys(table: TableLines, prefix: str, parsed: dict[str, Any], number: in
 
 
 def _add_inline(tables: dict[str, list[TableLines]], parsed: dict[str, Any], number: int) -> None:
-    """`webhooks = [{…}, {…}]`: every table stands in one statement, so that is the place of all."""
+    """Add `webhooks = [{…}, {…}]`: every table is in one statement, whose line is the line of all."""
     for name, value in parsed.items():
         if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             for item in value:

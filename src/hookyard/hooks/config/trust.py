@@ -37,11 +37,11 @@ class Trust:
         return self._versions.folder
 
     def path_of(self, path: Path) -> Path:
-        """The file that says which version of a path is trusted; it changes when the trust does."""
+        """Return the file that stores which version of a path is trusted; it changes with the trust."""
         return self._versions.path_of(path)
 
     def status(self, path: Path, text: str | None) -> tuple[TrustStatus, str | None]:
-        """How a file stands, and the text that acts.
+        """Return the trust of a file, and the text that is in effect.
 
         Args:
             path: The file, absolute.
@@ -53,9 +53,9 @@ class Trust:
         return (TrustStatus.TRUSTED if kept.text == text else TrustStatus.CHANGED), kept.text
 
     def trust(self, path: Path, text: str) -> bool:
-        """From now on this version acts; whether that could be written down."""
+        """Trust this version from now on; return whether that could be stored."""
         return self._versions.keep(path, text, held_gate=False)
 
     def distrust(self, path: Path) -> bool:
-        """Nothing of the file acts any more; whether anything did."""
+        """Revoke trust. Return True if the file was trusted."""
         return self._versions.forget(path)

@@ -63,7 +63,8 @@ class Endpoint:
         return self.seconds > 0
 
     def left_seconds(self, now_mono: float) -> float:
-        """How long it stays off, 0 when it may be tried; a time of before a restart of the machine is over."""
+        """Return how long the endpoint stays off, 0 when it may be tried; a time from before a restart of the machine
+        is over."""
         left = self.until_mono - now_mono
         return left if 0 < left <= max(self.seconds, _TRIAL_SECONDS) + _LATE_SECONDS else 0.0
 
@@ -91,7 +92,7 @@ class Breaker:
         self._look_at = float("-inf")
 
     def off(self, key: str, *, fails_closed: bool = False) -> Endpoint | None:
-        """Why an endpoint is not to be called now; None when it may be.
+        """Return why an endpoint must not be called now, None when it may be.
 
         When its time is over, one caller may try it; the others wait for what comes of that.
 
@@ -117,13 +118,13 @@ class Breaker:
         return None
 
     def success(self, key: str) -> None:
-        """It works: forget its failures."""
+        """Forget the endpoint's failures: it works."""
         if key in self._known:
             with self._changing():
                 self._known.pop(key, None)
 
     def failure(self, key: str, name: str, reason: str, status: int | None = None) -> Endpoint | None:
-        """A delivery to it failed, with all its attempts.
+        """Record that a delivery failed with all its attempts.
 
         Args:
             key: What the webhook's endpoint is known by (`Webhook.breaker_key`); never its address.
@@ -151,7 +152,7 @@ class Breaker:
         return after if after.is_switched_off else None
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """Everything that failed lately, by key."""
+        """Return everything that failed lately, by key."""
         self._read()
         return dict(self._known)
 
@@ -211,7 +212,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (
 
 
 def _parsed(data: bytes) -> dict[str, Endpoint]:
-    """What a file says; what is malformed in it is left out."""
+    """Return the contents of a file without malformed parts."""
     try:
         rows = json.loads(data)
     except (ValueError, RecursionError):

@@ -97,7 +97,7 @@ class Deliverer:
     traceparent: Traceparent | None = None
 
     def __post_init__(self) -> None:
-        """A warning that cannot be written must not change what a webhook decided."""
+        """Wrap the warning function: a warning that cannot be written must not change a webhook's decision."""
         object.__setattr__(self, "warn", Warn.of(self.warn))
 
     async def deliver(
@@ -202,7 +202,7 @@ def report_failure(breaker: Breaker, webhook: Webhook, last: Attempt, warn: Call
 def request_headers(
     webhook: Webhook, of_format: Mapping[str, str], delivery_id: str, now: float, body: bytes
 ) -> dict[str, str]:
-    """All headers of a request: a configured one goes over ours, except those of Standard Webhooks."""
+    """Return all headers of a request: a configured one replaces ours, except those of Standard Webhooks."""
     headers = {**_FIXED_HEADERS, **of_format}
     if webhook.headers:
         configured = {name.lower() for name, _ in webhook.headers}
@@ -216,7 +216,7 @@ def request_headers(
 
 
 def _complaint(reply: Reply, judgement: ReplyJudgement, number: int) -> tuple[str, str]:
-    """Why an answer is a failure: for the record, and as the seed prints it."""
+    """Return why a reply is a failure: for the record, and in the seed's printed form."""
     if 200 <= reply.status < 300:
         return judgement.reason, f"{judgement.reason} at attempt {number}"
     first = ""

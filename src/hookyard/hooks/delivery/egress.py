@@ -71,7 +71,7 @@ class Reply(NamedTuple):
         return charset_of(self.headers.get("content-type", ""))
 
     def text(self, most: int | None = None) -> str:
-        """The body, or its first `most` bytes, in the character set that it declares.
+        """Return the body, or its first `most` bytes, in the declared character set.
 
         UTF-8 when it declares none, an unknown one, or one that is not of texts, such as `hex`; what does not fit is
         replaced.
@@ -84,7 +84,7 @@ class Reply(NamedTuple):
 
 
 def charset_of(content_type: str) -> str | None:
-    """The character set that a content type declares, None when nothing."""
+    """Return the character set that a content type declares, None when it declares none."""
     _, found, rest = content_type.lower().partition("charset=")
     return rest.partition(";")[0].strip(" \"'") or None if found else None
 
@@ -170,7 +170,7 @@ class Egress:
             _OPENED.reset(token)
 
     def _ready_session(self, *, proxied: bool) -> aiohttp.ClientSession:
-        """A session of the running event loop, made when first needed."""
+        """Return a session of the running event loop, made when first needed."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._session, self._proxied, self._loop = None, None, loop
@@ -192,7 +192,7 @@ class Egress:
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     def _tls(self) -> ssl.SSLContext | bool:
-        """Verification against the machine's certificates, and the user's own bundle on top."""
+        """Return a TLS context with the machine's certificates and the user's own bundle."""
         if self._ca_bundle is None:
             return True
         context = ssl.create_default_context()
@@ -239,7 +239,7 @@ def _limit(seconds: float) -> aiohttp.ClientTimeout:
 
 
 async def _read(response: aiohttp.ClientResponse, size: int) -> bytes:
-    """A body of unknown size, refused as soon as it is known to be too large; `size` is what was announced."""
+    """Read a body of unknown size, and fail as soon as it is known to be too large; `size` is the announced one."""
     chunks: list[bytes] = []
     if size <= LARGEST_ANSWER:
         size = 0
@@ -265,15 +265,15 @@ def _check_proxy(proxy: str) -> None:
 
 
 def _hung_up(error: Exception) -> bool:
-    """The receiver closed the connection before it answered."""
+    """Return whether the receiver closed the connection before it replied."""
     import aiohttp
 
     return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
 
 
 def _translated(error: Exception) -> SendError | None:
-    """A library's or the system's error in our words, None when it is neither's; nothing of the URL but its host gets
-    in."""
+    """Return a library's or the system's error in our words, None when it is neither's; of the URL only the host is
+    shown."""
     import aiohttp
 
     if isinstance(error, TimeoutError):

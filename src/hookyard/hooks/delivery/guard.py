@@ -78,7 +78,7 @@ class RefusedAddressError(PermanentError):
 
 
 def judge(address: Address | str, mode: GuardMode, allowed: Sequence[Network] = ()) -> str | None:
-    """Why this address must not be connected to; None when it may be.
+    """Return why this address must not be connected to, None when it may be.
 
     Args:
         address: An IPv4 or IPv6 address; IPv4 in mapped form (`::ffff:…`) is judged as IPv4, a zone is ignored.
@@ -109,7 +109,7 @@ def _judged(text: str, mode: GuardMode, allowed: tuple[Network, ...]) -> str | N
 
 
 def check_literal(host: str) -> Address | None:
-    """The address that a host text stands for by itself, in any of the forms that systems accept; None for a name.
+    """Return the address that a host text stands for by itself, in any form that systems accept; None for a name.
 
     Covers what `inet_aton` takes (`127.1`, `2130706433`, `0x7f.1`, `0177.0.0.1`) and full-width or circled digits.
     """
@@ -141,16 +141,16 @@ class Guard:
 
     @classmethod
     def for_server(cls, allowed: Sequence[Network] = ()) -> Guard:
-        """Public addresses, and the networks that the administrator allows."""
+        """Return a guard that allows public addresses and the administrator's networks."""
         return cls(GuardMode.SERVER, tuple(allowed))
 
     @classmethod
     def for_user(cls) -> Guard:
-        """Public, private and loopback addresses; never metadata."""
+        """Return a guard that allows public, private and loopback addresses, never metadata addresses."""
         return cls(GuardMode.COMMAND_LINE)
 
     def refusal(self, address: Address | str, host: str) -> RefusedAddressError | None:
-        """The error for connecting to an address of a host, or None."""
+        """Return the error for connecting to an address of a host, or None."""
         try:
             reason = judge(address, self.mode, self.allowed)
         except ValueError:
@@ -186,7 +186,7 @@ class Guard:
             self.check(address, host)
 
     async def resolve(self, host: str, port: int, lookup: Lookup | None = None) -> list[str]:
-        """Every address of a host, all of them judged.
+        """Return every address of a host, after judging all of them.
 
         Args:
             host: A name or a literal address.
@@ -206,7 +206,7 @@ class Guard:
         return answers
 
     def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """The socket for one address about to be connected to: aiohttp's `socket_factory`.
+        """Return the socket for one address about to be connected to: aiohttp's `socket_factory`.
 
         The last check before connecting, and the only one for literal addresses, which aiohttp does not resolve.
 
@@ -228,14 +228,14 @@ class Guard:
 
 
 async def system_lookup(host: str, port: int) -> list[str]:
-    """The system's answer for a name: each address once, in the system's order."""
+    """Return the system's addresses of a name: each once, in the system's order."""
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 def make_connector(guard: Guard, *, lookup: Lookup | None = None, **options: Any) -> aiohttp.TCPConnector:
-    """An aiohttp connector that connects only where the guard lets it.
+    """Return an aiohttp connector that connects only where the guard allows it.
 
     Args:
         guard: Judges every address.
@@ -262,7 +262,7 @@ def make_connector(guard: Guard, *, lookup: Lookup | None = None, **options: Any
             ]
 
         async def close(self) -> None:
-            """Nothing is held."""
+            """Do nothing: the resolver holds no resources."""
 
     class GuardedConnector(aiohttp.TCPConnector):
         async def connect(self, *args: Any, **kwargs: Any) -> Any:
@@ -278,7 +278,7 @@ def make_connector(guard: Guard, *, lookup: Lookup | None = None, **options: Any
 
 
 def _plain(ip: Address) -> Address:
-    """The address without mapping and zone."""
+    """Return the address without IPv4 mapping and zone."""
     if isinstance(ip, ipaddress.IPv6Address):
         return ip.ipv4_mapped or ipaddress.IPv6Address(int(ip))
     return ip
@@ -294,7 +294,7 @@ def _kind(ip: Address) -> AddressKind | None:
 
 
 def _embedded(ip: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a translated IPv6 address stands for, where the layout is fixed: else None."""
+    """Return the IPv4 address inside a translated IPv6 address with a fixed layout, else None."""
     if not isinstance(ip, ipaddress.IPv6Address):
         return None
     if ip.sixtofour is not None:

@@ -29,7 +29,7 @@ class Proxies:
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str]) -> Proxies:
-        """`http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small letters or capitals.
+        """Return the proxies in `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower or upper case.
 
         A proxy without a scheme is spoken to as `http://`, as curl does.
         """
@@ -45,11 +45,11 @@ class Proxies:
 
     @classmethod
     def always(cls, proxy: str | None) -> Proxies:
-        """One proxy for everything, or none."""
+        """Return one proxy for every URL, or none."""
         return cls({"http": proxy, "https": proxy} if proxy else {})
 
     def of(self, url: str) -> str | None:
-        """The proxy for a URL, None when it is reached directly."""
+        """Return the proxy for a URL, None when it is reached directly."""
         if not self.by_scheme or is_loopback(url):
             return None
         parts = urlsplit(url)
@@ -60,7 +60,7 @@ class Proxies:
 
 
 def _covers(entry: str, host: str, port: int | None) -> bool:
-    """Whether an entry of `no_proxy` covers a host: itself, a domain or network above it, or everything."""
+    """Return whether an entry of `no_proxy` covers a host: itself, a domain or network above it, or everything."""
     if entry == "*":
         return True
     if "/" in entry:

@@ -101,7 +101,7 @@ def _modification(value: dict[str, Any], message: str, spec: PointSpec | None, *
 
 
 def invalid_reply(reason: str, spec: PointSpec) -> WebhookReply:
-    """A modification that cannot be used: the step that it was meant for must not run as it was."""
+    """Return the reply for a modification that cannot be used: the step must not run unmodified."""
     if spec.may_deny:
         return WebhookReply(Result.DENY, f"the modification cannot be used: {reason}", well_formed=False)
     return WebhookReply(Result.WARNING, f"the modification is not used: {reason}", well_formed=False)
@@ -140,7 +140,7 @@ def _text(value: object) -> str:
 
 
 def _sendable(text: str) -> str:
-    """Text without what JSON can hold but no model takes and no database keeps: NUL and halves of characters."""
+    """Return text without what models and databases reject although JSON can hold it: NUL and halves of characters."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 

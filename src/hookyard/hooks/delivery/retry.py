@@ -17,7 +17,7 @@ MOST_JITTER = 0.1
 
 
 def wait_after(attempt: int, jitter: float, retry_after: float | None = None) -> float:
-    """Seconds between a failed attempt and the next.
+    """Return the seconds between a failed attempt and the next.
 
     Args:
         attempt: Number of the failed attempt, from 1.
@@ -29,7 +29,7 @@ def wait_after(attempt: int, jitter: float, retry_after: float | None = None) ->
 
 
 def whole_deadline(timeout_secs: float, retries: int) -> float:
-    """Seconds that all attempts and the waits between them take at most: the deadline where none is set."""
+    """Return the seconds that all attempts and the waits between them take at most: the default deadline."""
     waits = sum(wait_after(attempt, 1.0) for attempt in range(1, retries + 1))
     return timeout_secs * (retries + 1) + waits
 
@@ -37,7 +37,7 @@ def whole_deadline(timeout_secs: float, retries: int) -> float:
 def next_wait(
     attempt: int, retries: int, remaining: float, jitter: float, retry_after: float | None = None
 ) -> float | None:
-    """Seconds to wait before the next attempt, or None when there is to be none.
+    """Return the seconds to wait before the next attempt, or None when there is to be none.
 
     Args:
         attempt: Number of the failed attempt, from 1.

@@ -38,7 +38,7 @@ def check_secret(secret: str) -> None:
 
 
 def headers(secrets: Sequence[str], delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of one attempt.
+    """Return the headers of one attempt.
 
     Args:
         secrets: Newest first; one signature for each, so that a receiver may know any of them. None: no signature.
@@ -57,7 +57,7 @@ def headers(secrets: Sequence[str], delivery_id: str, timestamp: int, body: byte
 
 
 def verify(secrets: Sequence[str], received: Mapping[str, str], body: bytes, now: float) -> str | None:
-    """Why a received request must not be believed; None when its signature holds.
+    """Return why a received request must not be trusted, None when its signature is valid.
 
     Args:
         secrets: Any of them may have signed.
@@ -88,7 +88,7 @@ def _sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
 
 
 def _keys(secret: str) -> list[bytes]:
-    """The keys that a secret means.
+    """Return the keys that a secret means.
 
     A text without `whsec_` may be meant as it stands, or as base64, which is how the reference libraries read it. Where
     it can be both, both sign: a receiver believes a request when any one signature holds.
@@ -100,7 +100,7 @@ def _keys(secret: str) -> list[bytes]:
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes of a base64 text, padded or not; nothing when it is none."""
+    """Return the bytes of a base64 text, padded or not; empty when it is not base64."""
     try:
         return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
     except (binascii.Error, ValueError):

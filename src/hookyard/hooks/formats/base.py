@@ -125,32 +125,32 @@ class Format(Protocol):
     def rates(self) -> tuple[Rate, ...]: ...  # noqa: D102
 
     def matches(self, url: str) -> bool:
-        """The address is known to be this service's."""
+        """Return whether the address is known to be this service's."""
         ...
 
     def build(self, body: Body, target: Target) -> Request:
-        """The service's own message for a body of the contract. Any value of the body may be missing or hostile."""
+        """Return the service's message for a body of the contract. Any value may be missing or hostile."""
         ...
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """What a reply means; `headers` by any case, `now` in seconds since the epoch."""
+        """Return what a reply means; `headers` in any case, `now` in seconds since the epoch."""
         ...
 
 
 def json_request(url: str, message: object, content_type: str = JSON_TYPE) -> Request:
-    """A request with a JSON body in UTF-8."""
+    """Return a request with a JSON body in UTF-8."""
     return Request(url, {"Content-Type": content_type}, json_bytes(message))
 
 
 def json_bytes(value: object) -> bytes:
-    """A value as JSON in UTF-8; what JSON has no form for becomes a text, lone surrogates of hostile text `?`."""
+    """Return a value as JSON in UTF-8; what JSON has no form for becomes text, and lone surrogates become `?`."""
     if isinstance(value, ReadyBody):
         return value.json
     return _COMPACT.encode(value).encode("utf-8", "replace")
 
 
 def address(url: str) -> SplitResult | None:
-    """The parts of an http(s) address, the host in lower case; None for what is not plainly one.
+    """Return the parts of an http(s) address with the host in lower case; None for any other text.
 
     Texts that parsers read differently (backslashes, blanks, control characters) are not plain.
     """
@@ -168,12 +168,12 @@ def address(url: str) -> SplitResult | None:
 
 
 def host_of(parts: SplitResult) -> str:
-    """The host of `address(…)`, no port."""
+    """Return the host of `address(…)`, without the port."""
     return parts.hostname or ""
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header by its name, whatever the case."""
+    """Return a header by its name in any case."""
     found = headers.get(name)
     if found is not None:
         return found
@@ -181,7 +181,7 @@ def header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` asks to wait (RFC 9110, 10.2.3: seconds or a date); None when it says nothing."""
+    """Return the seconds that `Retry-After` asks to wait (RFC 9110, 10.2.3: seconds or a date), None without one."""
     text = (header(headers, "Retry-After") or "").strip()
     if not text:
         return None
@@ -197,7 +197,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-    """What a status alone means: 2xx is good; 408, 425, 429 and 5xx may pass; anything else is final."""
+    """Return what a status alone means: 2xx is success; 408, 425, 429 and 5xx may pass; anything else is final."""
     if 200 <= status < 300:
         return GOOD
     reason = one_line(f"HTTP {status}: {text_of(body)}".rstrip(": "))
@@ -212,7 +212,7 @@ def judge_status(status: int, headers: Mapping[str, str], body: bytes, now: floa
 def judge_code(
     body: bytes, key: str, message: str, temporary: frozenset[int], throttled: Mapping[int, float | None]
 ) -> ReplyJudgement:
-    """What a 2xx reply means whose JSON carries an error code, as DingTalk, WeCom and Feishu answer.
+    """Return what a 2xx reply means whose JSON carries an error code, as from DingTalk, WeCom and Feishu.
 
     Args:
         body: The reply.
@@ -236,14 +236,14 @@ def judge_code(
 
 
 def refuse_page(body: bytes) -> ReplyJudgement:
-    """A 2xx reply that is no JSON: good, unless it is a web page, which no chat service answers."""
+    """Return success for a 2xx reply without JSON, unless it is a web page, which no chat service answers."""
     if body.lstrip()[:1] == b"<":
         return ReplyJudgement(DeliveryVerdict.REFUSED, "answered with a web page, so this is not the service's webhook")
     return GOOD
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
-    """The JSON object in a reply, or None."""
+    """Return the JSON object in a reply, or None."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -252,11 +252,11 @@ def json_object(body: bytes) -> dict[str, object] | None:
 
 
 def text_of(body: bytes) -> str:
-    """The first line of a plain-text reply, for a reason; `""` for a web page or nothing."""
+    """Return the first line of a plain-text reply, for a reason; `""` for a web page or an empty one."""
     text = body[:1000].decode("utf-8", "replace").strip()
     return "" if text.startswith("<") else text.partition("\n")[0]
 
 
 def one_line(text: str) -> str:
-    """Text fit for a warning: control characters removed, at most 200 characters."""
+    """Return text fit for a warning: without control characters, at most 200 characters."""
     return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_REASON].strip()

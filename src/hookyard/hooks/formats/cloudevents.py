@@ -24,11 +24,11 @@ class CloudEvents:
     rates: tuple[Rate, ...] = ()
 
     def matches(self, url: str) -> bool:
-        """Never: no address tells that it wants CloudEvents."""
+        """Return False: no address shows that it expects CloudEvents."""
         return False
 
     def build(self, body: Body, target: Target) -> Request:
-        """The event; its `id` is the delivery's, so that source and id are the same on every retry."""
+        """Return the event; its `id` is the delivery's, so that source and id are the same on every retry."""
         context = body.get("hook_context")
         session = context.get("session_id") if isinstance(context, Mapping) else None
         event = body.get("event")
@@ -47,12 +47,12 @@ class CloudEvents:
         return json_request(target.url, message, MEDIA_TYPE)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By status; what a 2xx answer says is read by `answer`."""
+        """Judge by status; `reply` reads the body of a 2xx."""
         return judge_status(status, headers, body, now)
 
 
 def _dated(value: object) -> bool:
-    """The value is a time with its offset, as RFC 3339 wants it."""
+    """Return whether the value is a time with its offset, as RFC 3339 requires."""
     try:
         return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
     except ValueError:

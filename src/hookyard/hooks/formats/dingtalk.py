@@ -45,7 +45,7 @@ class DingTalk:
     rates = (Rate(20, 60.0),)
 
     def matches(self, url: str) -> bool:
-        """The robots' one address."""
+        """Match the robots' one address."""
         parts = address(url)
         return (
             parts is not None
@@ -54,7 +54,7 @@ class DingTalk:
         )
 
     def build(self, body: Body, target: Target) -> Request:
-        """A Markdown message; with a secret, the address is signed."""
+        """Return a Markdown message; with a secret, the address is signed."""
         summary = summarise(body, target.language)
         text = render(summary, _TEXT_BYTES, f"### {escape(summary.headline)}")
         message = {
@@ -66,14 +66,14 @@ class DingTalk:
         return json_request(url, message)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By `errcode`: 0 is good, -1 (busy) and the rate limits pass, all others are final."""
+        """Judge by `errcode`: 0 is success, -1 (busy) and the rate limits may pass, all others are final."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)
         return judge_code(body, "errcode", "errmsg", _TEMPORARY, _THROTTLED)
 
 
 def signed(url: str, secret: str, now: float) -> str:
-    """The address with `timestamp` (milliseconds) and `sign`, which DingTalk takes for an hour."""
+    """Return the address with `timestamp` (milliseconds) and `sign`, which DingTalk accepts for an hour."""
     timestamp = str(round(now * 1000))
     digest = hmac.new(secret.encode(), f"{timestamp}\n{secret}".encode(), hashlib.sha256).digest()
     parts = urlsplit(url)

@@ -50,18 +50,18 @@ class Discord:
     rates = (Rate(5, 2.0),)
 
     def matches(self, url: str) -> bool:
-        """A webhook's own address; the `/slack` and `/github` variants speak other formats."""
+        """Match a webhook's own address; the `/slack` and `/github` variants use other formats."""
         parts = address(url)
         return parts is not None and host_of(parts) in _HOSTS and _PATH.fullmatch(parts.path) is not None
 
     def build(self, body: Body, target: Target) -> Request:
-        """One embed in the tone's colour."""
+        """Return one embed in the tone's colour."""
         summary = summarise(body, target.language)
         message = {"embeds": [_embed(summary)], "allowed_mentions": {"parse": []}}
         return json_request(target.url, message)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By status; a 429 carries `retry_after` with fractions of a second."""
+        """Judge by status; a 429 carries `retry_after` with fractions of a second."""
         judged = judge_status(status, headers, body, now)
         if judged.outcome is DeliveryVerdict.OK:
             return judged
@@ -73,7 +73,7 @@ class Discord:
 
 
 def escape(text: str) -> str:
-    """Text in which Discord sees no Markdown, mention, link or emoji code."""
+    """Return text in which Discord sees no Markdown, mention, link or emoji code."""
     return _MARKUP.sub(r"\\\1", text)
 
 

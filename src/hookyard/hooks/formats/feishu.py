@@ -46,7 +46,7 @@ class Feishu:
     rates = (Rate(100, 60.0), Rate(5, 1.0))
 
     def matches(self, url: str) -> bool:
-        """The second version of the bots' address, of Feishu and of Lark."""
+        """Match the second version of the bots' address, of Feishu and of Lark."""
         parts = address(url)
         return (
             parts is not None
@@ -55,7 +55,7 @@ class Feishu:
         )
 
     def build(self, body: Body, target: Target) -> Request:
-        """A card with the title in the tone's colour; with a secret, the message carries its sign."""
+        """Return a card with the title in the tone's colour; with a secret, the message carries its signature."""
         message: dict[str, Any] = {"msg_type": "interactive", "card": _card(summarise(body, target.language))}
         if target.secrets:
             timestamp = str(int(target.now))
@@ -63,7 +63,7 @@ class Feishu:
         return json_request(target.url, message)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By `code`, which older parts of Feishu send with a status of 400 too."""
+        """Judge by `code`, which older parts of Feishu send with a status of 400 too."""
         judged = judge_code(body, "code", "msg", _TEMPORARY, _THROTTLED)
         if judged.outcome is DeliveryVerdict.OK or (
             judged.outcome is DeliveryVerdict.REFUSED and not 200 <= status < 300
@@ -76,7 +76,7 @@ class Feishu:
 
 
 def sign(secret: str, timestamp: str) -> str:
-    """Feishu's sign: the key is timestamp (seconds) and secret, the message is empty."""
+    """Return Feishu's signature: the key is timestamp (seconds) and secret, the message is empty."""
     return base64.b64encode(hmac.new(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256).digest()).decode()
 
 

@@ -15,29 +15,29 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 def characters(text: str) -> int:
-    """Length as most services count."""
+    """Return the length as most services count."""
     return len(text)
 
 
 def utf8_bytes(text: str) -> int:
-    """Length as DingTalk and WeCom count."""
+    """Return the length as DingTalk and WeCom count."""
     return len(text.encode("utf-8", "replace"))
 
 
 def utf16_units(text: str) -> int:
-    """Length as services written in JavaScript count: an emoji is two."""
+    """Return the length as services written in JavaScript count: an emoji is two."""
     return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def plain(text: str) -> str:
-    """The text itself: nothing to escape."""
+    """Return the text unchanged: nothing needs escaping."""
     return text
 
 
 def cut(
     text: str, limit: int, *, measure: Callable[[str], int] = characters, escape: Callable[[str], str] = plain
 ) -> str:
-    """The escaped text, as much of it as fits, with an ellipsis where something is missing.
+    """Return as much of the escaped text as fits, with an ellipsis where something is missing.
 
     Args:
         text: What to show.
@@ -64,18 +64,18 @@ def cut(
 
 
 def clip_lines(text: str, lines: int) -> str:
-    """The first lines of a text, with an ellipsis where some are missing."""
+    """Return the first lines of a text, with an ellipsis where some are missing."""
     parts = text.split("\n", lines)
     return text if len(parts) <= lines else "\n".join([*parts[:lines], ELLIPSIS])
 
 
 def one_line(text: str) -> str:
-    """Text on one line: runs of blanks, line ends and control characters become one blank, as in a title."""
+    """Return text on one line: runs of blanks, line ends and control characters become one blank."""
     return " ".join("".join(" " if _unseen(c) else c for c in text).split())
 
 
 def visible(text: str) -> str:
-    """Text of several lines without what a reader cannot see: controls, and marks that turn the writing around."""
+    """Return text of several lines without controls and marks that change the writing direction."""
     return "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or not _unseen(c))
 
 
@@ -84,7 +84,7 @@ def _unseen(char: str) -> bool:
 
 
 def _boundary(text: str, at: int) -> int:
-    """The nearest place at or before `at` that is not inside a character."""
+    """Return the nearest index at or before `at` that is not inside a character."""
     while 0 < at < len(text) and _joined(text, at):
         at -= 1
     return at

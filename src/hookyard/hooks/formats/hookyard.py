@@ -15,15 +15,15 @@ class Hookyard:
     rates: tuple[Rate, ...] = ()
 
     def matches(self, url: str) -> bool:
-        """Never: it is what is left when no service matches."""
+        """Return False: this format is used when no service matches."""
         return False
 
     def build(self, body: Body, target: Target) -> Request:
-        """The body as it is."""
+        """Return the body unchanged."""
         return json_request(target.url, body)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By status; what a 2xx answer says is read by `answer`."""
+        """Judge by status; `reply` reads the body of a 2xx."""
         return judge_status(status, headers, body, now)
 
 

@@ -13,12 +13,13 @@ _LOOK_ALIKES = str.maketrans({"<": "＜", "@": "＠", "`": "ˋ"})
 
 
 def escape(text: str) -> str:
-    """One line of text in which neither service sees a mention, a tag, a link or an image."""
+    """Return one line of text in which neither service sees a mention, a tag, a link or an image."""
     return text.translate(_LOOK_ALIKES).replace("](", "]（").replace("]:", "]：").replace("![", "！[")
 
 
 def render(summary: Summary, limit: int, heading: str) -> str:
-    """The message, at most `limit` bytes of UTF-8: facts whole, in half of it, the agent's texts as far as they fit.
+    """Return the message, at most `limit` bytes of UTF-8: facts whole, in half of it, the agent's texts as far as they
+    fit.
 
     Args:
         summary: What to say.

@@ -44,7 +44,7 @@ class Slack:
     rates = (Rate(1, 1.0),)
 
     def matches(self, url: str) -> bool:
-        """Incoming webhooks of Slack and GovSlack."""
+        """Match incoming webhooks of Slack and GovSlack."""
         parts = address(url)
         return (
             parts is not None
@@ -53,7 +53,7 @@ class Slack:
         )
 
     def build(self, body: Body, target: Target) -> Request:
-        """A header, a code block for each text of the agent, and fields."""
+        """Return a header, a code block for each text of the agent, and fields."""
         summary = summarise(body, target.language)
         blocks: list[dict[str, Any]] = [
             {"type": "header", "text": {"type": "plain_text", "text": cut(summary.headline, _HEADER), "emoji": False}}
@@ -67,7 +67,8 @@ class Slack:
         return json_request(target.url, message)
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """`ok` is good; 404 no_service, 410 channel_is_archived and the like are final; 429 says when to come back."""
+        """Judge the reply: `ok` is success; 404 no_service, 410 channel_is_archived and the like are final; 429 says
+        when to retry."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)
         reply = json_object(body)
@@ -81,7 +82,7 @@ class Slack:
 
 
 def escape(text: str) -> str:
-    """Text in which Slack sees no mention, link or channel."""
+    """Return text in which Slack sees no mention, link or channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -104,7 +105,7 @@ def _block(block: Block) -> str:
 
 
 def _fallback(summary: Summary) -> str:
-    """The text of notifications and of clients without blocks."""
+    """Return the text of notifications and of clients without blocks."""
     first = summary.blocks[0].text.partition("\n")[0] if summary.blocks else ""
     return cut(f"{summary.headline}{summary.colon}{first}" if first else summary.headline, 300, escape=escape)
 

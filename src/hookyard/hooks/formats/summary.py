@@ -132,7 +132,7 @@ class _BodyReader:
 
 
 def summarise(body: Body, language: str) -> Summary:
-    """What to say of a body of the contract.
+    """Return the summary of a body of the contract.
 
     Args:
         body: The body; missing and malformed parts are left out of the summary.
@@ -160,7 +160,7 @@ def summarise(body: Body, language: str) -> Summary:
 
 
 def _variant(reader: _BodyReader) -> str:
-    """The key of looks and words: the event, or its unhappy variant."""
+    """Return the key of style and texts: the event, or its failure variant."""
     if reader.event == "post_tool_execution" and reader.result.get("success") is False:
         return "post_tool_execution.failed"
     if reader.event == "on_turn_complete":
@@ -211,7 +211,7 @@ def _facts(reader: _BodyReader) -> Iterable[Fact]:
 
 
 def _arguments(value: object) -> str:
-    """Tool arguments as a person reads them: the command or path alone where that is all, else a line for each."""
+    """Return tool arguments for people: the command or path alone where that is all, else a line for each."""
     table = value
     if isinstance(value, str):
         try:

@@ -42,7 +42,7 @@ class Teams:
     rates = (Rate(4, 1.0),)
 
     def matches(self, url: str) -> bool:
-        """Workflows by their two kinds of host, and connectors."""
+        """Match workflows by their two kinds of host, and connectors."""
         parts = address(url)
         if parts is None:
             return False
@@ -52,13 +52,13 @@ class Teams:
         return host.endswith(".webhook.office.com") and parts.path.startswith("/webhookb2/")
 
     def build(self, body: Body, target: Target) -> Request:
-        """A message with one Adaptive Card."""
+        """Return a message with one Adaptive Card."""
         card = _card(summarise(body, target.language))
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
         return json_request(target.url, {"type": "message", "attachments": [attachment]})
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By status; a connector hides Teams' own status in the text of a 200."""
+        """Judge by status; a connector hides Teams' own status in the text of a 200."""
         judged = judge_status(status, headers, body, now)
         if judged.outcome is not DeliveryVerdict.OK:
             return judged

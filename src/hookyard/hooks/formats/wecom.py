@@ -38,7 +38,7 @@ class WeCom:
     rates = (Rate(20, 60.0),)
 
     def matches(self, url: str) -> bool:
-        """The robots' one address."""
+        """Match the robots' one address."""
         parts = address(url)
         return (
             parts is not None
@@ -47,14 +47,14 @@ class WeCom:
         )
 
     def build(self, body: Body, target: Target) -> Request:
-        """A Markdown message with the title in the tone's colour."""
+        """Return a Markdown message with the title in the tone's colour."""
         summary = summarise(body, target.language)
         heading = f'### {summary.icon} <font color="{_COLOURS[summary.tone]}">{escape(summary.title)}</font>'
         content = render(summary, _TEXT_BYTES, heading)
         return json_request(target.url, {"msgtype": "markdown", "markdown": {"content": content}})
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ReplyJudgement:
-        """By `errcode`: 0 is good, -1 (busy) and the rate limits pass, all others are final."""
+        """Judge by `errcode`: 0 is success, -1 (busy) and the rate limits may pass, all others are final."""
         if not 200 <= status < 300:
             return judge_status(status, headers, body, now)
         return judge_code(body, "errcode", "errmsg", _TEMPORARY, _THROTTLED)

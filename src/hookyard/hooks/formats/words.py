@@ -94,5 +94,5 @@ ZH: Final = {
 
 
 def words(language: str) -> dict[str, str]:
-    """The words of a language: Chinese for any tag that begins with `zh`, else English."""
+    """Return the texts of a language: Chinese for any tag that begins with `zh`, else English."""
     return ZH if language.lower().startswith("zh") else EN

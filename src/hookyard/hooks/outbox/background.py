@@ -98,7 +98,7 @@ class BackgroundSender:
         return self._outbox
 
     def register(self, owner: object, configuration: Configuration) -> None:
-        """From now on these webhooks can be sent to, until they are replaced or their owner is gone."""
+        """Make these webhooks available for sending, until they are replaced or their owner is gone."""
         self._known[owner] = configuration
 
     def start(self) -> None:
@@ -138,7 +138,7 @@ class BackgroundSender:
                 task.add_done_callback(self._unwritten.discard)
 
     async def is_rate_limited(self, webhook: Webhook) -> bool:
-        """Whether a service's limits are reached; then the next ones wait in line too, so that none overtakes."""
+        """Return whether a service's limits are reached; further messages then queue too, so that none overtakes."""
         now = self._deliverer.clock.monotonic()
         if now < self._crowded_until.get(webhook.endpoint, 0.0):
             return True
@@ -219,7 +219,7 @@ class BackgroundSender:
         return SendResult(tried_so_far, again_in=wait)
 
     def _find(self, origin: str, name: str) -> Webhook | None:
-        """A webhook by where it is configured; None when it is not there any more."""
+        """Return a webhook by where it is configured; None when it no longer exists."""
         broken = False
         known = False
         for configuration in self._known.values():
@@ -235,7 +235,7 @@ class BackgroundSender:
         return None
 
     def _answered(self, webhook: Webhook, delivery: Delivery, tried: AttemptOutcome) -> Delivery:
-        """A delivery that was accepted, with what the answer said."""
+        """Return an accepted delivery with the reply's verdict."""
         assert tried.reply is not None
         result, message = Result.OK, ""
         if not webhook.wire_format.chat:
@@ -248,7 +248,7 @@ class BackgroundSender:
         return replace(delivery, attempts=attempts, state=state, result=result.value, message=message)
 
     def _next_wait(self, webhook: Webhook, delivery: Delivery, tried: AttemptOutcome) -> float | None:
-        """Seconds until the next attempt, None when that was the last."""
+        """Return the seconds until the next attempt, None when that was the last."""
         outcome = tried.judgement.outcome
         if outcome is DeliveryVerdict.REFUSED:
             return None

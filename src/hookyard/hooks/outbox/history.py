@@ -52,7 +52,7 @@ def record_all(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -
 def list_deliveries(
     connection: sqlite3.Connection, state: DeliveryState | None, webhook: str | None, before: str | None, limit: int
 ) -> list[Delivery]:
-    """Deliveries, newest first; `before` is the id after which a page goes on."""
+    """Return deliveries, newest first; `before` is the id at which a page continues."""
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM delivery WHERE (:state IS NULL OR state = :state)"  # noqa: S608 - constants
         " AND (:webhook IS NULL OR webhook = :webhook)"
@@ -63,7 +63,7 @@ def list_deliveries(
 
 
 def get(connection: sqlite3.Connection, delivery_id: str) -> tuple[Delivery, int | None] | None:
-    """A delivery and its lane, None for the lane when it is recorded only; None when there is none."""
+    """Return a delivery and its queue, None for the queue when it is recorded only; None when there is none."""
     row = connection.execute(
         f"SELECT lane, {COLUMNS} FROM delivery WHERE id = ?",  # noqa: S608 - constants
         (delivery_id,),
@@ -103,13 +103,13 @@ def prune(connection: sqlite3.Connection, keeping: HistoryLimits) -> int:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """What the file holds, free pages apart."""
+    """Return the bytes that the file holds, without free pages."""
     pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _PAGES)
     return int((pages - free) * size)
 
 
 def _too_many(connection: sqlite3.Connection, state: str, keeping: HistoryLimits, limit: int) -> list[tuple[int]]:
-    """The oldest of a state that are beyond the number or the age; looks at no more than the limit."""
+    """Return the oldest of a state beyond the number or the age; looks at no more than the limit."""
     held = connection.execute("SELECT count(*) FROM delivery WHERE state = ?", (state,)).fetchone()[0]
     return connection.execute(
         "SELECT seq FROM (SELECT seq, created_at, row_number() OVER (ORDER BY seq) AS n"
@@ -119,7 +119,8 @@ def _too_many(connection: sqlite3.Connection, state: str, keeping: HistoryLimits
 
 
 def _too_heavy(connection: sqlite3.Connection, state: str, keeping: HistoryLimits, limit: int) -> list[tuple[int]]:
-    """The same with the bytes that the newer ones hold; reads all of a state, so only when the file is large."""
+    """Return the oldest of a state beyond the bytes that the newer ones hold; reads all of a state, so only when the
+    file is large."""
     return connection.execute(
         "SELECT seq FROM (SELECT seq, created_at, row_number() OVER newest AS n,"
         " sum(length(request) + length(attempts)) OVER newest AS size"

@@ -101,7 +101,7 @@ class Outbox:
         self._put_done(owed, lane)
 
     def put_nowait(self, owed: NewDelivery) -> Future[int]:
-        """As `put`, from any thread: the future is done when the delivery is accepted, or failed."""
+        """Store a delivery like `put`, from any thread: the future is done when the delivery is accepted, or failed."""
         future = self._file.post(self._putting(owed))
 
         def done(put: Future[int]) -> None:
@@ -132,7 +132,7 @@ class Outbox:
         self.record_all((delivery,))
 
     def record_all(self, deliveries: Sequence[Delivery]) -> None:
-        """As `hooks.delivery.delivery_log`, for many at once: the calling thread pays for one."""
+        """Record many deliveries at once: the calling thread pays for one."""
         if self._file.backlog >= self._bounds.most_unwritten:
             self._dropped += len(deliveries)
             if self._dropped == len(deliveries):
@@ -159,13 +159,13 @@ class Outbox:
         before: str | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
-        """Deliveries, newest first: of one state or webhook, and those before a given id."""
+        """Return deliveries, newest first: of one state or webhook, and those before a given id."""
         return await self._call(
             partial(history.list_deliveries, state=state, webhook=webhook, before=before, limit=limit)
         )
 
     async def get(self, delivery_id: str) -> Delivery:
-        """One delivery.
+        """Return one delivery.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -209,7 +209,7 @@ class Outbox:
         return await self._call(partial(rows.reserve, endpoint=endpoint, rates=rates, now_mono=self._clock.monotonic()))
 
     async def left(self) -> int:
-        """Requests and batched events that are still owed."""
+        """Return the number of requests and batched events that are not sent yet."""
         return await self._call(rows.count_pending)
 
     async def _got(self, delivery_id: str) -> tuple[Delivery, int | None]:
@@ -276,7 +276,7 @@ class Outbox:
         return await self.left()
 
     async def _ready_queues(self) -> list[int]:
-        """The lanes that this process could send for now."""
+        """Return the queues that this process could send for now."""
         now = self._clock.monotonic()
         found = await self._call(partial(rows.ready, lease=self._lease(), is_gone=process_owner.is_gone))
         return [lane for lane in found if self._aside_until.get(lane, now) <= now]
@@ -431,14 +431,14 @@ class _ResultWriter:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, delivery: Delivery, due: float | None) -> None:
-        """An outcome, and when the lane goes on if it has to wait."""
+        """Add an outcome, and when the queue continues if it has to wait."""
         self._gathered.append(delivery)
         self._due = due
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write())
 
     async def written(self) -> None:
-        """Everything is on disk."""
+        """Wait until everything is on disk."""
         self._ending.set()
         if self._task is not None:
             await self._task

@@ -14,12 +14,12 @@ from pathlib import Path
 
 
 def new_owner() -> str:
-    """A name for an owner of this process: its number, where that number means anything, and something unique."""
+    """Return a name for an owner of this process: its number, where that number is meaningful, and a unique part."""
     return f"{os.getpid()}@{_host_name()}:{secrets.token_hex(8)}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the process of an owner has certainly ended."""
+    """Return whether the process of an owner has certainly ended."""
     number, _, rest = owner.partition("@")
     place, _, _ = rest.rpartition(":")
     if place != _host_name() or not number.isdecimal() or int(number) <= 0:
@@ -35,7 +35,8 @@ def is_gone(owner: str) -> bool:
 
 @cache
 def _host_name() -> str:
-    """Where process numbers are counted: the machine, and on Linux the namespace, since containers count anew."""
+    """Return where process numbers are counted: the machine, and on Linux the namespace, since each container counts
+    from one."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:

@@ -116,12 +116,12 @@ def put(connection: sqlite3.Connection, owed: NewDelivery, lane: int | None, mos
 
 
 def _is_full(connection: sqlite3.Connection, most_bytes: int) -> bool:
-    """Nine tenths are used: the rest is for writing down what came of the deliveries that are in it."""
+    """Return whether nine tenths are used: the rest is for storing the results of queued deliveries."""
     return used_bytes(connection) > most_bytes * 0.9
 
 
 def lane_key(owed: NewDelivery) -> LaneKey:
-    """What makes one lane, with its settings."""
+    """Return the key of a queue, with its settings."""
     return (owed.origin, owed.delivery.webhook, owed.batching, owed.rates, owed.endpoint)
 
 
@@ -144,7 +144,7 @@ def _lane(connection: sqlite3.Connection, owed: NewDelivery) -> int:
 
 
 def ready(connection: sqlite3.Connection, lease: Lease, is_gone: Callable[[str], bool]) -> list[int]:
-    """The lanes with something owed that are due and that no other process holds.
+    """Return the queues with pending deliveries that are due and that no other process holds.
 
     Args:
         connection: The file.
@@ -241,7 +241,7 @@ def _form_batches(
 
 
 def _within(entries: list[_Entry]) -> list[_Entry]:
-    """The first entries that fit one request; at least one."""
+    """Return the first entries that fit one request; at least one."""
     size = 0
     for count, entry in enumerate(entries):
         size += len(entry[4])
@@ -310,7 +310,7 @@ def reserve(connection: sqlite3.Connection, endpoint: str, rates: Sequence[Rate]
 
 
 def count_pending(connection: sqlite3.Connection) -> int:
-    """Requests and events that are still owed."""
+    """Return the number of requests and events that are not sent yet."""
     # Left to itself SQLite takes the index of states and then reads every row for its lane.
     found = connection.execute(
         "SELECT count(*) FROM delivery INDEXED BY delivery_owed WHERE state = 'pending' AND lane > 0"

@@ -89,7 +89,7 @@ def insert(
 
 
 def attempts_text(delivery: Delivery) -> str:
-    """The attempts of a delivery as they are stored."""
+    """Return the attempts of a delivery as they are stored."""
     if not delivery.attempts:
         return "[]"
     rows = [{name: getattr(attempt, name) for name in _ATTEMPT} for attempt in delivery.attempts]
@@ -97,6 +97,6 @@ def attempts_text(delivery: Delivery) -> str:
 
 
 def delivery_of(row: Sequence[Any]) -> Delivery:
-    """The delivery of a row with `COLUMNS`."""
+    """Return the delivery of a row with `COLUMNS`."""
     attempts = tuple(Attempt(**attempt) for attempt in json.loads(row[8])) if row[8] != "[]" else ()
     return Delivery(*(*row[:7], DeliveryState(row[7]), attempts, *row[9:]))

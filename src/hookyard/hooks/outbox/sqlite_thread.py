@@ -50,7 +50,7 @@ class _Job:
         self.result: Any = None
 
     def begin(self) -> bool:
-        """Whether it is still wanted; work that was given up before it began is not done."""
+        """Return whether the job is still wanted; a job that was abandoned before it began is not run."""
         if isinstance(self.future, Future):
             return self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
@@ -111,7 +111,7 @@ class SqliteThread:
         return job.future
 
     async def call(self, operation: Operation[T]) -> T:
-        """As `post`, awaited: cheaper, since all that is committed together is told to the loop at once."""
+        """Run an operation like `post`, awaited: cheaper, since the results of one commit reach the loop together."""
         job = _Job(operation, asyncio.get_running_loop())
         self._submit(job)
         assert isinstance(job.future, asyncio.Future)
@@ -159,7 +159,7 @@ class SqliteThread:
             connection.close()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
-        """The work that is waiting, and whether there may be more; blocks while there is none."""
+        """Return the waiting jobs, and whether there may be more; blocks while there is none."""
         jobs: list[_Job] = []
         job = self._jobs.get()
         while job is not None:
@@ -202,7 +202,7 @@ class SqliteThread:
         return connection
 
     def _translated(self, error: Exception) -> Exception:
-        """SQLite's error as ours: what, where, the hint."""
+        """Return SQLite's error as ours: what, where, the hint."""
         if not isinstance(error, sqlite3.Error | OSError):
             return error
         where = str(self.path)

@@ -70,7 +70,7 @@ class Marks:
         return len(self.hidden)
 
     def mark(self, hidden: Hidden) -> str:
-        """The mark of a text: one for each text, so that a reader sees which are the same."""
+        """Return the mark of a text: one for each text, so that a reader sees which are equal."""
         if hidden not in self._by_text:
             mark = f"{_BEGIN}{self.nonce}-{len(self.hidden) + 1}]"
             self._by_text[hidden] = mark
@@ -79,7 +79,7 @@ class Marks:
 
 
 def compiled(pattern: str) -> Any:
-    """A pattern that is matched in linear time, whatever it says; what RE2 has to say of it goes nowhere else.
+    """Return a pattern that matches in linear time whatever it says; RE2's messages go nowhere else.
 
     Args:
         pattern: RE2 syntax, https://github.com/google/re2/wiki/Syntax.
@@ -117,7 +117,7 @@ class Redactor:
                 raise ValueError(f"{pattern!r} is not a pattern: {error}") from None
 
     def hide(self, value: Any) -> tuple[Any, Marks]:
-        """A JSON value with every match in its texts and numbers replaced by a mark, and the marks.
+        """Return a JSON value with every match in its texts and numbers replaced by a mark, and the marks.
 
         The keys of objects stay, those of JSON inside a text excepted. The value itself is not changed.
         """
@@ -133,7 +133,7 @@ class Redactor:
         return rewrite(value, find, marks.mark), marks
 
     def restore(self, value: Any, marks: Marks) -> Any:
-        """A value that came back, with each mark replaced by what it stands for.
+        """Return a value that came back, with each mark replaced by its original.
 
         Raises:
             UnknownMarkError: Something looks like a mark and is none of these, whole and unchanged.
@@ -141,7 +141,7 @@ class Redactor:
         return _restore(value, marks, 0)
 
     def _spans(self, text: str) -> list[Span]:
-        """Where the patterns match."""
+        """Return where the patterns match."""
         spans: list[Span] = []
         for pattern in self._patterns:
             budget = _MOST_SCANNED
@@ -158,7 +158,7 @@ class Redactor:
 
 
 def rewrite(value: Any, find: Callable[[str], list[Span]], name: Callable[[Hidden], str], depth: int = 0) -> Any:
-    """A JSON value with what is found in its texts and numbers replaced; JSON inside a text stays valid.
+    """Return a JSON value with the matches in its texts and numbers replaced; JSON inside a text stays valid.
 
     Args:
         value: The value; it is not changed.
@@ -215,7 +215,8 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 
 def _literals_touched(text: str, spans: list[Span]) -> set[int]:
-    """The beginnings of the literals that matches in JSON source reach: the values, and the keys where no value is."""
+    """Return the beginnings of the literals that matches in JSON source reach: the values, and the keys where no value
+    is."""
     touched: set[int] = set()
     literals = list(_LITERAL.finditer(text)) if spans else []
     at = 0
@@ -283,14 +284,14 @@ def _restored_json(text: str, marks: Marks, depth: int) -> Iterator[str]:
 
 
 def _may_hold_marks(text: str, marks: Marks) -> bool:
-    """A cheap look: nothing of a mark is in the text, decoded or as JSON source."""
+    """Return False when no part of a mark is in the text, decoded or as JSON source; cheap."""
     if "\\" in text:
         return True
     return text != _checked_or_none(text, marks)
 
 
 def _checked(text: str, marks: Marks) -> str:
-    """Text between marks, in which nothing may be left of one."""
+    """Return text between marks after checking that nothing of a mark is left in it."""
     if _checked_or_none(text, marks) is None:
         raise _unknown()
     return text
@@ -313,7 +314,7 @@ def _unknown() -> UnknownMarkError:
 
 
 def _is_json(text: str) -> bool:
-    """The text is a JSON object or array, which is then kept valid."""
+    """Return whether the text is a JSON object or array, which is then kept valid."""
     if text.lstrip()[:1] not in ("{", "["):
         return False
     try:

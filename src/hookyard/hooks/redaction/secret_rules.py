@@ -62,7 +62,7 @@ class RuleResult:
     content: str | None = None
 
     def answer(self) -> dict[str, str]:
-        """The JSON that a webhook answers."""
+        """Return the JSON that a webhook answers."""
         made = {"result": self.result.value, "message": self.message}
         return made if self.content is None else {**made, "modified_content": self.content}
 
@@ -82,7 +82,7 @@ _PLACES: dict[Modifies, tuple[tuple[str, str], str]] = {
 
 
 def named(name: str) -> Rule:
-    """A rule by its name.
+    """Return a rule by its name.
 
     Raises:
         InvalidError: There is none of that name.
@@ -95,7 +95,7 @@ def named(name: str) -> Rule:
 
 
 def judge(body: Mapping[str, Any], rules: Iterable[Rule], action: Action) -> RuleResult:
-    """What the rules say of one body; a body that holds nothing to read is ok."""
+    """Return the rules' verdict on one body; a body with nothing to read is ok."""
     spec = _SPECS.get(str(body.get("event")))
     if spec is None or spec.modifies not in _PLACES:
         return RuleResult(Result.OK)
@@ -127,7 +127,7 @@ def judge(body: Mapping[str, Any], rules: Iterable[Rule], action: Action) -> Rul
 
 
 def secrets_rule() -> Rule:
-    """The rule `secrets`. Loading the detectors takes a third of a second."""
+    """Return the rule `secrets`. Loading the detectors takes a third of a second."""
     detectors, shapes = _detectors(), _shapes()
 
     def rule(text: str) -> list[Finding]:
@@ -247,7 +247,8 @@ def _in_text(text: str, offset: int, detectors: Iterable[_Detector]) -> Iterable
 
 
 def _may_be_secret(value: str, *, quoted: bool, is_weak: bool = False) -> bool:
-    """What follows `password:` is a value, not a placeholder, a type, an expression, a name or a sentence."""
+    """Return whether the text after `password:` is a value, not a placeholder, a type, an expression, a name or a
+    sentence."""
     from detect_secrets.filters import heuristic
 
     if _DIGIT.search(value) is None:
@@ -271,7 +272,7 @@ def _may_be_secret(value: str, *, quoted: bool, is_weak: bool = False) -> bool:
 
 
 def _lines(text: str) -> Iterable[tuple[int, str]]:
-    """The lines of a text with their beginnings; long ones in overlapping parts, since detectors backtrack."""
+    """Yield the lines of a text with their beginnings; long ones in overlapping parts, since detectors backtrack."""
     start = 0
     for line in text.split("\n"):
         at = 0

@@ -37,7 +37,7 @@ def upgrade(database: Database) -> bool:
 
 
 def current(conn: Connection) -> str | None:
-    """The revision of a database; None when it is empty."""
+    """Return the revision of a database; None when it is empty."""
     if not inspect(conn).has_table("alembic_version"):
         return None
     return conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -87,7 +87,7 @@ def migrate(conn: Connection) -> None:
 
 
 def _create(conn: Connection) -> None:
-    """An empty database gets the newest tables at once; a test holds `schema` and the migrations against each other."""
+    """Create the newest tables in an empty database; a test compares `schema` with the migrations."""
     metadata.create_all(conn)
     conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     conn.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})

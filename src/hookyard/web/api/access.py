@@ -24,7 +24,7 @@ _BEARER = HTTPBearer(auto_error=False, description="A token, see POST /api/v1/wo
 
 
 def services_of(request: Request) -> Services:
-    """The parts of the server."""
+    """Return the parts of the server."""
     services: Services = request.app.state.services
     return services
 

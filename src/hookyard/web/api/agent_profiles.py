@@ -72,7 +72,7 @@ async def delete_profile(services: ServicesDep, _admin: Administrator, name: str
 
 
 def show(kept: StoredProfile, principal: Principal) -> dict[str, Any]:
-    """A profile as the API shows it."""
+    """Return a profile as the API shows it."""
     profile = kept.profile
     shown = {"id": profile.name, "name": profile.name, "kind": profile.kind, "authors": profile.authors}
     if not principal.is_admin:

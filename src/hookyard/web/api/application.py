@@ -59,7 +59,7 @@ _PARTS = (
 
 
 def make_api(services: Services) -> FastAPI:
-    """The application; it expects whole paths, the base included."""
+    """Return the API's application; it expects whole paths, the base included."""
     api = FastAPI(
         title="hookyard",
         version=importlib.metadata.version("hookyard"),
@@ -91,15 +91,15 @@ def make_api(services: Services) -> FastAPI:
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
-    """Exception handler of bodies and parameters that are not as the route wants them."""
+    """Answer a body or parameters that do not fit the route with a problem document."""
     assert isinstance(error, RequestValidationError)
     found = tuple(_problem(one, request) for one in error.errors()[:100])
     return await _refuse(request, found)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler of the framework's own refusals. Of a body that Python's JSON parser gives up on (no UTF-8,
-    nested too deep) the framework says less than we do of any other."""
+    """Answer the framework's own errors with a problem document. The framework says less about a body that Python's
+    JSON parser rejects (not UTF-8, nested too deep) than we do about any other."""
     if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
         reason = "is no UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "is nested too deep"
         return await _refuse(request, (Problem("body", f"{reason}; send a JSON object"),))
@@ -110,8 +110,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _refuse(request: Request, found: tuple[Problem, ...]) -> Response:
-    """The refusal of a body, for those who may know that there is something to send one to: the framework parses it
-    before it asks who sent it."""
+    """Answer a rejected body, but only for callers who may know that the route exists: the framework parses the body
+    before it checks who sent it."""
     services: Services = request.app.state.services
     try:
         principal = await services.auth.bearer(request.headers.get("authorization", ""))

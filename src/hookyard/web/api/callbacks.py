@@ -49,7 +49,7 @@ class Edited(CallbackSpec):
 
 
 async def checked(services: Services, access: Access, given: CallbackSpec) -> CallbackSpec:
-    """What a client wrote, with the agent that it may name.
+    """Return the client's callback, after checking the agent that it names.
 
     Raises:
         InvalidError: There is no such agent, or an inline one cannot be used; with what else is wrong.
@@ -205,7 +205,7 @@ async def restore_version(services: ServicesDep, access: MemberAccess, callback:
 
 
 def show(callback: Callback) -> dict[str, Any]:
-    """A callback as the API shows it."""
+    """Return a callback as the API shows it."""
     failed = callback.condition_error
     return {
         "id": callback.id,

@@ -83,7 +83,7 @@ def _list(
 
 
 def show(stored: StoredEvent, verdicts: Sequence[CallbackVerdict]) -> dict[str, Any]:
-    """An event as the API shows it: its facts, its variables in `variables`, and what came of it."""
+    """Return an event as the API shows it: its facts, its variables in `variables`, and its outcomes."""
     event = stored.event
     return {
         "id": event.id,

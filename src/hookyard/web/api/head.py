@@ -30,7 +30,7 @@ class HeadMiddleware:
 
 
 def allowed(document: Mapping[str, Any], path: str) -> set[str]:
-    """The methods of an address (RFC 9110, section 15.5.6).
+    """Return the methods of an address (RFC 9110, section 15.5.6).
 
     Args:
         document: The OpenAPI document.

@@ -48,7 +48,7 @@ async def remove_member(services: ServicesDep, access: AdminAccess, user_id: str
 
 
 def show(member: Member) -> dict[str, Any]:
-    """A member as the API shows it."""
+    """Return a member as the API shows it."""
     return {
         "id": member.user_id,
         "userId": member.user_id,

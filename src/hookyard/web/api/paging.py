@@ -25,12 +25,12 @@ DEFAULT_LIMIT = 50
 
 
 def pack(*key: str | float) -> str:
-    """A cursor of a sort key."""
+    """Return the cursor of a sort key."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
 def unpack(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """The sort key of a cursor, None without one.
+    """Return the sort key of a cursor, None without one.
 
     Args:
         cursor: As the client gave it.
@@ -59,7 +59,7 @@ def unpack(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
 def page(
     items: Sequence[T], limit: int, show: Callable[[T], dict[str, Any]], key: Callable[[T], tuple[str | float, ...]]
 ) -> dict[str, Any]:
-    """One page.
+    """Return one page.
 
     Args:
         items: Up to one more than `limit`, in order: the one more says that there is another page.

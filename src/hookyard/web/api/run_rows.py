@@ -43,7 +43,7 @@ class RunFilter:
 def list_runs(
     conn: Connection, workspace_id: WorkspaceId, only: RunFilter, before: str | None, limit: int
 ) -> Sequence[dict[str, Any]]:
-    """Runs, newest first, beginning behind the id `before`."""
+    """Return runs, newest first, beginning after the id `before`."""
     query = _summaries().where(_RUNS.workspace_id == workspace_id)
     wanted = ((_RUNS.status, only.status), (_RUNS.callback_id, only.callback), (_RUNS.event_id, only.event))
     for column, value in wanted:
@@ -55,7 +55,7 @@ def list_runs(
 
 
 def get_run(conn: Connection, workspace_id: WorkspaceId, run_id: RunId) -> dict[str, Any]:
-    """One run with all that is kept of it.
+    """Return one run with everything stored about it.
 
     Raises:
         NotFoundError: No such run in the workspace.

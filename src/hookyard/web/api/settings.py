@@ -40,7 +40,7 @@ async def get_setting_details(services: ServicesDep, _admin: Administrator) -> d
 
 
 def details(live: LiveSettings) -> list[dict[str, Any]]:
-    """The settings with everything that is known of them."""
+    """Return the settings with everything that is known about them."""
     return [
         {
             "name": setting.name,

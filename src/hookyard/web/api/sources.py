@@ -57,7 +57,7 @@ async def delete_source(services: ServicesDep, access: AdminAccess, kind: str) -
 
 
 def show(source: ConfiguredIntegration, workspace_id: str) -> dict[str, Any]:
-    """A source as the API shows it."""
+    """Return a source as the API shows it."""
     return {
         "id": source.kind,
         "kind": source.kind,

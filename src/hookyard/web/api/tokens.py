@@ -78,7 +78,7 @@ async def revoke_admin_token(services: ServicesDep, _admin: Administrator, token
 
 
 def show(token: ApiToken) -> dict[str, Any]:
-    """A token as the API shows it."""
+    """Return a token as the API shows it."""
     return {
         "id": token.id,
         "name": token.name,

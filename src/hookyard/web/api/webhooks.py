@@ -56,7 +56,7 @@ async def delete_webhook(services: ServicesDep, access: AdminAccess, name: str) 
 
 
 def show(kept: StoredWebhook) -> dict[str, Any]:
-    """A webhook as the API shows it."""
+    """Return a webhook as the API shows it."""
     return {
         "id": kept.name,
         **kept.shown,

@@ -60,5 +60,5 @@ async def rename_workspace(services: ServicesDep, access: AdminAccess, body: Wor
 
 
 def show(workspace: Workspace) -> dict[str, Any]:
-    """A workspace as the API shows it."""
+    """Return a workspace as the API shows it."""
     return {"id": workspace.id, "name": workspace.name, "createdAt": iso(workspace.created_at)}

@@ -18,7 +18,7 @@ __all__ = ["make_pages", "respond"]
 
 
 def make_pages() -> ASGIApp:
-    """All pages as one application; imports them."""
+    """Return all pages as one application; imports them."""
     from hookyard.web.pages.render import environment
     from hookyard.web.pages.routes import routes
 
@@ -28,7 +28,7 @@ def make_pages() -> ASGIApp:
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    """The page that says what went wrong."""
+    """Return the page that shows an error."""
     answer = await asyncio.to_thread(_error_page)
     return await answer(request, error)
 

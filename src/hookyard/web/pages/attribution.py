@@ -16,7 +16,7 @@ _WHO = ("updatedBy", "createdBy", "deletedBy", "commenterName", "userName")
 
 
 def attribution(visit: PageContext, event: str, variables: Mapping[str, Any]) -> Markup | None:
-    """The sentence, None for events that nobody began (an agent's conversation failed) and for types unknown here."""
+    """Return the sentence that names who caused an event, None for events without an author and for unknown types."""
     words, key = visit.language, f"origin.{event.replace('.', '_')}"
     who = next((variables[name] for name in _WHO if variables.get(name)), None)
     if who is None or not words.has(key):

@@ -29,7 +29,7 @@ _YAML_BYTES = 200_000
 
 
 def marks(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
-    """The newest runs as the marks of a strip."""
+    """Return the newest runs as the marks of a strip."""
     words = visit.language
     found = []
     for run in runs:
@@ -42,7 +42,7 @@ def marks(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> list[Tick]:
 
 
 def counted(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> str:
-    """The strip in words: `19 succeeded, 5 failed`."""
+    """Return the strip as text: `19 succeeded, 5 failed`."""
     counts: dict[str, int] = {}
     for run in runs:
         counts[run.status] = counts.get(run.status, 0) + 1
@@ -51,7 +51,7 @@ def counted(visit: PageContext, runs: tuple[queries.LastRun, ...]) -> str:
 
 
 async def automations_page(visit: PageContext) -> Response:
-    """The list, narrowed by what the address says."""
+    """Show the list of callbacks, filtered by the address."""
     if visit.request.method == "POST":
         return await _switch(visit)
     text, event, agent, workspace = visit.query("q"), visit.query("event"), visit.query("agent"), visit.workspace_id
@@ -78,7 +78,7 @@ async def automations_page(visit: PageContext) -> Response:
 
 
 async def _switch(visit: PageContext) -> Response:
-    """Switch one on or off, or delete it, from the list."""
+    """Enable, disable or delete a callback from the list."""
     form = await visit.form()
     key, do = CallbackId(form.text("id")), form.text("do")
     if do == "delete":
@@ -93,12 +93,12 @@ async def _switch(visit: PageContext) -> Response:
 
 
 async def templates_page(visit: PageContext) -> Response:
-    """Callbacks to start from."""
+    """Show the callback templates."""
     return await visit.page("starters.html", starters=STARTERS)
 
 
 async def versions_page(visit: PageContext) -> Response:
-    """Every version, the difference between two, and the way back."""
+    """Show every version, the difference between two, and the rollback."""
     key = CallbackId(visit.path_param("callback"))
     if visit.request.method == "POST":
         form = await visit.form()
@@ -118,7 +118,7 @@ async def versions_page(visit: PageContext) -> Response:
 
 
 async def yaml_page(visit: PageContext) -> Response:
-    """One callback as YAML."""
+    """Show one callback as YAML."""
     callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.path_param("callback")))
     return await visit.page(
         "yaml.html", callback=callback, text=as_yaml(callback.spec), **await heading(visit, callback)
@@ -126,14 +126,14 @@ async def yaml_page(visit: PageContext) -> Response:
 
 
 async def heading(visit: PageContext, callback: Callback) -> dict[str, Any]:
-    """What the head of every page of one callback shows."""
+    """Return what the head of every page of one callback shows."""
     mine = run_queries.RunFilters(callback=callback.id)
     runs = await visit.services.database.read(lambda conn: run_queries.count(conn, visit.workspace_id, mine))
     return {"runs": visit.language.up_to(runs, run_queries.COUNTED)}
 
 
 async def export(visit: PageContext) -> Response:
-    """All callbacks of the workspace as one YAML file."""
+    """Send all callbacks of the workspace as one YAML file."""
     found = await visit.services.callbacks.list(visit.workspace)
     text = "---\n".join(as_yaml(callback.spec) for callback in found)
     name = f'attachment; filename="{visit.workspace_id}.yaml"'
@@ -142,7 +142,7 @@ async def export(visit: PageContext) -> Response:
 
 
 async def import_page(visit: PageContext) -> Response:
-    """YAML in: first what it would change, then the change."""
+    """Import YAML: first show the changes, then apply them."""
     if visit.request.method == "GET":
         return await visit.page("import.html", text="", changes=None, problem="")
     form = await visit.form()
@@ -168,7 +168,7 @@ async def import_page(visit: PageContext) -> Response:
 async def _compared(
     visit: PageContext, specs: list[CallbackSpec]
 ) -> list[tuple[Callback | None, CallbackSpec, list[Any]]]:
-    """Each with the callback of the same name that it replaces, and the difference."""
+    """Return each callback with the one of the same name that it replaces, and the difference."""
     known = {callback.spec.name: callback for callback in await visit.services.callbacks.list(visit.workspace)}
     found: list[tuple[Callback | None, CallbackSpec, list[Any]]] = []
     for spec in specs:
@@ -195,13 +195,13 @@ _Dumper.add_representer(str, _text)
 
 
 def as_yaml(spec: CallbackSpec) -> str:
-    """A callback as people keep it in a file."""
+    """Return a callback as people keep it in a file."""
     shown = {name: value for name, value in spec.as_dict().items() if value not in (None, {}, "")}
     return yaml.dump(shown, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
 
 
 def read_yaml(text: str) -> list[CallbackSpec]:
-    """Every callback of a file: documents, or one list.
+    """Return every callback of a file: documents, or one list.
 
     Raises:
         InvalidError: No YAML, or no callbacks.

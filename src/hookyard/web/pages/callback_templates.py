@@ -22,7 +22,7 @@ class CallbackTemplate:
     condition: str = ""
 
     def given(self, words: Language) -> dict[str, object]:
-        """The fields of the callback, in the reader's language."""
+        """Return the fields of the callback in the reader's language."""
         return {
             "name": str(words.t(f"starter.{self.key}_name")),
             "events": list(self.events),

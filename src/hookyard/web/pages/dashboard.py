@@ -21,7 +21,7 @@ _LABELS = 6
 
 
 async def dashboard_page(visit: PageContext) -> Response:
-    """Everything on one page."""
+    """Show the dashboard."""
     window = visit.query("window", *WINDOWS) or "24h"
     seconds, steps = WINDOWS[window]
     callback, workspace, now = visit.query("callback"), visit.workspace_id, visit.now
@@ -55,7 +55,7 @@ async def dashboard_page(visit: PageContext) -> Response:
 
 
 def _plot(visit: PageContext, figures: queries.Figures, start: float, seconds: float, steps: int) -> dict[str, Any]:
-    """The columns of the plot, their tips and the labels of both axes."""
+    """Return the columns of the plot, their tips and the labels of both axes."""
     words, step = visit.language, seconds / steps
     columns, tips = [], []
     for index, bucket in enumerate(figures.buckets):
@@ -76,7 +76,7 @@ def _plot(visit: PageContext, figures: queries.Figures, start: float, seconds: f
 
 
 def _trends(figures: queries.Figures) -> dict[str, list[float]]:
-    """Fifteen points each of the runs, the success rate and the time to start."""
+    """Return fifteen points each of the runs, the success rate and the time to start."""
     width = max(1, len(figures.buckets) // 15)
     groups = [figures.buckets[n : n + width] for n in range(0, len(figures.buckets), width)]
     runs = [float(sum(sum(bucket.values()) for bucket in group)) for group in groups]

@@ -32,8 +32,8 @@ class DiffLine:
 
 
 def work_of(before: str, after: str) -> int:
-    """Pairs of words (of lines, where those are empty) that comparing two texts looks at, at most; what is the same at
-    both ends is not counted."""
+    """Return the most pairs of words (of lines, where those are empty) that comparing two texts looks at, without the
+    equal ends."""
     old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
     head, tail = _same_ends(old, new)
     left, right = (
@@ -43,7 +43,7 @@ def work_of(before: str, after: str) -> int:
 
 
 def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
-    """How many lines are the same at the beginning and at the end."""
+    """Return how many lines are equal at the beginning and at the end."""
     shorter = min(len(old), len(new))
     head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
@@ -51,7 +51,7 @@ def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
 
 
 def _groups(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
-    """The opcodes of difflib; the same ends are not given to it."""
+    """Return the opcodes of difflib; the equal ends are not passed to it."""
     head, tail = _same_ends(old, new)
     middle = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
     groups: list[tuple[str, int, int, int, int]] = [("equal", 0, head, 0, head)] if head else []
@@ -62,7 +62,7 @@ def _groups(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, in
 
 
 def _words(before: str, after: str) -> tuple[Markup, Markup]:
-    """Both lines with what differs marked; nothing is marked when they have little in common."""
+    """Return both lines with the differences marked; nothing is marked when they have little in common."""
     left, right = _WORDS.findall(before), _WORDS.findall(after)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     if matcher.real_quick_ratio() < 0.3 or len(left) * len(right) > 250_000 or matcher.ratio() < 0.3:
@@ -84,8 +84,8 @@ def _changed(before: list[str], after: list[str]) -> Iterator[DiffLine]:
 
 
 def differences(before: str, after: str, limit: int = WORK) -> list[DiffLine]:
-    """The lines that differ, with a little of what stands around them; all of both where comparing them would cost
-    more than the limit, see `work_of`."""
+    """Return the lines that differ, with some context; all of both where comparing them would cost more than the limit,
+    see `work_of`."""
     old, new = before[:_LIMIT].splitlines(), after[:_LIMIT].splitlines()
     if work_of(before, after) > limit:
         return [*(DiffLine("gone", escape(text)) for text in old), *(DiffLine("new", escape(text)) for text in new)]

@@ -28,7 +28,7 @@ from hookyard.web.pages.spec_form import fields_of, given_of, spec_of
 
 
 async def new_page(visit: PageContext) -> Response:
-    """An empty editor, or one that begins with a template."""
+    """Show an empty editor, or one that begins with a template."""
     if visit.request.method == "POST":
         return await _save(visit, None)
     starter = next((one for one in STARTERS if one.key == visit.query("template")), None)
@@ -37,7 +37,7 @@ async def new_page(visit: PageContext) -> Response:
 
 
 async def editor_page(visit: PageContext) -> Response:
-    """The editor of one callback."""
+    """Show the editor of one callback."""
     callback = await visit.services.callbacks.get(visit.workspace, CallbackId(visit.path_param("callback")))
     if visit.request.method == "POST":
         return await _save(visit, callback)
@@ -70,7 +70,7 @@ async def _editor(
 
 
 def _groups(types: Sequence[EventType]) -> list[tuple[str, list[EventType]]]:
-    """The event types by what they are about, in the order of the catalog."""
+    """Return the event types by subject, in the order of the catalog."""
     groups: dict[str, list[EventType]] = {}
     for one in types:
         kind = one.name.split(".")[0]
@@ -79,21 +79,21 @@ def _groups(types: Sequence[EventType]) -> list[tuple[str, list[EventType]]]:
 
 
 def _absent(agents: Sequence[queries.AgentChoice]) -> dict[str, str]:
-    """Kinds of agents that cannot be used on this machine, with the reason."""
+    """Return the kinds of agents that cannot be used on this machine, with the reason."""
     return {
         kind: reason for kind in {agent.kind for agent in agents} if (reason := profiles.unavailable(kind)) is not None
     }
 
 
 def variables(chosen: Sequence[EventType]) -> list[tuple[str, bool]]:
-    """What a prompt can insert, and whether every chosen event carries it; the most useful ones first."""
+    """Return what a prompt can insert, and whether every chosen event carries it; the most useful ones first."""
     own = dict.fromkeys(v.name for one in chosen for v in one.variables)
     names = [*own, *(v.name for v in COMMON), *(v.name for v in BATCH)]
     return [(name, bool(chosen) and all(name in one.readable for one in chosen)) for name in names]
 
 
 async def preview_part(visit: PageContext) -> Response:
-    """What the editor asks while somebody writes: the panel, marks and messages."""
+    """Return the panel, marks and messages that the editor requests while a person types."""
     form = await visit.form()
     workspace = visit.workspace_id
     key = form.text("id")
@@ -150,7 +150,7 @@ async def _save(visit: PageContext, callback: Callback | None) -> Response:
 
 
 def _written(form: Form) -> dict[str, Any]:
-    """What was written, for the form that is shown again."""
+    """Return the typed values for the form that is shown again."""
     try:
         return fields_of(given_of(form))
     except InvalidError:

@@ -25,7 +25,7 @@ async def error_page(visit: PageContext, error: HookyardError, status: int | Non
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    """The same for an address that no page serves, and for a fault; who is signed in sees the frame."""
+    """Answer an address that no page serves, or an internal error; signed-in readers see the page's frame."""
     visit = PageContext(request)
     visit.session = await sessions.find(request)
     await find_home(visit)

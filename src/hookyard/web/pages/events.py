@@ -21,7 +21,7 @@ from hookyard.web.pages.timeline import arguments
 
 
 async def events_page(visit: PageContext) -> Response:
-    """The stream, narrowed by what the address says."""
+    """Show the stream of events, filtered by the address."""
     filters = queries.EventFilters(visit.query("name"), visit.query("task"), visit.query("outcome", "ran", "broken"))
     after, workspace = visit.query("after"), visit.workspace_id
 
@@ -36,7 +36,7 @@ async def events_page(visit: PageContext) -> Response:
 
 
 def summary(words: Language, variables: Mapping[str, Any]) -> str:
-    """What an event says beside its task: the newest words in it."""
+    """Return an event's text besides its task: the newest words in it."""
     for name in ("commentContent", "changes", "assigneeName", "errorMessage", "userName", "taskStatus"):
         value = variables.get(name)
         if value:
@@ -52,7 +52,7 @@ def summary(words: Language, variables: Mapping[str, Any]) -> str:
 
 
 async def event_page(visit: PageContext) -> Response:
-    """One event: the verdict of every gate for every callback, variables, causes."""
+    """Show one event: the verdict of every gate for every callback, variables, causes."""
     event_id, workspace = visit.path_param("event"), visit.workspace_id
     if visit.request.method == "POST":
         return await _replay(visit)

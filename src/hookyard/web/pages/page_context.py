@@ -182,7 +182,7 @@ class PageContext:
 
 
 def member_page(page: Page, *, admin: bool = False) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a page for members of the workspace in its address.
+    """Return the endpoint of a page for members of the workspace in its address.
 
     Args:
         page: The page.
@@ -203,7 +203,7 @@ def member_page(page: Page, *, admin: bool = False) -> Callable[[Request], Await
 
 
 def public_page(page: Page) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a page that needs no session: sign-in, and what changes language and theme."""
+    """Return the endpoint of a page that needs no session: sign-in, language and theme."""
 
     async def endpoint(request: Request) -> Response:
         visit = PageContext(request)
@@ -249,7 +249,7 @@ async def find_home(visit: PageContext) -> None:
 
 
 async def error_response(visit: PageContext, error: HookyardError) -> Response:
-    """The answer to a visit that cannot be served."""
+    """Return the response to a request that cannot be served."""
     from hookyard.web.pages.errors import error_page
 
     if isinstance(error, UnauthenticatedError) and visit.user is None and visit.request.method == "GET":

@@ -49,7 +49,7 @@ class Tick:
 
 
 def ticks(marks: Sequence[Tick], label: str, slots: int = 24) -> Markup:
-    """A strip of the newest `slots` marks, newest right; empty places are drawn as short grey ones."""
+    """Return a strip of the newest `slots` marks, newest right; empty slots are short grey marks."""
     shown = [Tick("none")] * max(0, slots - len(marks)) + list(marks[-slots:])
     paths: dict[str, list[str]] = {}
     for index, mark in enumerate(shown):
@@ -70,7 +70,7 @@ def ticks(marks: Sequence[Tick], label: str, slots: int = 24) -> Markup:
 
 
 def tick(kind: str) -> Markup:
-    """One small mark for a legend."""
+    """Return one small mark for a legend."""
     high = min(12, round(TICK_HEIGHTS[kind] * 0.7))
     body = (
         f'<path class="{kind}" d="M.75 {12.75 - high}h2.5v{high - 1.5}h-2.5z"/>'
@@ -81,7 +81,7 @@ def tick(kind: str) -> Markup:
 
 
 def matches(hits: Sequence[bool], chosen: int, label: str) -> Markup:
-    """Which of the past events a condition holds for, oldest left, with the chosen one ringed."""
+    """Return which of the past events a condition holds for, oldest left, with the chosen one ringed."""
     step = 100 / max(1, len(hits))
     wide = min(step * 0.66, 1.4)
     parts = []
@@ -103,7 +103,7 @@ def matches(hits: Sequence[bool], chosen: int, label: str) -> Markup:
 
 
 def gates(states: Sequence[str], label: str) -> Markup:
-    """The gates of one callback as a line that ends where it was stopped.
+    """Return the gates of one callback as a line that ends where it was stopped.
 
     Args:
         states: One of `pass`, `stop`, `bad`, `loop`, `joined`, `rest` for each gate in order.
@@ -130,7 +130,7 @@ def gates(states: Sequence[str], label: str) -> Markup:
 
 
 def spark(values: Sequence[float], kind: str = "") -> Markup:
-    """A line without axes, 78 × 26."""
+    """Return a line without axes, 78 × 26."""
     if len(values) < 2:
         return Markup("")
     low, high = min(values), max(values)
@@ -145,7 +145,7 @@ def spark(values: Sequence[float], kind: str = "") -> Markup:
 
 
 def nice_top(value: float) -> int:
-    """The round number at or above a value, with five equal steps below it."""
+    """Return the round number at or above a value, with five equal steps below it."""
     step = 1
     while True:
         for factor in (1, 2, 4, 5, 10):
@@ -155,7 +155,7 @@ def nice_top(value: float) -> int:
 
 
 def columns(buckets: Sequence[Mapping[str, int]], tips: Sequence[str], top: int, label: str) -> Markup:
-    """Stacked columns, one a bucket, 168 px high and as wide as there is room.
+    """Return stacked columns, one a bucket, 168 px high and as wide as there is room.
 
     Args:
         buckets: Counts by class, drawn upwards in the order given.
@@ -190,7 +190,7 @@ def columns(buckets: Sequence[Mapping[str, int]], tips: Sequence[str], top: int,
 
 
 def track(parts: Iterable[tuple[str, float, float]], high: int = 5) -> Markup:
-    """A bar on a grey track; each part is a class, a start and a width, in parts of 1."""
+    """Return a bar on a grey track; each part is a class, a start and a width, in parts of 1."""
     drawn = "".join(
         f'<rect class="{kind}" x="{start * 1000:.0f}" y="0" width="{max(3.0, wide * 1000):.0f}" height="{high}"/>'
         for kind, start, wide in parts
@@ -202,7 +202,7 @@ def track(parts: Iterable[tuple[str, float, float]], high: int = 5) -> Markup:
 
 
 def turns(pairs: Sequence[tuple[int, int]], label: str) -> Markup:
-    """Tokens of each turn: those sent, with those made on top."""
+    """Return the tokens of each turn: the sent ones, with the generated ones on top."""
     top = max((sent + made for sent, made in pairs), default=1) or 1
     step = 232 / max(1, len(pairs))
     drawn = []
@@ -221,7 +221,7 @@ def turns(pairs: Sequence[tuple[int, int]], label: str) -> Markup:
 
 
 def plot_functions() -> dict[str, Callable[..., Markup]]:
-    """What the templates may call."""
+    """Return the functions that the templates may call."""
     return {
         "ticks": ticks,
         "tick": tick,

@@ -75,7 +75,7 @@ class EditorPreview:
 
 
 def about_tokens(text: str) -> int:
-    """About how many tokens a text has: four letters of Latin, or one of Chinese, each."""
+    """Return about how many tokens a text has: four Latin letters, or one Chinese character, each."""
     wide = sum(ord(letter) > 0x2E7F for letter in text)
     return wide + (len(text) - wide + 3) // 4
 
@@ -159,7 +159,7 @@ async def _judge(services: Services, workspace: str, condition: str, events: Seq
 
 
 def partly_empty(prompt: str, chosen: Sequence[EventType]) -> list[Problem]:
-    """Warnings for variables that only some of the chosen events carry."""
+    """Return warnings for variables that only some of the chosen events carry."""
     try:
         parsed = template.parse(prompt)
     except InvalidError:
@@ -175,7 +175,7 @@ def partly_empty(prompt: str, chosen: Sequence[EventType]) -> list[Problem]:
 
 
 def segments(prompt: str, event: Event, kind: EventType | None, fence: str) -> list[Segment]:
-    """The prompt as the agent would read it, in pieces."""
+    """Return the prompt as the agent would read it, in pieces."""
     try:
         parsed = template.parse(prompt)
     except InvalidError:
@@ -196,8 +196,8 @@ def segments(prompt: str, event: Event, kind: EventType | None, fence: str) -> l
 
 
 def pieces(prompt: str, rendered: str, ctx: Mapping[str, Value]) -> list[Segment]:
-    """A prompt that was rendered, with what was inserted marked; in one piece where that cannot be told any more
-    (values behind fences, a template that was changed since)."""
+    """Return a rendered prompt with the inserted values marked; in one piece where that is unknown (values behind
+    fences, a template that was changed since)."""
     try:
         parts = template.parse(prompt).parts
     except InvalidError:
@@ -212,14 +212,14 @@ def pieces(prompt: str, rendered: str, ctx: Mapping[str, Value]) -> list[Segment
 
 
 def shown_value(value: Value | None) -> str:
-    """A value as `{{…}}` inserts it."""
+    """Return a value as `{{…}}` inserts it."""
     if value is None:
         return ""
     return value if isinstance(value, str) else template.Template((Placeholder("v", 1, 1),)).render({"v": value})
 
 
 def marks(problems: Sequence[Problem], name: str) -> list[dict[str, Any]]:
-    """Where a field is to be underlined."""
+    """Return where a field is to be underlined."""
     return [
         {"line": p.line, "column": p.column or 1, "severity": p.severity}
         for p in problems

@@ -52,7 +52,7 @@ HEADERS = {
 
 @cache
 def environment() -> Environment:
-    """The templates, compiled once."""
+    """Return the compiled templates."""
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -76,41 +76,41 @@ def environment() -> Environment:
 
 
 def pairs(names: Iterable[str], group: str, language: Language) -> list[tuple[str, Markup]]:
-    """Names with the words for them, for a choice."""
+    """Return names with their texts, for a choice."""
     return [(name, language.word(group, name)) for name in names]
 
 
 def pairs_of(things: Iterable[object], key: str, words: str) -> list[tuple[str, str]]:
-    """Things as keys and words, for a choice."""
+    """Return things as keys and texts, for a choice."""
     return [(str(getattr(one, key)), str(getattr(one, words))) for one in things]
 
 
 def short(key: str) -> str:
-    """An id as people point at it: its last six characters."""
+    """Return the last six characters of an id, as people refer to it."""
     return key[-6:]
 
 
 def tojson_plain(value: object) -> str:
-    """A variable's value as it would stand in JSON."""
+    """Return a variable's value as it would be in JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def zip_same(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names that are their own words, for a choice."""
+    """Return names that are their own texts, for a choice."""
     return [(name, name) for name in names]
 
 
 def html(template: str, data: Mapping[str, Any]) -> str:
-    """A template as text."""
+    """Return a rendered template as text."""
     return environment().get_template(template).render(data)
 
 
 def part(template: str, macro: str, *values: object, **context: Any) -> Markup:
-    """One macro of a template, for pieces that are sent alone."""
+    """Return one rendered macro of a template, for pieces that are sent alone."""
     module = environment().get_template(template).make_module(context)
     return Markup(getattr(module, macro)(*values))  # noqa: S704 (already escaped by the template)
 
 
 def page(template: str, data: Mapping[str, Any], status: int = 200) -> HTMLResponse:
-    """A template as a response with every header of a page."""
+    """Return a rendered template as a response with every header of a page."""
     return HTMLResponse(html(template, data), status, HEADERS)

@@ -33,7 +33,7 @@ def _both(path: str, page: Page, *, admin: bool = False) -> Route:
 
 
 def routes() -> list[BaseRoute]:
-    """The route table of the pages."""
+    """Return the route table of the pages."""
     return [
         Mount("/static", Files()),
         Route("/sign-in", public_page(sign_in.sign_in_page), methods=["GET", "POST"]),

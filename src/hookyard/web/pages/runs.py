@@ -28,7 +28,7 @@ _RETRYABLE = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
 
 
 async def runs_page(visit: PageContext) -> Response:
-    """The list, narrowed by what the address says."""
+    """Show the list of runs, filtered by the address."""
     status = visit.query("status", *queries.STATUSES, "denied", "modified")
     filters = queries.RunFilters(status, visit.query("callback"), visit.query("task"), visit.query("event"))
     after, workspace = visit.query("after"), visit.workspace_id
@@ -53,7 +53,7 @@ async def runs_page(visit: PageContext) -> Response:
 
 
 async def run_page(visit: PageContext) -> Response:
-    """One run: facts, timeline, decisions, causes."""
+    """Show one run: facts, timeline, decisions, causes."""
     if visit.request.method == "POST":
         return await _act(visit)
     run_id, workspace = visit.path_param("run"), visit.workspace_id

@@ -29,7 +29,7 @@ class SearchHit:
 
 
 async def search_page(visit: PageContext) -> Response:
-    """What fits, best first."""
+    """Show the matches of a search, best first."""
     text, workspace = visit.query("q"), visit.workspace_id
     words = visit.language
     places = [

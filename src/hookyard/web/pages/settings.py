@@ -23,7 +23,7 @@ GROUPS = ("eventCallback", "quota", "runs", "worker", "retention")
 
 
 async def settings_page(visit: PageContext) -> Response:
-    """One section, and what is sent with it."""
+    """Show one section of the settings and handle its forms."""
     section = visit.request.path_params.get("section", "general")
     if section not in SECTIONS:
         raise NotFoundError("there is no such page")
@@ -140,7 +140,7 @@ async def _change_agents(visit: PageContext, form: Form) -> tuple[str, str]:
 
 
 def profile_of(form: Form) -> dict[str, Any]:
-    """A profile's fields; what was left empty is left out, and so is what its kind has no use for.
+    """Return a profile's fields without empty ones and those that its kind does not use.
 
     Raises:
         InvalidError: A number that is none.
@@ -223,7 +223,7 @@ async def _change_event_types(visit: PageContext, form: Form) -> tuple[str, str]
 
 
 def variables_of(text: str) -> list[tuple[str, str, Any]]:
-    """`name type example`, one a line.
+    """Return the variables of `name type example`, one a line.
 
     Raises:
         InvalidError: A line that says less.

@@ -15,7 +15,7 @@ _YEAR = 365 * 86_400
 
 
 def inside(address: str) -> str:
-    """An address of ours to go to, `/` for any other."""
+    """Return an address of this server to go to, `/` for any other."""
     parts = urlsplit(address)
     ours = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     return address if ours and address.isprintable() and len(address) <= 1000 else "/"
@@ -33,7 +33,7 @@ def _signed_in(visit: PageContext, secret: str, onward: str) -> Response:
 
 
 async def sign_in_page(visit: PageContext) -> Response:
-    """The form, and what is sent with it."""
+    """Show the sign-in form and handle it."""
     onward = inside(visit.query("next") or "/")
     if visit.request.method == "GET":
         if visit.user:
@@ -52,7 +52,7 @@ async def sign_in_page(visit: PageContext) -> Response:
 
 
 async def login_link(visit: PageContext) -> Response:
-    """A one-time link: it is used up by the button, not by whoever only looks at the address."""
+    """Serve a one-time link: the button uses it up, not a request for the address."""
     link = visit.path_param("secret")
     if visit.request.method == "GET":
         return await visit.page("sign-in.html", onward="/", login="", problem="", link=link)
@@ -94,7 +94,7 @@ async def preferences(visit: PageContext) -> Response:
 
 
 async def first_page(visit: PageContext) -> Response:
-    """`/`: to the reader's workspace."""
+    """Redirect `/` to the reader's workspace."""
     if visit.home:
         return visit.redirect(visit.path("tasks"))
     return await visit.page("no-workspace.html")

@@ -19,7 +19,7 @@ CHOICES = {"": None, "on": True, "off": False}
 
 
 def spec_of(form: Form) -> CallbackSpec:
-    """The callback that a form describes.
+    """Return the callback that a form describes.
 
     Raises:
         InvalidError: Fields that cannot be used, each named.
@@ -28,7 +28,7 @@ def spec_of(form: Form) -> CallbackSpec:
 
 
 def given_of(form: Form) -> dict[str, Any]:
-    """The fields as the API would be sent them.
+    """Return the fields as the API would receive them.
 
     Raises:
         InvalidError: A number that is none, or an inline agent that is no JSON.
@@ -73,7 +73,7 @@ def _agent(form: Form) -> str | dict[str, Any]:
 
 
 def fields_of(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The form's fields of a callback as the API shows it; the same keys, flat."""
+    """Return the form's fields of a callback as the API shows it; the same keys, flat."""
     fields: dict[str, Any] = {
         "name": "", "enabled": True, "events": [], "prompt": "", "condition": "", "agent": "", "timeoutSeconds": None,
         "concurrencyKey": None, "fence": "auto", "afterCrash": "restart", "authors": None,

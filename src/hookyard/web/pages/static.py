@@ -23,7 +23,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @cache
 def digest() -> str:
-    """Twelve hex digits that change with any of the files."""
+    """Return twelve hex digits that change with any of the files."""
     whole = sha256()
     for path in sorted(FOLDER.iterdir()):
         whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -31,13 +31,13 @@ def digest() -> str:
 
 
 def url(name: str) -> str:
-    """The address of a file of the folder."""
+    """Return the address of a file of the directory."""
     return f"/static/{digest()}/{name}"
 
 
 @cache
 def gzipped(name: str) -> bytes:
-    """A text file of the folder, compressed once."""
+    """Return a text file of the directory, compressed once."""
     return gzip.compress((FOLDER / name).read_bytes(), 9, mtime=0)
 
 
@@ -48,7 +48,7 @@ class Files(StaticFiles):
         super().__init__(directory=FOLDER)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file; what is asked under an older digest is answered with the file of now, and not kept."""
+        """Return a file; one requested under an older digest is answered with the current file, not cached."""
         asked, _, name = path.partition("/")
         response = await super().get_response(name, scope)
         if response.status_code == 200 and "gzip" in Headers(scope=scope).get("accept-encoding", ""):

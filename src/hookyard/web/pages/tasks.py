@@ -23,7 +23,7 @@ def _filters(visit: PageContext) -> queries.TaskFilters:
 
 
 async def tasks_page(visit: PageContext) -> Response:
-    """The board or the list, narrowed by what the address says."""
+    """Show the board or the list of tasks, filtered by the address."""
     if visit.request.method == "POST":
         return await _create(visit)
     return await _tasks(visit, {}, ())
@@ -85,7 +85,7 @@ def _labels(form: Form) -> list[str]:
 
 
 async def task_page(visit: PageContext) -> Response:
-    """One task with its comments, events and runs."""
+    """Show one task with its comments, events and runs."""
     if visit.request.method == "POST":
         return await _act(visit)
     return await _task(visit, ())

@@ -213,7 +213,7 @@ class Assembly:
 
 
 def _changed(before: str, after: str) -> tuple[str, str]:
-    """Two JSON objects as the lines of what differs between them; other texts as they are."""
+    """Return two JSON objects as the lines that differ between them; other texts as they are."""
     old, new = arguments(before), arguments(after)
     if "" in old or "" in new:
         return before, after
@@ -227,7 +227,7 @@ def _changed(before: str, after: str) -> tuple[str, str]:
 
 
 def arguments(text: str) -> dict[str, str]:
-    """A tool's arguments by name; what is no JSON object stands under `""`."""
+    """Return a tool's arguments by name; text that is not a JSON object is under `""`."""
     try:
         given = json.loads(text)
     except (ValueError, RecursionError):

@@ -27,7 +27,7 @@ _WHOLE = ("retries", "priority", "batch_size", "flush_interval_ms")
 
 
 def marks(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> list[Tick]:
-    """The newest deliveries as the marks of a strip."""
+    """Return the newest deliveries as the marks of a strip."""
     words = visit.language
     found = []
     for row in rows:
@@ -38,7 +38,7 @@ def marks(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> list[Tick]
 
 
 def counted(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> str:
-    """The strip in words."""
+    """Return the strip as text."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.word] = counts.get(row.word, 0) + 1
@@ -47,7 +47,7 @@ def counted(visit: PageContext, rows: Sequence[queries.DeliveryRow]) -> str:
 
 
 async def webhooks_page(visit: PageContext) -> Response:
-    """The endpoints, and the deliveries of the one in the address (the first, when it names none)."""
+    """Show the endpoints, and the deliveries of the one in the address (the first, when it names none)."""
     kept = {one.name: one for one in await visit.services.webhooks.list(visit.workspace)}
     asked = visit.request.path_params.get("webhook", "")
     only = visit.query("only", "failed", "deny", "modify", "warning")
@@ -82,7 +82,7 @@ async def webhooks_page(visit: PageContext) -> Response:
 
 
 def waterfall(delivery: Mapping[str, Any]) -> dict[str, Any]:
-    """The attempts on one line of time: each with the parts of its bar, and the whole in milliseconds."""
+    """Return the attempts on one time line: each with the parts of its bar, and the whole in milliseconds."""
     attempts = delivery.get("attempts") or []
     if not attempts:
         return {"rows": [], "ms": 0.0}
@@ -181,7 +181,7 @@ async def _editor(
 
 
 def given_of(form: Form) -> dict[str, Any]:
-    """The keys of an entry; what was left empty is left out, and what is write-only then stays as it is.
+    """Return the keys of an entry without empty ones; write-only values then stay as they are.
 
     Raises:
         InvalidError: A number that is none, or a header without a colon.

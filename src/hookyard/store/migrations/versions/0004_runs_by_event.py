@@ -9,6 +9,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """To this revision."""
+    """Upgrade to this revision."""
     op.drop_index(op.f("ix_runs_event_id"), table_name="runs")
     op.create_index("ix_runs_event_id", "runs", ["event_id", "workspace_id", "id"], unique=False)

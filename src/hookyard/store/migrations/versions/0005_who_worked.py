@@ -10,6 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """To this revision."""
+    """Upgrade to this revision."""
     for name in ("agent_kind", "agent_version", "model", "folder"):
         op.add_column("attempts", sa.Column(name, sa.Text()))

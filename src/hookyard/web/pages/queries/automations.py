@@ -71,7 +71,7 @@ class CallbackRow:
         return count
 
     def health(self, now: float) -> str:
-        """`off`, `failing`, `condition`, `dry`, `new` or `healthy`."""
+        """Return `off`, `failing`, `condition`, `dry`, `new` or `healthy`."""
         if not self.enabled:
             return "off"
         if self.failures >= 2:
@@ -93,7 +93,7 @@ class Totals:
 
 
 def page(conn: Connection, workspace_id: str, text: str, event: str, agent: str) -> tuple[list[CallbackRow], list[str]]:
-    """The callbacks, latest activity first, and the agents of all of them."""
+    """Return the callbacks, latest activity first, and the agents of all of them."""
     callbacks, versions = schema.callbacks.c, schema.callback_versions.c
     rows = conn.execute(
         select(
@@ -149,7 +149,7 @@ _LATEST = (
 
 
 def _latest(conn: Connection, ids: Sequence[str]) -> dict[str, float]:
-    """When each was queued last: one look into an index for each."""
+    """Return when each callback was queued last: one index lookup each."""
     found = ((key, conn.execute(_LATEST, {"callback": key}).scalar()) for key in ids)
     return {key: at for key, at in found if at is not None}
 
@@ -163,12 +163,12 @@ _LAST_RUNS = (
 
 
 def last_runs(conn: Connection, callback_id: str) -> tuple[LastRun, ...]:
-    """The newest runs of a callback, oldest first."""
+    """Return the newest runs of a callback, oldest first."""
     return tuple(LastRun(*row) for row in reversed(conn.execute(_LAST_RUNS, {"callback": callback_id}).all()))
 
 
 def totals(conn: Connection, workspace_id: str, now: float) -> Totals:
-    """Runs of the last 24 hours."""
+    """Return the totals of the runs of the last 24 hours."""
     runs = schema.runs.c
     query = (
         select(runs.status, func.count())
@@ -192,7 +192,7 @@ class AgentChoice:
 
 
 def agents(conn: Connection) -> list[AgentChoice]:
-    """The profiles, by name."""
+    """Return the profiles by name."""
     table = schema.agent_profiles.c
     found = []
     for name, text in conn.execute(select(table.name, table.config).order_by(table.name)):
@@ -204,7 +204,7 @@ def agents(conn: Connection) -> list[AgentChoice]:
 
 
 def past_events(conn: Connection, workspace_id: str, names: Sequence[str], limit: int = 50) -> list[Any]:
-    """The newest events of some types, oldest first, as rows of `events`."""
+    """Return the newest events of some types, oldest first, as rows of `events`."""
     events = schema.events
     merged: list[Any] = []
     for name in names[:20]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def number_and_id(text: str) -> tuple[float, str] | None:
-    """`123.5~id` as a pair; None for anything else."""
+    """Return `123.5~id` as a pair; None for anything else."""
     number, _, key = text.partition("~")
     try:
         value = float(number)
@@ -14,5 +14,5 @@ def number_and_id(text: str) -> tuple[float, str] | None:
 
 
 def with_number(pair: tuple[float, str] | None) -> str:
-    """The pair as a parameter; `""` at the end of the list."""
+    """Return the pair as a parameter; `""` at the end of the list."""
     return f"{pair[0]!r}~{pair[1]}" if pair else ""

@@ -87,7 +87,7 @@ class Figures:
 def figures(
     conn: Connection, workspace_id: str, now: float, start: float, seconds: float, steps: int, callback: str
 ) -> Figures:
-    """The figures of a window.
+    """Return the figures of a window.
 
     Args:
         conn: The transaction.
@@ -143,7 +143,7 @@ def figures(
 
 
 def part_of(values: list[float], part: float) -> float:
-    """A percentile of sorted values."""
+    """Return a percentile of sorted values."""
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
@@ -180,7 +180,7 @@ def _denied(conn: Connection, workspace_id: str, start: float) -> tuple[tuple[st
 
 
 def _command(request: str) -> str:
-    """`: kubectl rollout *` of a shell command, `""` of other calls."""
+    """Return `: kubectl rollout *` for a shell command, `""` for other calls."""
     try:
         args = json.loads(json.loads(request)["hook_context"]["tool_args"])
         words = str(args["command"]).split()[:2]

@@ -77,7 +77,7 @@ def _event(row: RowMapping) -> EventRow:
 
 
 def page(conn: Connection, workspace_id: str, filters: EventFilters, after: str) -> tuple[list[EventRow], str]:
-    """A page of the stream, newest first, and the id behind which the next begins (`""` at the end)."""
+    """Return a page of the stream, newest first, and the id at which the next page begins (`""` at the end)."""
     events = schema.events.c
     query = select(*_FIELDS).where(events.workspace_id == workspace_id)
     if after:
@@ -105,7 +105,7 @@ def page(conn: Connection, workspace_id: str, filters: EventFilters, after: str)
 
 
 def names(conn: Connection, workspace_id: str) -> list[str]:
-    """The types of the newest events, for the filter."""
+    """Return the types of the newest events, for the filter."""
     events = schema.events.c
     newest = (
         select(events.name).where(events.workspace_id == workspace_id).order_by(events.id.desc()).limit(1000).subquery()
@@ -130,7 +130,7 @@ class EventPage:
 
 
 def one(conn: Connection, workspace_id: str, event_id: str) -> EventPage | None:
-    """An event's page; None when the workspace has no such event."""
+    """Return an event's page; None when the workspace has no such event."""
     events, tasks = schema.events.c, schema.tasks.c
     query = select(schema.events).where(events.workspace_id == workspace_id, events.id == event_id)
     row = conn.execute(query).mappings().first()

@@ -80,7 +80,7 @@ def _kept(services: Services) -> _CachedLayout:
 
 
 async def layout_of(services: Services, user: User, workspace_id: str, now: float) -> PageLayout:
-    """The frame for a reader in a workspace."""
+    """Return the page layout for a reader in a workspace."""
     known = _kept(services).counts.get(workspace_id)
     fresh = known if known is not None and 0 <= now - known.at < FRESH_SECONDS else None
 

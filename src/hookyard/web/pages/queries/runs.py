@@ -75,7 +75,7 @@ class RunRow:
 
 
 def agent_name(stored: str) -> str:
-    """A profile's name, or the kind of an inline agent."""
+    """Return a profile's name, or the kind of an inline agent."""
     if stored.startswith("{"):
         try:
             return str(json.loads(stored).get("kind", "")) or "inline"
@@ -108,7 +108,7 @@ def _run(row: Any) -> RunRow:
 
 
 def _titled(conn: Connection, workspace_id: str, found: list[RunRow]) -> list[RunRow]:
-    """The runs with number and title of the task that each is about."""
+    """Return the runs with number and title of their tasks."""
     tasks = schema.tasks.c
     numbers = {run.subject for run in found if run.subject}
     if not numbers:
@@ -146,7 +146,7 @@ def _where(workspace_id: str, filters: RunFilters) -> ColumnElement[bool]:
 
 
 def page(conn: Connection, workspace_id: str, filters: RunFilters, after: str) -> tuple[list[RunRow], str]:
-    """A page of the list, newest first, and the id behind which the next one begins (`""` at the end)."""
+    """Return a page of the list, newest first, and the id at which the next page begins (`""` at the end)."""
     runs = schema.runs.c
     query = _rows().where(_where(workspace_id, filters))
     if after:
@@ -157,7 +157,7 @@ def page(conn: Connection, workspace_id: str, filters: RunFilters, after: str) -
 
 
 def alive(conn: Connection, workspace_id: str, filters: RunFilters) -> list[RunRow]:
-    """What executes or waits now, for the top of the list; at most 20."""
+    """Return what executes or waits now, for the top of the list; at most 20."""
     runs = schema.runs.c
     if filters.status or filters.task or filters.event:
         return []
@@ -167,13 +167,13 @@ def alive(conn: Connection, workspace_id: str, filters: RunFilters) -> list[RunR
 
 
 def count(conn: Connection, workspace_id: str, filters: RunFilters) -> int:
-    """How many runs there are, counted up to `COUNTED`: a list must not take longer for what lies behind it."""
+    """Return how many runs there are, counted up to `COUNTED`: a list must not get slower with its length."""
     some = select(schema.runs.c.id).where(_where(workspace_id, filters)).limit(COUNTED).subquery()
     return conn.execute(select(func.count()).select_from(some)).scalar_one()
 
 
 def callback_names(conn: Connection, workspace_id: str) -> list[tuple[str, str]]:
-    """Callbacks to choose from, by name."""
+    """Return the callbacks to choose from, by name."""
     callbacks = schema.callbacks.c
     query = (
         select(callbacks.id, callbacks.name)
@@ -244,7 +244,7 @@ class RunPage:
 
 
 def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[RunStep, ...]:
-    """The links of a stored cause, with names."""
+    """Return the links of a stored cause, with names."""
     links = json.loads(stored) if stored else []
     if not links:
         return ()
@@ -274,7 +274,7 @@ def chain_of(conn: Connection, workspace_id: str, stored: str | None) -> tuple[R
 
 
 def one(conn: Connection, workspace_id: str, run_id: str) -> RunPage | None:
-    """A run's page; None when the workspace has no such run."""
+    """Return a run's page; None when the workspace has no such run."""
     runs, attempts, events = schema.runs.c, schema.attempts.c, schema.events.c
     head = conn.execute(_rows().where(runs.workspace_id == workspace_id, runs.id == run_id)).first()
     if head is None:
@@ -343,7 +343,7 @@ class TimelineEntry:
 
 
 def entries(conn: Connection, run_id: str, after: int = -1, limit: int = 20_000) -> list[TimelineEntry]:
-    """Entries behind a number, in order. The caller has checked whose run it is."""
+    """Return entries after a number, in order. The caller has checked who may read the run."""
     table = schema.run_entries.c
     query = (
         select(table.seq, table.attempt, table.at, table.kind, table.data)
@@ -366,7 +366,7 @@ class RunProgress:
 
 
 def standing(conn: Connection, run_id: str) -> RunProgress | None:
-    """Where a run stands; None when there is none."""
+    """Return the progress of a run; None when there is none."""
     runs = schema.runs.c
     row = conn.execute(
         select(runs.workspace_id, runs.status, runs.started_at, runs.queued_at, runs.tool_calls).where(

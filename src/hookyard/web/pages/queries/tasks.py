@@ -76,7 +76,7 @@ def _task(row: Row[tuple[object, ...]]) -> TaskRow:
 
 
 def escaped(text: str) -> str:
-    """A text for LIKE with `\\` as the escape."""
+    r"""Return a text for LIKE with `\` as the escape."""
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
@@ -97,7 +97,7 @@ def _where(workspace_id: str, filters: TaskFilters) -> ColumnElement[bool]:
 
 
 def _with_counts(conn: Connection, workspace_id: str, tasks: Sequence[TaskRow]) -> list[TaskRow]:
-    """The tasks with how many comments they have and how many runs work on them."""
+    """Return the tasks with their numbers of comments and of active runs."""
     ids = [task.id for task in tasks]
     comments, runs = schema.comments.c, schema.runs.c
     by_task: dict[str, int] = dict(
@@ -116,7 +116,7 @@ def _with_counts(conn: Connection, workspace_id: str, tasks: Sequence[TaskRow]) 
 
 
 def statuses(conn: Connection, workspace_id: str) -> list[tuple[str, int]]:
-    """Every status in use with its number of tasks, in the order of the board."""
+    """Return every status in use with its number of tasks, in the order of the board."""
     tasks = schema.tasks.c
     found: dict[str, int] = dict(
         conn.execute(
@@ -135,7 +135,7 @@ def statuses(conn: Connection, workspace_id: str) -> list[tuple[str, int]]:
 
 
 def board(conn: Connection, workspace_id: str, filters: TaskFilters, used: Sequence[tuple[str, int]]) -> list[Column]:
-    """A column for each status in use (see `statuses`) and for the common ones."""
+    """Return a column for each status in use (see `statuses`) and for the common ones."""
     tasks = schema.tasks.c
     narrowed = bool(filters.text or filters.type or filters.assignee)
     counts = dict(used)
@@ -160,7 +160,7 @@ def board(conn: Connection, workspace_id: str, filters: TaskFilters, used: Seque
 def page(
     conn: Connection, workspace_id: str, filters: TaskFilters, after: tuple[float, str] | None
 ) -> tuple[list[TaskRow], tuple[float, str] | None]:
-    """A page of the list, newest change first, and where the next one begins."""
+    """Return a page of the list, newest change first, and where the next one begins."""
     tasks = schema.tasks.c
     query = select(*_FIELDS).where(_where(workspace_id, filters))
     if after:
@@ -221,7 +221,7 @@ class TaskPage:
 
 
 def one(conn: Connection, workspace_id: str, task_id: str) -> TaskPage | None:
-    """A task with its newest comments, events and runs; None when there is none of that number."""
+    """Return a task with its newest comments, events and runs; None when there is none of that number."""
     tasks, comments, events, runs = schema.tasks.c, schema.comments.c, schema.events.c, schema.runs.c
     row = conn.execute(
         select(*_FIELDS, tasks.description).where(
@@ -267,7 +267,7 @@ def one(conn: Connection, workspace_id: str, task_id: str) -> TaskPage | None:
 
 
 def choices(conn: Connection, workspace_id: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Who can be given a task (id and name), and the types in use."""
+    """Return the possible assignees (id and name), and the types in use."""
     members, tasks = schema.members.c, schema.tasks.c
     people = conn.execute(
         select(members.user_id, members.user_name)

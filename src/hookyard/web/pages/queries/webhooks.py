@@ -73,7 +73,7 @@ def _row(row: Any, *, details: bool = False) -> DeliveryRow:
 
 
 def tool_of(request: str) -> str:
-    """The tool that a request is about, `""` for none."""
+    """Return the tool that a request is about, `""` for none."""
     try:
         context = json.loads(request).get("hook_context", {})
     except (ValueError, AttributeError):
@@ -98,7 +98,7 @@ _NEWEST = (
 
 
 def health(conn: Connection, workspace_id: str, name: str) -> Health:
-    """How one webhook does."""
+    """Return the health of one webhook."""
     rows = conn.execute(_NEWEST, {"workspace": workspace_id, "webhook": name}).all()
     ended = [(row.state not in FAILED, row.duration_ms) for row in rows if row.state != "pending"]
     times = sorted(ms for good, ms in ended if good and ms is not None)
@@ -109,7 +109,8 @@ def health(conn: Connection, workspace_id: str, name: str) -> Health:
 
 
 def names(conn: Connection, workspace_id: str, now: float) -> tuple[list[str], int]:
-    """Webhooks that had deliveries lately (of the installation's own file, or gone by now), and how many in a day."""
+    """Return the webhooks with recent deliveries (also of the installation's own file, or deleted), and their numbers
+    in a day."""
     table = schema.deliveries.c
     query = (
         select(table.webhook, func.count())
@@ -124,7 +125,7 @@ def names(conn: Connection, workspace_id: str, now: float) -> tuple[list[str], i
 def deliveries(
     conn: Connection, workspace_id: str, name: str, only: str, after: str
 ) -> tuple[Sequence[DeliveryRow], str]:
-    """A page of one webhook's deliveries, newest first, and the id behind which the next begins."""
+    """Return a page of one webhook's deliveries, newest first, and the id at which the next page begins."""
     table = schema.deliveries.c
     query = select(*_FIELDS, table.details).where(table.workspace_id == workspace_id, table.webhook == name)
     if only == "failed":
@@ -138,7 +139,7 @@ def deliveries(
 
 
 def one(conn: Connection, workspace_id: str, delivery_id: str) -> dict[str, Any] | None:
-    """Everything kept of a delivery, see `hooks.delivery.delivery_log.Delivery`."""
+    """Return everything stored about a delivery, see `hooks.delivery.delivery_log.Delivery`."""
     table = schema.deliveries.c
     stored = conn.execute(
         select(table.details).where(table.workspace_id == workspace_id, table.id == delivery_id)
