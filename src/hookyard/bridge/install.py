@@ -117,7 +117,7 @@ class Bridge:
     def install(
         self, agent: str, project: Path | None = None, *, allow_modify: bool = False, trust_codex: bool = False
     ) -> Done:
-        """Hook an agent.
+        """Install the hooks of an agent.
 
         Args:
             agent: A dialect's name.

@@ -89,7 +89,7 @@ def uninstall(agent: str, project: Path | None, user: bool) -> None:
 )
 @_json
 def status(project: Path, as_json: bool) -> None:
-    """What is installed, whether the agent trusts it, and whether it reaches the webhooks."""
+    """Show what is installed, whether the agent trusts it, and whether it reaches the webhooks."""
     ours = _ours()
     warn_of_plugins(discovered().problems)
     found = ours.status(project.resolve())

@@ -55,7 +55,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @_project
 @_json
 def list_(project: Path, as_json: bool) -> None:
-    """Every webhook that acts, in the order in which they are called."""
+    """List every webhook that acts, in the order in which they are called."""
     loaded = _hooks(project)
     configuration = loaded.configuration
     coverage = Coverage.here(project.resolve())
@@ -88,7 +88,7 @@ def list_(project: Path, as_json: bool) -> None:
 @_project
 @_json
 def paths(project: Path, as_json: bool) -> None:
-    """Every file that is looked for, in order, and what became of it."""
+    """List every file that is looked for, in order, and its state."""
     files = _configuration(project).files
     if as_json:
         shown = [

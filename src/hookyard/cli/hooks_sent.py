@@ -113,7 +113,7 @@ def _listening_at(url: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @_json
 def deliveries(delivery_id: str | None, state: str | None, webhook: str | None, limit: int, as_json: bool) -> None:
-    """What was sent to webhooks and what is still owed, newest first; with an ID, one of them whole."""
+    """List what was sent to webhooks and what is still pending, newest first; with an ID, show one delivery whole."""
     found = asyncio.run(_select(delivery_id, DeliveryState(state) if state else None, webhook, limit))
     if as_json:
         shown = [asdict(delivery) for delivery in found]

@@ -76,8 +76,8 @@ def _row(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> Row[Any] | 
 
 
 def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> None:
-    """Have no other server bring tasks of this service up to date until the transaction ends: a new issue is told of in
-    several deliveries at once, and two servers that took one each would both find no task yet.
+    """Keep other servers from updating tasks of this service until the transaction ends: several deliveries report a
+    new issue at once, and two servers that took one each would both create its task.
 
     On SQLite the transaction has the database to itself anyway. (The numbers 1 and 2 of these locks are those of
     `intake.batches`.)
@@ -88,8 +88,8 @@ def _wait_for_others(conn: Connection, workspace_id: WorkspaceId, kind: str) -> 
 
 
 def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskChange) -> Row[Any] | None:
-    """The row of the same issue at another address, or None: at the one that it was moved from, or at one that has the
-    same number on the same host (GitLab has changed the paths of its pages more than once)."""
+    """Return the row of the same issue at another address, or None: at the one that it was moved from, or at one with
+    the same number on the same host (GitLab has changed the paths of its pages more than once)."""
     tasks, task = schema.tasks, what.task
     query = select(tasks).where(tasks.c.workspace_id == workspace_id, tasks.c.source == kind)
     if task.former_url is not None:
@@ -100,7 +100,7 @@ def _former(conn: Connection, workspace_id: WorkspaceId, kind: str, what: TaskCh
 
 
 def _has_moved_on(former: Row[Any], at: float) -> bool:
-    """Whether word of a move comes late: the issue has been back at its former address since."""
+    """Return whether the report of a move comes late: the issue has been back at its former address since."""
     return bool(former.updated_at > at)
 
 
@@ -109,7 +109,7 @@ def _host(url: str) -> str:
 
 
 def _made(what: TaskChange, at: float) -> dict[str, Any]:
-    """Who made a task and when: as the service says it, else as this is the first that is heard of it."""
+    """Return who made a task and when: as the service says it, else from this first report."""
     task = what.task
     by = what.actor.name if what.created or task.created_by is None else task.created_by
     made_at = at if task.created_at is None else task.created_at
@@ -117,7 +117,7 @@ def _made(what: TaskChange, at: float) -> dict[str, Any]:
 
 
 def _inherited(what: TaskChange, former: Row[Any]) -> dict[str, Any]:
-    """What a moved task keeps: who made it and when, and what the delivery says nothing of."""
+    """Return what a moved task keeps: who made it and when, and what the delivery leaves out."""
     kept = _kept(what, former) | {"created_by", "created_at"}
     if what.task.description is None:
         kept.add("description")
@@ -149,13 +149,13 @@ def _retire(
 
 
 def _left(db_id: str, task_id: str, at: float, url: str | None) -> dict[str, Any]:
-    """What sets the row of an address apart that an issue has left: it is gone, has no number that another could want,
-    and its URL is not the one that its id is made of but the next address."""
+    """Return what marks the row of an address that an issue has left: it is gone, has no number that another could
+    want, and its URL is the next address."""
     return {"id": db_id, "task_id": _set_aside(task_id, db_id), "deleted_at": at, "url": url}
 
 
 def _home(conn: Connection, workspace_id: WorkspaceId, db_id: str) -> str:
-    """The id that a task has now: its own, or that of the address that it was last moved to."""
+    """Return the id that a task has now: its own, or that of the address that it was last moved to."""
     seen: set[str] = set()
     while db_id not in seen:
         seen.add(db_id)
@@ -186,7 +186,7 @@ def _columns(kind: str, what: TaskChange, at: float) -> dict[str, Any]:
 
 
 def _kept(what: TaskChange, old: Row[Any]) -> set[str]:
-    """The columns that a delivery says nothing of."""
+    """Return the columns that a delivery leaves out."""
     kept = {column for attribute in what.task.untold for column in _OF.get(attribute, (attribute,))}
     assignee = what.task.assignee
     if assignee.id and not assignee.name and assignee.id == old.assignee_id:
@@ -195,7 +195,7 @@ def _kept(what: TaskChange, old: Row[Any]) -> set[str]:
 
 
 def _free_number(conn: Connection, workspace_id: WorkspaceId, what: TaskChange) -> None:
-    """A number that another task has (of a repository that was renamed, say) goes over to the one that has it now."""
+    """Pass a number that another task holds (of a renamed repository, for example) to its current owner."""
     tasks = schema.tasks
     holder: Row[Any] | None = conn.execute(
         select(tasks.c.id).where(tasks.c.workspace_id == workspace_id, tasks.c.task_id == what.task.task_id)
@@ -209,7 +209,7 @@ def _free_number(conn: Connection, workspace_id: WorkspaceId, what: TaskChange) 
 
 
 def _set_aside(task_id: str, db_id: str) -> str:
-    """The number of a task that has its number no more; two tasks of a workspace never have the same."""
+    """Return a replacement for the number of a task that has lost it; two tasks of a workspace never share one."""
     return f"{task_id} ({db_id})"
 
 

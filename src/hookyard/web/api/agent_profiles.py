@@ -41,7 +41,7 @@ async def create_profile(services: ServicesDep, admin: Administrator, body: Prof
 async def list_profiles(
     services: ServicesDep, principal: Known, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """The profiles."""
+    """List the agent profiles."""
     principal.require(Scope.MEMBER)
     after = unpack(cursor, str) or ("",)
     found = await services.agent_profiles.list(after=after[0], limit=limit + 1)
@@ -50,7 +50,7 @@ async def list_profiles(
 
 @router.get("/agent-profiles/{name}")
 async def get_profile(services: ServicesDep, principal: Known, name: str) -> dict[str, Any]:
-    """One profile."""
+    """Return one agent profile."""
     principal.require(Scope.MEMBER)
     return show(await services.agent_profiles.get(name), principal)
 

@@ -80,7 +80,7 @@ async def create_callback(services: ServicesDep, access: MemberAccess, body: Cal
 async def list_callbacks(
     services: ServicesDep, access: MemberAccess, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """Callbacks, oldest first."""
+    """List callbacks, oldest first."""
     (after,) = unpack(cursor, str) or (None,)
     found = await services.callbacks.list(access.workspace_id, limit=limit + 1, after=after)
     return page(found, limit, show, lambda callback: (callback.id,))
@@ -88,7 +88,7 @@ async def list_callbacks(
 
 @router.post(_PATH + "/check")
 async def check_callback(services: ServicesDep, access: MemberAccess, body: Check) -> dict[str, Any]:
-    """What is wrong with a callback that is being written; with an `eventId` also what it would do with that event."""
+    """Check a callback that is being edited; with an `eventId`, also return what it would do with that event."""
     found = await services.callbacks.check_parts(body.events, body.prompt, body.condition, body.concurrency_key)
     if isinstance(body.agent, dict):
         access.principal.require()
@@ -107,7 +107,7 @@ async def check_callback(services: ServicesDep, access: MemberAccess, body: Chec
 
 @router.post(_PATH + "/time-machine")
 async def judge_new_callback(services: ServicesDep, access: MemberAccess, body: Edited) -> dict[str, Any]:
-    """Which of the newest events a callback that is not saved would take. Nothing is stored, nothing is started."""
+    """Return which of the newest events an unsaved callback would match. Nothing is stored or started."""
     return await _judged(services, access, None, body)
 
 
@@ -115,7 +115,7 @@ async def judge_new_callback(services: ServicesDep, access: MemberAccess, body: 
 async def judge_edited_callback(
     services: ServicesDep, access: MemberAccess, callback: str, body: Edited
 ) -> dict[str, Any]:
-    """Which verdicts on the newest events an edit would change. Nothing is stored, nothing is started.
+    """Return which verdicts on the newest events an edit would change. Nothing is stored or started.
 
     Judged is what a callback says of single events: its events, its authors, its condition.
     """
@@ -143,7 +143,7 @@ def _show_change(change: BacktestChange) -> dict[str, Any]:
 
 @router.get(_PATH + "/{callback}")
 async def get_callback(services: ServicesDep, access: MemberAccess, callback: str) -> dict[str, Any]:
-    """One callback."""
+    """Return one callback."""
     return show(await services.callbacks.get(access.workspace_id, CallbackId(callback)))
 
 
@@ -172,7 +172,7 @@ async def delete_callback(services: ServicesDep, access: MemberAccess, callback:
 
 @router.get(_PATH + "/{callback}/versions")
 async def list_versions(services: ServicesDep, access: MemberAccess, callback: str) -> dict[str, Any]:
-    """Every version, newest first."""
+    """List every version, newest first."""
     found = await services.callbacks.versions(access.workspace_id, CallbackId(callback))
     items = [
         {"version": one.number, "author": one.author, "createdAt": iso(one.created_at), **one.spec.as_dict()}
@@ -189,7 +189,7 @@ async def diff_versions(
     old: Annotated[int, Query(alias="from")],
     new: Annotated[int, Query(alias="to")],
 ) -> dict[str, Any]:
-    """What changed between two versions, as a unified diff of their YAML."""
+    """Return the changes between two versions as a unified diff of their YAML."""
     return {"diff": await services.callbacks.diff(access.workspace_id, CallbackId(callback), old, new)}
 
 

@@ -32,7 +32,7 @@ class NewEventType(Body):
 
 @router.get("/event-types")
 async def list_event_types(services: ServicesDep, principal: Known) -> dict[str, Any]:
-    """Every event type: the built-in ones, then the declared."""
+    """List every event type: the built-in ones, then the declared ones."""
     principal.require(Scope.MEMBER)
     return {"items": [one.as_dict() for one in services.event_types.current], "nextCursor": None}
 

@@ -41,7 +41,7 @@ async def list_events(
     name: str | None = None,
     subject: str | None = None,
 ) -> dict[str, Any]:
-    """Events, newest first, with the verdict of the gates for every callback."""
+    """List events, newest first, with the verdict of the gates for every callback."""
     (before,) = unpack(cursor, str) or (None,)
     found = await services.database.read(
         lambda conn: _list(conn, access.workspace_id, name, subject, before, limit + 1)
@@ -51,7 +51,7 @@ async def list_events(
 
 @router.get(_PATH + "/{event}")
 async def get_event(services: ServicesDep, access: MemberAccess, event: str) -> dict[str, Any]:
-    """One event, with the verdict of the gates for every callback of the workspace."""
+    """Return one event, with the verdict of the gates for every callback of the workspace."""
     stored, verdicts = await services.history.get(access.workspace_id, EventId(event))
     return show(stored, verdicts)
 

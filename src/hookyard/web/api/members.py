@@ -33,7 +33,7 @@ async def add_member(services: ServicesDep, access: AdminAccess, body: NewMember
 async def list_members(
     services: ServicesDep, access: MemberAccess, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """The members."""
+    """List the members."""
     after = unpack(cursor, str) or ("",)
     found = await services.members.list(access.workspace_id, after=after[0], limit=limit + 1)
     return page(found, limit, show, lambda member: (member.user_id,))

@@ -31,7 +31,7 @@ async def list_of_runs(
     callback: str | None = None,
     event: str | None = None,
 ) -> dict[str, Any]:
-    """Runs, newest first."""
+    """List runs, newest first."""
     only = RunFilter(None if status is None else status.value, callback, event)
     (before,) = unpack(cursor, str) or (None,)
     found = await services.database.read(lambda conn: list_runs(conn, access.workspace_id, only, before, limit + 1))
@@ -40,8 +40,8 @@ async def list_of_runs(
 
 @router.get(_PATH + "/{run}")
 async def one_run(services: ServicesDep, access: MemberAccess, run: str) -> dict[str, Any]:
-    """One run: prompt, event, attempts, messages, tool calls, webhook decisions, usage; while it waits, `reason` is
-    what for."""
+    """Return one run: prompt, event, attempts, messages, tool calls, webhook decisions, usage; while it waits, `reason`
+    says why."""
 
     def read(conn: Connection) -> dict[str, Any]:
         found = get_run(conn, access.workspace_id, RunId(run))

@@ -15,7 +15,7 @@ router = APIRouter(tags=["settings"])
 
 @router.get("/settings")
 async def get_settings(services: ServicesDep, _admin: Administrator) -> dict[str, Any]:
-    """Every setting's value, by its dotted name."""
+    """Return every setting's value by its dotted name."""
     return dict(services.live.current.values)
 
 
@@ -35,7 +35,7 @@ async def change_settings(
 
 @router.get("/settings/details")
 async def get_setting_details(services: ServicesDep, _admin: Administrator) -> dict[str, Any]:
-    """Every setting with its meaning, default, bounds, and the place that fixes it, if one does."""
+    """Return every setting with its meaning, default, bounds, and the place that pins it, if one does."""
     return {"items": details(services.live.current), "nextCursor": None}
 
 

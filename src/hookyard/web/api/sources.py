@@ -44,7 +44,7 @@ async def put_source(services: ServicesDep, access: AdminAccess, kind: str, body
 
 @router.get("/workspaces/{workspace}/sources")
 async def list_sources(services: ServicesDep, access: AdminAccess) -> dict[str, Any]:
-    """The services that are set up."""
+    """List the services that are configured."""
     found = await services.sources.list(access.workspace_id)
     return {"items": [show(source, access.workspace_id) for source in found], "nextCursor": None}
 

@@ -77,7 +77,7 @@ async def list_tasks(
     assignee: str | None = None,
     search: str | None = None,
 ) -> dict[str, Any]:
-    """Tasks, last changed first."""
+    """List tasks, last changed first."""
     only = TaskFilter(status, assignee, search)
     before = unpack(cursor, float, str)
     found = await services.tasks.list(access.workspace_id, only, before=before, limit=limit + 1)
@@ -94,7 +94,7 @@ async def add_comment(services: ServicesDep, access: TaskAccess, task: str, body
 async def list_comments(
     services: ServicesDep, access: TaskAccess, task: str, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """Comments of a task, oldest first."""
+    """List comments of a task, oldest first."""
     after = unpack(cursor, float, str)
     found = await services.comments.list(access.workspace_id, task, after=after, limit=limit + 1)
     return page(found, limit, comment_as_dict, lambda comment: (comment.created_at, comment.id))
@@ -102,7 +102,7 @@ async def list_comments(
 
 @router.get("/workspaces/{workspace}/tasks/{task:path}")
 async def get_task(services: ServicesDep, access: TaskAccess, task: str) -> dict[str, Any]:
-    """One task."""
+    """Return one task."""
     return task_as_dict(await services.tasks.get(access.workspace_id, task))
 
 

@@ -44,7 +44,7 @@ async def create_token(services: ServicesDep, access: AdminAccess, body: NewToke
 
 @router.get("/workspaces/{workspace}/tokens")
 async def list_tokens(services: ServicesDep, access: AdminAccess) -> dict[str, Any]:
-    """The workspace's tokens, without the tokens themselves."""
+    """List the workspace's tokens, without the tokens themselves."""
     return {"items": [show(token) for token in await services.tokens.list(access.workspace_id)], "nextCursor": None}
 
 
@@ -65,7 +65,7 @@ async def create_admin_token(services: ServicesDep, admin: Administrator, body: 
 
 @router.get("/tokens")
 async def list_admin_tokens(services: ServicesDep, _admin: Administrator) -> dict[str, Any]:
-    """Administrators' tokens, without the tokens themselves."""
+    """List administrators' tokens, without the tokens themselves."""
     return {"items": [show(token) for token in await services.tokens.list(None)], "nextCursor": None}
 
 

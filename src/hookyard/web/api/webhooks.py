@@ -33,7 +33,7 @@ async def create_webhook(services: ServicesDep, access: AdminAccess, body: Webho
 
 @router.get("/workspaces/{workspace}/webhooks")
 async def list_webhooks(services: ServicesDep, access: AdminAccess) -> dict[str, Any]:
-    """The webhooks, without what is secret."""
+    """List the webhooks without their secrets."""
     found = await services.webhooks.list(access.workspace_id)
     return {"items": [show(kept) for kept in found], "nextCursor": None}
 

@@ -40,7 +40,7 @@ async def create_workspace(services: ServicesDep, _admin: Administrator, body: N
 async def list_workspaces(
     services: ServicesDep, principal: Known, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """The workspaces that the caller may see."""
+    """List the workspaces that the caller may see."""
     principal.require(Scope.MEMBER)
     after = unpack(cursor, str) or ("",)
     found = await services.workspaces.list(principal.workspaces, after=after[0], limit=limit + 1)
@@ -49,7 +49,7 @@ async def list_workspaces(
 
 @router.get("/workspaces/{workspace}")
 async def get_workspace(services: ServicesDep, access: MemberAccess) -> dict[str, Any]:
-    """One workspace."""
+    """Return one workspace."""
     return show(await services.workspaces.get(access.workspace_id))
 
 

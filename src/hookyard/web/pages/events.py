@@ -87,7 +87,7 @@ def _types(visit: PageContext, name: str) -> dict[str, str]:
 
 
 def cloud_event(found: queries.EventPage, workspace: str) -> dict[str, Any]:
-    """The event as it would be sent to us."""
+    """Return the event in the form in which a client would send it."""
     event = found.event
     shown: dict[str, Any] = {
         "specversion": "1.0",

@@ -28,28 +28,28 @@ class Form:
         return name in self._fields
 
     def text(self, name: str, default: str = "") -> str:
-        """A field's text without the space around it; line ends are `\\n`."""
+        r"""Return a field's text without the space around it; line ends are `\n`."""
         return self.raw(name, default).strip()
 
     def raw(self, name: str, default: str = "") -> str:
-        """A field's text as written, except that line ends are `\\n`."""
+        r"""Return a field's text as written, except that line ends are `\n`."""
         values = self._fields.get(name)
         return values[-1].replace("\r\n", "\n") if values else default
 
     def all(self, name: str) -> list[str]:
-        """Every value of a field that may stand several times, in order, without repetitions."""
+        """Return every value of a field that may occur several times, in order, without repetitions."""
         return list(dict.fromkeys(self._fields.get(name, [])))
 
     def on(self, name: str) -> bool:
-        """Whether a box is ticked."""
+        """Return whether a box is ticked."""
         return self.raw(name) in ("on", "true", "1")
 
     def names(self) -> list[str]:
-        """The fields that came."""
+        """Return the names of the received fields."""
         return list(self._fields)
 
     def seconds(self, name: str) -> float | None:
-        """A positive number with or without a fraction, None when the field is empty.
+        """Return a positive number with or without a fraction, None when the field is empty.
 
         Raises:
             InvalidError: It holds something else.
@@ -63,7 +63,7 @@ class Form:
         return float(text)
 
     def number(self, name: str) -> int | None:
-        """A whole number, None when the field is empty.
+        """Return a whole number, None when the field is empty.
 
         Raises:
             InvalidError: It holds something else.
@@ -78,7 +78,7 @@ class Form:
 
 
 def same_site(request: Request) -> bool:
-    """Whether a browser says that the request comes from one of our pages; browsers that say nothing pass."""
+    """Return whether the request comes from one of our pages; browsers that do not say so pass."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -87,7 +87,7 @@ def same_site(request: Request) -> bool:
 
 
 async def read_form(request: Request) -> Form:
-    """The form of a POST; whether it carries the session's token is for `page_context` to check.
+    """Read the form of a POST; `page_context` checks whether it carries the session's token.
 
     Raises:
         NotAllowedError: It comes from elsewhere.

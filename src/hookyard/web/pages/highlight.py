@@ -35,12 +35,12 @@ def _coloured(rule: re.Pattern[str], text: str) -> Markup:
 
 
 def javascript(text: str, limit: int = 2000) -> Markup:
-    """An expression, coloured; what is longer than `limit` characters is cut."""
+    """Return an expression with syntax colours, cut to `limit` characters."""
     return _coloured(_JAVASCRIPT, text[:limit])
 
 
 def json_text(text: str, limit: int = 65_536) -> Markup:
-    """A body, indented and coloured when it is JSON, else as it is."""
+    """Return a body, indented and coloured when it is JSON, else as it is."""
     if len(text) <= limit:
         try:
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)

@@ -69,7 +69,7 @@ ICONS = {
 
 
 def sprite() -> Markup:
-    """All of them, to stand once on a page; a use of one is `<use href="#i-NAME"/>`."""
+    """Return all icons, to be included once on a page; `<use href="#i-NAME"/>` shows one."""
     symbols = "".join(
         f'<symbol id="i-{name}" viewBox="0 0 16 16">{drawing}</symbol>' for name, drawing in ICONS.items()
     )

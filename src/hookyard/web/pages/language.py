@@ -57,7 +57,7 @@ class Language:
         return "：" if self.chinese else ": "
 
     def t(self, key: str, **values: object) -> Markup:
-        """A text with its values put in. Of `one | many`, the first is taken when `n` is 1.
+        """Return a text with its values. Of `one | many`, the first is used when `n` is 1.
 
         Raises:
             KeyError: There is no such text.
@@ -73,52 +73,53 @@ class Language:
         return Markup(str(_safe(text)).format(**shown))  # noqa: S704 (the text and every value are escaped)
 
     def has(self, key: str) -> bool:
-        """Whether there is such a text, for words that others make up (statuses, kinds, units)."""
+        """Return whether a text exists, for names from outside (statuses, kinds, units)."""
         return key in self.texts
 
     def word(self, group: str, name: str) -> Markup:
-        """The text `group.name`, or the name itself where the group does not know it."""
+        """Return the text `group.name`, or the name itself where the group does not have it."""
         key = f"{group}.{name}"
         return self.t(key) if key in self.texts else escape(name)
 
     def message(self, message: str) -> Markup:
-        """What another room says (an error, a reason, a note), in the reader's language where it is known there."""
+        """Return a message of another package (an error, a reason, a note) in the reader's language, where it is
+        translated."""
         return escape((chinese(message) if self.chinese else None) or message)
 
     # -- numbers -----------------------------------------------------------------------------------------------------
 
     def number(self, value: float) -> str:
-        """Thousands separated: `18,412`."""
+        """Return a number with thousands separated: `18,412`."""
         return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
     def up_to(self, count: int, limit: int) -> int | str:
-        """A count that was not taken further than a limit: itself, or `1,000+`."""
+        """Return a count that was not taken further than a limit: itself, or `1,000+`."""
         return count if count < limit else f"{self.number(limit)}+"
 
     def short(self, value: float) -> str:
-        """For plots and narrow places: `6.0 k`, `4.2 M`."""
+        """Return a short form for plots and narrow columns: `6.0 k`, `4.2 M`."""
         for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= limit:
                 return f"{value / limit:.1f} {unit}"
         return f"{value:g}"
 
     def percent(self, part: float, whole: float) -> str:
-        """`95.1%`, or a dash of nothing."""
+        """Return `95.1%`, or a dash when there is no whole."""
         if not whole:
             return "–"
         share = 100 * part / whole
         return "100%" if share == 100 else f"{share:.1f}%"
 
     def size(self, count: int) -> str:
-        """Bytes: `214 B`, `1.2 kB`."""
+        """Return bytes as `214 B`, `1.2 kB`."""
         return f"{count} B" if count < 1000 else f"{self.short(count)}B"
 
     def money(self, dollars: float) -> str:
-        """US dollars: `$0.0132`, `$4.20`."""
+        """Return US dollars as `$0.0132`, `$4.20`."""
         return f"${dollars:.4f}" if dollars < 0.1 else f"${dollars:,.2f}"
 
     def lasting(self, seconds: float | None) -> str:
-        """A duration for columns: `38 ms`, `2.9 s`, `1 min 48 s`, `2 h 5 min`."""
+        """Return a duration for columns: `38 ms`, `2.9 s`, `1 min 48 s`, `2 h 5 min`."""
         if seconds is None:
             return "–"
         if seconds < 0.9995:
@@ -136,7 +137,7 @@ class Language:
         return f"{whole // _DAY}{day}{whole % _DAY // _HOUR}{hour}".rstrip()
 
     def offset(self, seconds: float) -> str:
-        """A place in a timeline: `3.1 s`, `1:31`, `1:02:10`."""
+        """Return a position in a timeline: `3.1 s`, `1:31`, `1:02:10`."""
         if seconds < 59.95:
             return f"{max(0.0, seconds):.1f} s"
         whole = int(seconds)
@@ -147,26 +148,26 @@ class Language:
     # -- times -------------------------------------------------------------------------------------------------------
 
     def exact(self, at: float) -> str:
-        """To the millisecond, with the zone: `2026-11-21 09:44:02.113 CET`."""
+        """Return a time to the millisecond, with the zone: `2026-11-21 09:44:02.113 CET`."""
         local = datetime.fromtimestamp(at, self.zone)
         return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
 
     def clock(self, at: float) -> str:
-        """The time of day: `09:52:11`."""
+        """Return the time of day: `09:52:11`."""
         return f"{datetime.fromtimestamp(at, self.zone):%H:%M:%S}"
 
     def hour(self, at: float) -> str:
-        """Hours and minutes: `09:52`."""
+        """Return hours and minutes: `09:52`."""
         return f"{datetime.fromtimestamp(at, self.zone):%H:%M}"
 
     def next_round(self, at: float, step: float) -> float:
-        """The first time from `at` on that is a multiple of `step` seconds on the reader's clock, at most a day."""
+        """Return the first multiple of `step` seconds (at most a day) on the reader's clock from `at` on."""
         offset = datetime.fromtimestamp(at, self.zone).utcoffset() or timedelta()
         ahead = offset.total_seconds()
         return math.ceil((at + ahead) / step) * step - ahead
 
     def date(self, at: float) -> str:
-        """The day, with the year when it is another one: `Nov 18`, `11 月 18 日`."""
+        """Return the day, with the year when it is another one: `Nov 18`, `11 月 18 日`."""
         local, today = datetime.fromtimestamp(at, self.zone), datetime.fromtimestamp(self.now, self.zone)
         if self.chinese:
             day = f"{local.month} 月 {local.day} 日"
@@ -175,7 +176,7 @@ class Language:
         return day if local.year == today.year else f"{day}, {local.year}"
 
     def day(self, at: float) -> str:
-        """A heading for the things of one day: `Today`, `Yesterday`, `Nov 18`."""
+        """Return a heading for the things of one day: `Today`, `Yesterday`, `Nov 18`."""
         then = datetime.fromtimestamp(at, self.zone).date()
         days = (datetime.fromtimestamp(self.now, self.zone).date() - then).days
         if days in (0, 1):
@@ -183,7 +184,7 @@ class Language:
         return self.date(at)
 
     def ago_text(self, at: float) -> str:
-        """How long ago, up to a day; then the date."""
+        """Return how long ago a time is, up to a day; then the date."""
         seconds = self.now - at
         if seconds >= _DAY or seconds < -_MINUTE:
             return self.date(at)
@@ -195,7 +196,7 @@ class Language:
         raise AssertionError
 
     def ago(self, at: float | None) -> Markup:
-        """How long ago as an element: exact on hover, kept fresh by `core.clock.js`."""
+        """Return how long ago a time is as an element: exact on hover, updated by `clock.js`."""
         if at is None:
             return Markup("–")
         return Markup(  # noqa: S704 (numbers and our own words)
@@ -203,7 +204,7 @@ class Language:
         )
 
     def moment(self, at: float) -> Markup:
-        """The day and the time of day as an element: `Nov 21, 09:44:02`."""
+        """Return the day and the time of day as an element: `Nov 21, 09:44:02`."""
         comma = " " if self.chinese else ", "
         return Markup(  # noqa: S704 (numbers and our own words)
             f'<time datetime="{iso(at)}" title="{self.exact(at)}">{self.date(at)}{comma}{self.clock(at)}</time>'
@@ -217,7 +218,7 @@ def _safe(text: str) -> Markup:
 
 @cache
 def texts(code: str) -> Mapping[str, str]:
-    """Every text of a language by its dotted key."""
+    """Return every text of a language by its dotted key."""
     table = tomllib.loads((TEXTS / f"{code}.toml").read_text(encoding="utf-8"))
     flat: dict[str, str] = {}
 
@@ -234,7 +235,7 @@ def texts(code: str) -> Mapping[str, str]:
 
 @cache
 def zone(name: str) -> ZoneInfo:
-    """A time zone by its name; UTC when there is none of that name."""
+    """Return a time zone by its name; UTC when there is none of that name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -242,13 +243,13 @@ def zone(name: str) -> ZoneInfo:
 
 
 def language(code: str, zone_name: str = "UTC", now: float | None = None) -> Language:
-    """A language for one page."""
+    """Return a language for one page."""
     moment = datetime.now(UTC).timestamp() if now is None else now
     return Language(code, texts(code), zone(zone_name), moment)
 
 
 def preferred(accept_language: str) -> str:
-    """The best of the two languages for an `Accept-Language` header; English when it names neither."""
+    """Return the best of the two languages for an `Accept-Language` header; English when it names neither."""
     best, weight = "en", 0.0
     for position, part in enumerate(accept_language[:500].split(",")):
         tag, _, parameter = part.strip().partition(";")

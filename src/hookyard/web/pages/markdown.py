@@ -26,7 +26,7 @@ def _inline(text: str) -> str:
 
 
 def render_markdown(text: str) -> Markup:
-    """A text as paragraphs, lists and blocks of code."""
+    """Return a text as paragraphs, lists and blocks of code."""
     out: list[str] = []
     lines = text[:_LIMIT].splitlines()
     index = 0

@@ -10,7 +10,7 @@ from hookyard.web.pages.page_context import PageContext
 
 
 async def members_page(visit: PageContext) -> Response:
-    """Who belongs to the workspace; administrators add and remove."""
+    """Show the members of the workspace; administrators add and remove them."""
     if visit.request.method == "GET":
         return await _members(visit, ())
     form = await visit.form()
@@ -41,7 +41,7 @@ async def _members(visit: PageContext, problems: tuple[Problem, ...]) -> Respons
 
 
 async def account_page(visit: PageContext) -> Response:
-    """One's own account: a new password, sign out."""
+    """Show the reader's own account: a new password, sign out."""
     problems: tuple[Problem, ...] = ()
     if visit.request.method == "POST":
         form = await visit.form()
@@ -69,7 +69,7 @@ def _same(new: str, again: str) -> None:
 
 
 async def make_first_workspace(visit: PageContext) -> Response:
-    """The first workspace, made by an administrator who has none to go to."""
+    """Create the first workspace for an administrator who has none to go to."""
     form = await visit.form()
     if not visit.member.is_admin:
         raise NotAllowedError("only administrators make workspaces")

@@ -59,7 +59,8 @@ class Pattern:
     letters: int
 
     def values(self, message: str) -> dict[str, str] | None:
-        """What was put in, each as short as can be; None when the message is none of this pattern."""
+        """Return the parameters in a message, each as short as possible; None when the message does not fit the
+        pattern."""
         first, *between, last = self.literals
         if not (message.startswith(first) and message.endswith(last)):
             return None
@@ -84,13 +85,13 @@ def _fits(name: str, value: str) -> bool:
 
 @cache
 def sentences() -> dict[str, str]:
-    """Every sentence with its Chinese."""
+    """Return every sentence with its Chinese translation."""
     return tomllib.loads(FILE.read_text(encoding="utf-8"))
 
 
 @cache
 def patterns() -> tuple[Pattern, ...]:
-    """The sentences with something put in, those with most letters first."""
+    """Return the sentences with parameters, those with most letters first."""
     found = []
     for english, chinese in {**_JOINED, **sentences()}.items():
         if not _FIELD.search(english):
@@ -113,7 +114,7 @@ class MessageTranslator:
         self.left = ATTEMPTS
 
     def said(self, message: str) -> str | None:
-        """A sentence in Chinese, None when it is not known."""
+        """Return a sentence in Chinese, None when it is unknown."""
         whole = sentences().get(message)
         if whole is not None and not _FIELD.search(message):
             return whole
@@ -139,7 +140,7 @@ def _filled(text: str, values: dict[str, str]) -> str:
 
 @lru_cache(maxsize=2048)
 def chinese(message: str) -> str | None:
-    """A message in Chinese, None when nobody has translated it. Of several lines the first is."""
+    """Return a message in Chinese, None when it is not translated. Of several lines the first is."""
     first, newline, rest = message.partition("\n")
     said = MessageTranslator().said(first) if len(first) <= LONGEST else None
     return None if said is None else said + newline + rest

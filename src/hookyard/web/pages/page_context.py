@@ -109,16 +109,17 @@ class PageContext:
     # -- reading what was asked ----------------------------------------------------------------------------------------
 
     def path_param(self, name: str) -> str:
-        """A part of the path."""
+        """Return a part of the path."""
         return str(self.request.path_params[name])
 
     def query(self, name: str, *allowed: str) -> str:
-        """A parameter of the address, `""` when it is absent, too long, has a NUL or is not one of those allowed."""
+        """Return a parameter of the address, `""` when it is absent, too long, has a NUL or is not one of those
+        allowed."""
         value = self.request.query_params.get(name, "")
         return "" if len(value) > 200 or "\x00" in value or (allowed and value not in allowed) else value.strip()
 
     async def form(self) -> Form:
-        """The form that was sent.
+        """Return the form that was sent.
 
         Raises:
             NotAllowedError: It is none of ours.
@@ -138,7 +139,7 @@ class PageContext:
     # -- answering -----------------------------------------------------------------------------------------------------
 
     def path(self, *parts: str, **query: str | int | None) -> str:
-        """An address inside the workspace; empty parameters are left out."""
+        """Return an address inside the workspace, without empty parameters."""
         whole = "/w/" + "/".join(map(_quoted, (self.workspace_id or self.home, *parts)))
         if not query:
             return whole
@@ -146,7 +147,7 @@ class PageContext:
         return f"{whole}?{urlencode(given)}" if given else whole
 
     def current_url(self, **query: str | int | None) -> str:
-        """This address with some parameters changed; None or `""` takes one away."""
+        """Return this address with some parameters changed; None or `""` removes one."""
         given: dict[str, Any] = dict(self.request.query_params)
         given.pop("done", None)
         given.update({name.rstrip("_"): value for name, value in query.items()})
@@ -155,7 +156,7 @@ class PageContext:
         return f"{path}?{urlencode(kept)}" if kept else path
 
     async def page(self, template: str, status: int = 200, **data: Any) -> HTMLResponse:
-        """A whole page, or the part of it that was asked for."""
+        """Return a whole page, or the requested part of it."""
         frame = PageLayout()
         if self.user and (self.workspace_id or self.home) and not self.wants_part:
             frame = await layout_of(self.services, self.user, self.workspace_id or self.home, self.now)
