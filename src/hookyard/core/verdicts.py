@@ -107,8 +107,7 @@ def unpack(packed: str | None) -> tuple[GateVerdict, ...]:
     try:
         return tuple([_BY_CODE[code] for code in packed or ""])
     except KeyError as error:
-        letter = error.args[0]
-        raise PermanentError(f"an unknown verdict {letter!r}", hint="use the newest hookyard") from None
+        raise PermanentError("verdict_unknown", verdict=str(error.args[0])) from None
 
 
 def packed_has(packed: str | None, wanted: Iterable[GateVerdict]) -> bool:
