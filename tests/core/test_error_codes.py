@@ -18,7 +18,7 @@ from scripts.error_codes import SOURCE, Use, constants, error_classes, uses
 NOT_CONVERTED = frozenset(
     {
         "adapters", "agents", "automations", "bridge", "callbacks", "cli", "conditions", "events", "hooks", "identity",
-        "intake", "runs", "settings", "store", "telemetry", "web", "wiring", "workspace",
+        "intake", "settings", "store", "telemetry", "web", "wiring", "workspace",
     }
 )  # fmt: skip
 """Packages whose errors still have texts. Remove a package when its errors have codes."""

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from hookyard.core.clock import iso
+from hookyard.core.message_catalog import Message
 from hookyard.web.pages.messages import chinese
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
@@ -83,6 +84,9 @@ class Language:
 
     def message(self, message: str) -> Markup:
         """What another room says (an error, a reason, a note), in the reader's language where it is known there."""
+        stored = Message.loads(message)
+        if stored.code:
+            return escape(stored.sentence(self.code))
         return escape((chinese(message) if self.chinese else None) or message)
 
     # -- numbers -----------------------------------------------------------------------------------------------------
