@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from hookyard.cli.main import cli
+from scripts import error_codes
 from scripts.pages import DOCS, LANGUAGES, ROOT, page
 
 # Written for those who work on hookyard.
@@ -109,6 +110,14 @@ def unnamed_commands() -> Iterator[str]:
         )
 
 
+def stale_error_codes() -> Iterator[str]:
+    """Yield the pages whose tables of error codes differ from the catalogue."""
+    for language, path in error_codes.PAGES.items():
+        text = path.read_text(encoding="utf-8")
+        if error_codes.with_tables(text, language) != text:
+            yield f"{path.relative_to(ROOT)}: old table; run `uv run python -m scripts.error_codes`"
+
+
 def commands(command: click.Command, name: str) -> Iterator[str]:
     """Yield the full names of a command's leaves."""
     if not isinstance(command, click.Group):
@@ -125,6 +134,7 @@ def main() -> int:
     """Print every fault; return 1 if there is any."""
     faults = [fault for path in pages() for fault in broken_links(path)]
     faults += [*missing_translations(), *unlisted_pages(), *unnamed_packages(), *unnamed_commands()]
+    faults += stale_error_codes()
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"documentation: {len(pages())} pages, {len(faults)} faults")

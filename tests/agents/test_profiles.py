@@ -64,7 +64,7 @@ def test_what_is_stored_is_what_is_read(kind: str) -> None:
         ({"kind": "http", "url": "file:///etc/passwd"}, "url", "https://"),
         ({"kind": "acp"}, "", "needs 'command'"),
         ({"kind": "dry-run", "model": "x"}, "", "means nothing"),
-        ({"kind": "dry-run", "colour": "red"}, "colour", "no such field"),
+        ({"kind": "dry-run", "colour": "red"}, "colour", "not a known field"),
         ({"kind": "built-in", "tools": ["bash", "fly"]}, "tools", "no built-in tool 'fly'"),
         ({"kind": "built-in", "folder": "here"}, "folder", "absolute"),
         ({"kind": "built-in", "worktree": True}, "", "needs 'folder'"),

@@ -85,8 +85,8 @@ def test_problems_show_code_and_params() -> None:
 
 
 def test_a_third_party_cannot_redefine_a_code() -> None:
-    with pytest.raises(ValueError, match="text_empty"):
-        message_catalog.register("en", {"text_empty": Entry("x")})
+    with pytest.raises(ValueError, match="value_empty"):
+        message_catalog.register("en", {"value_empty": Entry("x")})
 
 
 def test_both_languages_have_the_same_codes_with_the_same_parameters() -> None:

@@ -34,7 +34,7 @@ def test_what_is_only_derived_is_never_stored(verdict: GateVerdict) -> None:
 
 
 def test_a_verdict_of_a_newer_hookyard_is_refused() -> None:
-    with pytest.raises(PermanentError, match="unknown verdict 'Z'"):
+    with pytest.raises(PermanentError, match="unknown verdict Z"):
         unpack("qZ")
 
 

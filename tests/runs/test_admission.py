@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.message_catalog import Message
 from hookyard.runs.admission import DELETED, DISABLED, Admitted, Limits, NoTokens, admit
 from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.quota import HOUR_SECONDS, LEAST_TOKENS, Quotas, day_of, portion
@@ -103,8 +104,8 @@ def test_runs_of_a_callback_that_is_gone_are_skipped_with_the_reason(env: RunsEn
     )
     (one,), (two,), (three,) = env.queue(disabled), env.queue(deleted), env.queue(kept)
     assert names(admitted(env)) == [three]
-    assert (env.run(one).status, env.run(one).reason) == ("skipped", DISABLED)
-    assert (env.run(two).status, env.run(two).reason) == ("skipped", DELETED)
+    assert (env.run(one).status, env.run(one).reason) == ("skipped", DISABLED.dumps())
+    assert (env.run(two).status, env.run(two).reason) == ("skipped", DELETED.dumps())
 
 
 def test_a_run_that_had_started_goes_on_although_its_callback_was_disabled(env: RunsEnvironment) -> None:
@@ -119,7 +120,7 @@ def test_runs_beyond_the_hourly_quota_wait_and_say_so(env: RunsEnvironment) -> N
     assert names(admitted(env, limits)) == queued[:2]
     end(env, *queued[:2])
     assert admitted(env, limits, NOW + 60) == []
-    assert "2 runs an hour" in env.run(queued[2]).reason
+    assert Message.loads(env.run(queued[2]).reason) == Message("waits_runs_per_hour", {"limit": 2})
     assert names(admitted(env, limits, NOW + HOUR_SECONDS + 1)) == queued[2:]
     assert env.run(queued[2]).reason is None
 

@@ -7,9 +7,11 @@ from sqlalchemy import update
 
 from hookyard.core.errors import ConflictError, NotFoundError
 from hookyard.core.ids import RunId, WorkerId, WorkspaceId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import FINAL, RunStatus
 from hookyard.runs import control
 from hookyard.runs.admission import Limits, NoTokens, admit
+from hookyard.runs.control import cancelled_by
 from hookyard.store.schema import runs
 from tests.runs.environment import RunsEnvironment
 
@@ -32,7 +34,7 @@ def test_a_waiting_run_is_cancelled_at_once(env: RunsEnvironment) -> None:
     (run,) = env.queue(env.callback())
     assert cancel(env, run) is RunStatus.CANCELLED
     row = env.run(run)
-    assert (row.status, row.reason, row.finished_at) == ("cancelled", "cancelled by Ann", 5.0)
+    assert (row.status, Message.loads(row.reason), row.finished_at) == ("cancelled", cancelled_by("Ann"), 5.0)
 
 
 def test_a_running_run_is_asked_to_end_and_twice_is_once(env: RunsEnvironment) -> None:

@@ -125,7 +125,7 @@ async def test_only_agents_that_use_a_token_get_one(env: ProfileEnvironment, age
 @pytest.mark.parametrize(
     ("agent", "words"),
     [
-        ("nobody", "no agent profile 'nobody'"),
+        ("nobody", "agent profile 'nobody' does not exist"),
         ('{"kind": "command"}', "needs 'argv'"),
         ('{"kind": "command", "argv": ["cat"], "folder": "/does/not/exist"}', "does not exist on this worker"),
     ],

@@ -24,6 +24,7 @@ from hookyard.events.model import AuthorTrust
 from hookyard.runs import executor as module
 from hookyard.runs.admission import Limits, NoTokens, admit
 from hookyard.runs.claim import AdmittedRun
+from hookyard.runs.control import cancelled_by
 from hookyard.runs.quota import Quotas
 from hookyard.store.schema import attempts, batch_events, runs, spend
 from tests.runs.environment import Emitted, FunctionEnvironments, RunsEnvironment, Work
@@ -237,7 +238,7 @@ async def test_a_run_that_a_person_cancels_is_cancelled_and_keeps_what_it_did(en
     claim = a_claim(env)
     assert await cancelled(env, claim, "Ann")
     row = env.run(claim.run_id)
-    assert (row.status, row.reason, row.snippet) == ("cancelled", "cancelled by Ann", "began")
+    assert (row.status, row.reason, row.snippet) == ("cancelled", cancelled_by("Ann").dumps(), "began")
 
 
 async def test_a_run_whose_worker_stops_has_no_result(env: RunsEnvironment) -> None:

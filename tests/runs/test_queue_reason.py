@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hookyard.core.ids import WorkerId
+from hookyard.core.message_catalog import Message
 from hookyard.runs import recovery
 from hookyard.runs.admission import Limits, NoTokens, admit
 from hookyard.runs.queue_reason import ALIVE_SECONDS, NO_WORKER, SLOTS_FULL, WORKERS_FULL, explain_wait
@@ -13,7 +14,7 @@ ME = WorkerId("wrk_me")
 NOW = 1_800_000_000.0
 
 
-def why(env: RunsEnvironment, run_id: str, now: float = NOW) -> str | None:
+def why(env: RunsEnvironment, run_id: str, now: float = NOW) -> Message | None:
     return env.database.read_sync(lambda conn: explain_wait(conn, run_id, env.live(), now))
 
 
@@ -48,7 +49,7 @@ def test_a_key_names_the_run_that_has_it(env: RunsEnvironment) -> None:
     first, second = env.queue(env.callback(), number=2, concurrency_key="cb:task-1")
     beating(env)
     admitted(env)
-    assert why(env, second) == f"waits: {first} has the same concurrency key"
+    assert why(env, second) == Message("waits_concurrency_key", {"run": first})
 
 
 def test_every_run_behind_a_quota_says_so_and_none_of_another_workspace(env: RunsEnvironment) -> None:
@@ -56,7 +57,7 @@ def test_every_run_behind_a_quota_says_so_and_none_of_another_workspace(env: Run
     beating(env)
     admitted(env, Quotas(runs_an_hour=1))
     said = [why(env, run) for run in own]
-    assert said == [None, *["waits: 1 runs an hour is the workspace's quota"] * 3]
+    assert said == [None, *[Message("waits_runs_per_hour", {"limit": 1})] * 3]
     (other,) = env.queue(env.callback("ws_b"), "ws_b")
     assert why(env, other) is None
 

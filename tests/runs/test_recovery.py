@@ -18,9 +18,10 @@ from sqlalchemy import delete, insert, select, update
 from hookyard.agents.base import AgentResult, Assignment, Recorder
 from hookyard.agents.processes import started
 from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.message_catalog import Message, Param
 from hookyard.runs import recovery
 from hookyard.runs.admission import Limits, NoTokens, admit
-from hookyard.runs.control import cancel
+from hookyard.runs.control import cancel, cancelled_by
 from hookyard.runs.lease import HEARTBEAT_SECONDS
 from hookyard.runs.liveness import FileLocks, Leases
 from hookyard.runs.queue import Execution
@@ -194,7 +195,7 @@ def test_a_run_that_was_lost_too_often_fails(env: RunsEnvironment) -> None:
     lost = lose(env, env.callback(), attempt=3)
     assert recover(env) == recovery.Recovered(ended=1)
     row = env.run(lost)
-    assert (row.status, row.error) == ("failed", "its worker ended unexpectedly, in attempt 3 of at most 3")
+    assert (row.status, row.error) == ("failed", exhausted(3))
 
 
 def test_an_orderly_stop_counts_as_no_attempt(env: RunsEnvironment) -> None:
@@ -215,11 +216,17 @@ def test_an_orderly_stop_counts_as_no_attempt(env: RunsEnvironment) -> None:
     begin(6.0)
     assert recover(env, max_attempts=2) == recovery.Recovered(ended=1)
     (run,) = env.all(select(runs.c.error))
-    assert run.error == "its worker ended unexpectedly, in attempt 2 of at most 2"
+    assert run.error == exhausted(2)
+
+
+def exhausted(attempts: int) -> str:
+    """Return the stored error of a run whose worker died in the last of so many attempts."""
+    params: dict[str, Param] = {"cause": recovery.DIED, "attempt": attempts, "max_attempts": attempts}
+    return Message("attempts_exhausted", params).dumps()
 
 
 @pytest.mark.parametrize("why", [recovery.CUT_OFF, recovery.UNCONFIRMED])
-def test_an_attempt_that_ended_without_a_fault_of_the_run_counts_as_none(env: RunsEnvironment, why: str) -> None:
+def test_an_attempt_that_ended_without_a_fault_of_the_run_counts_as_none(env: RunsEnvironment, why: Message) -> None:
     lost = lose(env, env.callback(), attempt=3)
     gone, execution = WorkerId("wrk_gone"), Execution(RunId(lost), 3)
     freed = env.database.write_sync(
@@ -256,7 +263,7 @@ def test_a_callback_may_rather_have_its_runs_fail(env: RunsEnvironment) -> None:
 def test_a_lost_run_that_somebody_had_cancelled_is_cancelled(env: RunsEnvironment) -> None:
     lost = lose(env, env.callback(), cancel_requested_at=1.0, cancel_requested_by="Ann")
     recover(env)
-    assert (env.run(lost).status, env.run(lost).reason) == ("cancelled", "cancelled by Ann")
+    assert (env.run(lost).status, env.run(lost).reason) == ("cancelled", cancelled_by("Ann").dumps())
 
 
 def test_a_lost_attempt_gives_its_reservation_back_and_its_tokens_count_at_the_end(env: RunsEnvironment) -> None:

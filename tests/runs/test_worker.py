@@ -9,7 +9,7 @@ from sqlalchemy import select
 from hookyard.agents.base import AgentResult, Assignment, Recorder
 from hookyard.core.errors import UnavailableError
 from hookyard.runs.claim import AdmittedRun
-from hookyard.runs.control import cancel
+from hookyard.runs.control import cancel, cancelled_by
 from hookyard.runs.executor import ExecutionEnvironment
 from hookyard.store.schema import attempts, run_entries, runs, workers
 from tests.runs.environment import FunctionEnvironments, RunsEnvironment, answer
@@ -68,7 +68,7 @@ async def test_a_running_run_is_cancelled_with_its_agent(env: RunsEnvironment) -
         await env.database.write(lambda conn: cancel(conn, "ws_a", run, by="Ann", now=1.0))  # type: ignore[arg-type]
         row = await env.ended(run)
     assert ended.is_set()
-    assert (row.status, row.reason) == ("cancelled", "cancelled by Ann")
+    assert (row.status, row.reason) == ("cancelled", cancelled_by("Ann").dumps())
 
 
 async def test_a_stopped_worker_gives_its_runs_back(env: RunsEnvironment) -> None:

@@ -382,7 +382,9 @@ async def test_a_run_is_shown_cancelled_retried_and_its_event_replayed(server: S
     await server.member.request("PATCH", f"{path}/tasks/task-1", {"status": "blocked"})
     (run,) = (await server.member.get(f"{path}/runs?status=queued&callback={callback}")).json()["items"]
     assert run["agent"] == "dry-run"  # nobody chose one
-    assert (await server.member.get(f"{path}/runs/{run['id']}")).json()["reason"] == "waits: there is no worker"
+    waiting = (await server.member.get(f"{path}/runs/{run['id']}")).json()
+    assert waiting["reason"] == "waits: there is no worker"
+    assert (waiting["reasonCode"], waiting["reasonParams"]) == ("waits_no_worker", {})
     assert (await server.member.post(f"{path}/runs/{run['id']}/retry")).status == 409
     cancelled = await server.member.post(f"{path}/runs/{run['id']}/cancel")
     assert (cancelled.status, cancelled.json()["status"]) == (200, "cancelled")

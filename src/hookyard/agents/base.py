@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from hookyard.core.clock import Clock, SystemClock
 from hookyard.core.errors import HookyardError
+from hookyard.core.message_catalog import Message
 from hookyard.hooks.decision import Decision
 from hookyard.hooks.delivery.egress import Egress
 from hookyard.hooks.points import Point
@@ -275,7 +276,7 @@ class AgentError(HookyardError):
         retry_count: Tries that were made before giving up.
     """
 
-    def __init__(self, what: str, *, stack: str = "", retry_count: int = 0, hint: str | None = None) -> None:
+    def __init__(self, what: str | Message, *, stack: str = "", retry_count: int = 0, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.stack = stack
         self.retry_count = retry_count
@@ -289,7 +290,7 @@ class BudgetError(AgentError):
         remaining: What is left of it.
     """
 
-    def __init__(self, what: str, *, quota_type: str, remaining: float = 0, hint: str | None = None) -> None:
+    def __init__(self, what: str | Message, *, quota_type: str, remaining: float = 0, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.quota_type = quota_type
         self.remaining = remaining
@@ -303,7 +304,9 @@ class TimeLimitError(AgentError):
         last_message: The agent's last words, `""` when it had none.
     """
 
-    def __init__(self, what: str, *, duration_seconds: float, last_message: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self, what: str | Message, *, duration_seconds: float, last_message: str = "", hint: str | None = None
+    ) -> None:
         super().__init__(what, hint=hint)
         self.duration_seconds = duration_seconds
         self.last_message = last_message

@@ -115,6 +115,25 @@ class Message:
         return cls.literal(stored)
 
 
+def stored_fields(key: str, stored: str | None) -> dict[str, Any]:
+    """Return a stored message as the API shows it.
+
+    Args:
+        key: Key of the English text, such as `reason`.
+        stored: The column, as `Message.dumps` wrote it.
+
+    Returns:
+        `{key: text}`, and of a message with a code also `{key}Code` and `{key}Params`.
+    """
+    if stored is None:
+        return {key: None}
+    message = Message.loads(stored)
+    if message.code == LITERAL:
+        return {key: stored}
+    plain = message.as_dict()
+    return {key: message.sentence(), f"{key}Code": plain["code"], f"{key}Params": plain["params"]}
+
+
 def catalogue(language: str) -> Mapping[str, Entry]:
     """Return every entry of a language by its code."""
     return {**_shipped(language), **_REGISTERED.get(language, {})}

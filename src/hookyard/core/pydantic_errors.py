@@ -1,6 +1,7 @@
-"""Faults that pydantic finds in what a client sent, in our words.
+"""Translation of pydantic's validation errors into our own coded problems.
 
-Read by every door whose form is a model: profiles, callbacks, the API. Nothing of pydantic is imported here.
+Used wherever a client's input is validated by a model: agent profiles, callbacks, the API. Nothing of pydantic is
+imported here, since some callers start without it.
 """
 
 from __future__ import annotations
@@ -10,61 +11,80 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hookyard.core.errors import CodedValueError, Problem
+from hookyard.core.message_catalog import Message
 
-# What pydantic calls a fault: how we say it. In braces stands what pydantic tells beside.
-_FAULTS = {
-    "missing": "is missing",
-    "extra_forbidden": "there is no such field",
-    "string_type": "must be a text",
-    "string_unicode": "has half of a character (a lone surrogate); send whole characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "tuple_type": "must be an array",
-    "list_type": "must be an array",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number that is not so large",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "value_error": "{error}",
+# pydantic's error type -> our code. The codes' placeholders are the keys of pydantic's `ctx`.
+_CODES = {
+    "missing": "field_missing",
+    "extra_forbidden": "field_unknown",
+    "string_type": "string_required",
+    "string_unicode": "lone_surrogate",
+    "string_too_long": "string_too_long",
+    "tuple_type": "array_required",
+    "list_type": "array_required",
+    "dict_type": "object_required",
+    "model_type": "object_required",
+    "model_attributes_type": "object_required",
+    "bool_type": "boolean_required",
+    "bool_parsing": "boolean_required",
+    "int_type": "integer_required",
+    "int_parsing": "integer_required",
+    "int_parsing_size": "integer_too_large",
+    "int_from_float": "integer_required",
+    "float_type": "number_required",
+    "float_parsing": "number_required",
+    "finite_number": "number_not_finite",
+    "greater_than": "number_not_greater",
+    "greater_than_equal": "number_too_small",
+    "less_than": "number_not_less",
+    "less_than_equal": "number_too_large",
+    "literal_error": "choice_invalid",
+    "enum": "choice_invalid",
+}
+# Of lengths, pydantic's type alone does not say which text fits: "at least one" is worded as "not empty".
+_LENGTH_CODES = {
+    "string_too_short": ("value_empty", "string_too_short"),
+    "too_short": ("list_empty", "list_too_short"),
+    "too_long": ("list_too_long", "list_too_long"),
 }
 _BRANCH = re.compile(r".*\[.*|constrained-\w+|str|int|float|bool")  # pydantic's name of one branch of a union
 
 
-def problem_of(fault: Mapping[str, Any], place: Sequence[str | int]) -> Problem:
-    """Return a fault that pydantic found in a client's input as a problem in our words.
+def problem_of(fault: Mapping[str, Any], location: Sequence[str | int]) -> Problem:
+    """Return the problem that describes one of pydantic's errors.
 
     Args:
-        fault: One of `ValidationError.errors()`.
-        place: Where it is, from `loc`.
+        fault: One entry of `ValidationError.errors()`.
+        location: Where the value is, from the entry's `loc`.
     """
     kind = str(fault["type"])
-    told = {n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in fault.get("ctx", {}).items()}
-    parts = [str(part) for part in place]
-    if kind != "extra_forbidden":  # then the last one is the client's own word
+    return Problem(_field(kind, location), _message(kind, fault))
+
+
+def _field(kind: str, location: Sequence[str | int]) -> str:
+    parts = [str(part) for part in location]
+    # The last part of an unknown field is the client's own word, which may look like a branch.
+    if kind != "extra_forbidden":
         parts = [*parts[:1], *(part for part in parts[1:] if not _BRANCH.fullmatch(part))]
-    field = ".".join(parts)
-    if kind in ("too_short", "string_too_short") and told["min_length"] == 1:
-        return Problem(
-            field, "is empty; write something" if kind == "string_too_short" else "is empty; give at least one"
-        )
-    if kind in ("too_short", "too_long"):
-        bound = f"at least {told['min_length']}" if kind == "too_short" else f"at most {told['max_length']}"
-        return Problem(field, f"must have {bound} items")
-    error = fault.get("ctx", {}).get("error")
+    return ".".join(parts)
+
+
+def _message(kind: str, fault: Mapping[str, Any]) -> Message:
+    context: Mapping[str, Any] = fault.get("ctx", {})
+    error = context.get("error")
     if isinstance(error, CodedValueError):
-        return Problem(field, error.detail)
-    said = _FAULTS.get(kind)
-    return Problem(field, str(fault["msg"]) if said is None else said.format_map(told))
+        return error.detail
+    if kind == "value_error":
+        return Message.literal(str(error))
+    # 1.0 as a bound is shown as 1.
+    params = {n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in context.items()}
+    if kind in _LENGTH_CODES:
+        empty, other = _LENGTH_CODES[kind]
+        return Message(empty) if params.get("min_length") == 1 else Message(other, _bounds(params))
+    code = _CODES.get(kind)
+    return Message.literal(str(fault["msg"])) if code is None else Message(code, _bounds(params))
+
+
+def _bounds(params: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Return the parameters that can be stored and shown; pydantic adds whole objects to some."""
+    return {name: value for name, value in params.items() if isinstance(value, str | int | float)}

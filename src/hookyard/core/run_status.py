@@ -1,4 +1,4 @@
-"""The states of a run, and the one table of what may follow what.
+"""The states of a run, and the table of the transitions between them.
 
 Read by every file that writes `runs.status`, and by the pages for their filters.
 """
@@ -11,7 +11,7 @@ from hookyard.core.errors import ConflictError
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -37,17 +37,17 @@ TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.CANCELLED: frozenset(),
     RunStatus.SKIPPED: frozenset(),
 }
-"""What may follow each state."""
+"""The states that may follow each state."""
 
 FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 """The states that a run never leaves; a retry is a new run."""
 
 
 def check(now: RunStatus, target: RunStatus) -> None:
-    """Refuse a step that is not in the table.
+    """Reject a transition that the table does not have.
 
     Raises:
-        ConflictError: The run cannot go there from where it stands.
+        ConflictError: A run cannot go from the one state to the other.
     """
     if target not in TRANSITIONS[now]:
-        raise ConflictError(f"a run that is {now} cannot become {target}")
+        raise ConflictError("run_transition_invalid", status=now.value, target=target.value)

@@ -1,8 +1,8 @@
-"""What people may write into the fields of tasks, callbacks, accounts and the rest: bounds, and refusals that say so.
+"""Validation of the texts that people and programs put into tasks, callbacks, accounts and the like.
 
-Called by every operation of the workspace and by the callbacks' form before anything is stored. The bounds keep one row
-small enough to be shown, and one event small enough to be judged; PostgreSQL's texts cannot hold NUL, so nobody's can.
-Texts of those who cannot be asked again, such as services and templates, are mended instead: `sanitize_text`.
+Called before anything is stored. The bounds keep one row small enough to display and one event small enough to
+evaluate. PostgreSQL cannot store NUL in a text, so hookyard rejects it everywhere. Texts whose author cannot correct
+them, such as those of services and templates, are cleaned instead: `sanitize_text`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hookyard.core.errors import InvalidError, Problem
+from hookyard.core.message_catalog import Message
 
 MAX_NAME = 200
 """Characters of names, statuses, types, labels and ids that people choose."""
@@ -25,21 +26,21 @@ MAX_LABELS = 50
 
 
 def validate_name(text: str, field: str, longest: int = MAX_NAME) -> str:
-    """Return one line of text that must not be empty, without the white space around it.
+    """Return a single line of text with the blanks around it removed.
 
     Raises:
-        InvalidError: Empty, too long, or more than one plain line.
+        InvalidError: It is empty, too long, or more than one plain line.
     """
     trimmed = text.strip()
     if not trimmed:
-        raise _refused(field, "is empty; write something")
+        raise _invalid(field, Message("value_empty"))
     if any(ord(character) < 32 or ord(character) == 127 for character in trimmed):
-        raise _refused(field, "has control characters; write one plain line")
+        raise _invalid(field, Message("control_characters"))
     return validate_text(trimmed, field, longest)
 
 
 def sanitize_text(text: str) -> str:
-    """Return the text without what databases reject: NUL, and lone surrogates such as half an emoji, become U+FFFD."""
+    """Return the text with U+FFFD for what databases reject: NUL, and lone surrogates such as half an emoji."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     try:
@@ -50,32 +51,32 @@ def sanitize_text(text: str) -> str:
 
 
 def validate_text(text: str, field: str, longest: int = MAX_TEXT, *, required: bool = False) -> str:
-    """Return text of any number of lines after checking it.
+    """Return a text of any number of lines, unchanged.
 
     Raises:
-        InvalidError: Too long, with NUL or half a character, or nothing though something is required.
+        InvalidError: It is too long, has NUL or half a character, or is blank although required.
     """
     if len(text) > longest:
-        raise _refused(field, f"has {len(text):,} characters; at most {longest:,} are kept")
+        raise _invalid(field, Message("text_too_long", {"length": len(text), "max_length": longest}))
     if required and not text.strip():
-        raise _refused(field, "is empty; write something")
+        raise _invalid(field, Message("value_empty"))
     if "\x00" in text:
-        raise _refused(field, "has a NUL character; leave it out")
+        raise _invalid(field, Message("nul_character"))
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise _refused(field, "has half of a character (a lone surrogate); send whole characters")
+        raise _invalid(field, Message("lone_surrogate"))
     return text
 
 
 def validate_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels in their order, each once.
+    """Return the labels in their order without repetitions.
 
     Raises:
-        InvalidError: Too many, or one that is no name.
+        InvalidError: There are too many, or one is not a valid name.
     """
     if len(labels) > MAX_LABELS:
-        raise _refused("labels", f"are {len(labels)}; a task has at most {MAX_LABELS}")
+        raise _invalid("labels", Message("too_many_labels", {"count": len(labels), "max_count": MAX_LABELS}))
     return tuple(dict.fromkeys(validate_name(label, "labels") for label in labels))
 
 
-def _refused(field: str, message: str) -> InvalidError:
-    return InvalidError(f"{field} {message}", problems=(Problem(field, message),))
+def _invalid(field: str, detail: Message) -> InvalidError:
+    return InvalidError("field_invalid", field=field, problem=detail, problems=(Problem(field, detail),))

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Self
 
 from hookyard.core.errors import PermanentError
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import RunStatus
 
 
@@ -107,8 +108,7 @@ def unpack(packed: str | None) -> tuple[GateVerdict, ...]:
     try:
         return tuple([_BY_CODE[code] for code in packed or ""])
     except KeyError as error:
-        letter = error.args[0]
-        raise PermanentError(f"an unknown verdict {letter!r}", hint="use the newest hookyard") from None
+        raise PermanentError("verdict_unknown", verdict=str(error.args[0])) from None
 
 
 def packed_has(packed: str | None, wanted: Iterable[GateVerdict]) -> bool:
@@ -117,9 +117,20 @@ def packed_has(packed: str | None, wanted: Iterable[GateVerdict]) -> bool:
 
 
 WAITS = "waits: "
-"""Begins the reason of a queued run that a quota holds up."""
+"""Begins the reason of a queued run that a quota holds up, where a version without codes stored it."""
+
+QUOTA_CODES = frozenset({"waits_runs_per_hour", "waits_tokens_per_day"})
+"""Codes of the reasons of a queued run that a quota holds up."""
 
 
 def quota_hold(run_status: str | None, run_reason: str | None) -> str | None:
-    """Return why a quota holds up a run; None while none does."""
-    return run_reason if run_status == RunStatus.QUEUED and (run_reason or "").startswith(WAITS) else None
+    """Return why a quota holds up a run, in English; None while none does.
+
+    Args:
+        run_status: Status of the run.
+        run_reason: Its reason as stored.
+    """
+    if run_status != RunStatus.QUEUED or run_reason is None:
+        return None
+    reason = Message.loads(run_reason)
+    return reason.text() if reason.code in QUOTA_CODES or reason.text().startswith(WAITS) else None

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, update
 
 from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import RunStatus
 from hookyard.runs.claim import COLUMNS, AdmittedRun, claimed
 from hookyard.runs.quota import Budget, Quotas, add, day_of
@@ -30,8 +31,8 @@ TOPIC = "runs"
 PAGE = 50
 _LOCK = 0x61646D69  # "admi", the advisory lock
 
-DISABLED = "the callback was disabled before the run started"
-DELETED = "the callback was deleted before the run started"
+DISABLED = Message("callback_disabled_before_start")
+DELETED = Message("callback_deleted_before_start")
 
 
 class RunTokens(Protocol):
@@ -197,8 +198,8 @@ class _Queue:
         self._quotas = quotas
         self._now = now
         self._busy: set[str] = set(conn.execute(_KEYS_IN_USE).scalars())
-        self._skipped: list[tuple[str, str]] = []
-        self._held_up: list[tuple[str, str]] = []
+        self._skipped: list[tuple[str, Message]] = []
+        self._held_up: list[tuple[str, Message]] = []
 
     def waiting(self, workspace: str) -> Iterator[tuple[str, _Chosen]]:
         """Yield the runs of a workspace that may start, oldest first; each counts as started when the next is
@@ -225,10 +226,10 @@ class _Queue:
     def tell_those_left(self) -> None:
         """Write down why runs were skipped, and why the first of a workspace waits."""
         if self._skipped:
-            self._conn.execute(_SKIP, [{"run": run, "why": why, "at": self._now} for run, why in self._skipped])
+            self._conn.execute(_SKIP, [{"run": run, "why": why.dumps(), "at": self._now} for run, why in self._skipped])
             announce(self._conn, *(f"run:{run}" for run, _ in self._skipped))
         if self._held_up:
-            self._conn.execute(_HOLD_UP, [{"run": run, "why": why} for run, why in self._held_up])
+            self._conn.execute(_HOLD_UP, [{"run": run, "why": why.dumps()} for run, why in self._held_up])
 
     def _pages(self, workspace: str) -> Iterator[Any]:
         after = ""
@@ -241,8 +242,8 @@ class _Queue:
             after = page[-1].id
 
 
-def _gone(row: Any) -> str | None:
-    """Return why a run's callback no longer wants it, None when it does."""
+def _gone(row: Any) -> Message | None:
+    """Why a run's callback does not want it any more; None when it does."""
     if row.deleted_at is not None or row.enabled is None:
         return DELETED
     return None if row.enabled else DISABLED

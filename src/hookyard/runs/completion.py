@@ -14,12 +14,13 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from hookyard.agents.base import Usage
 from hookyard.core.ids import RunId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import LOST, RunStatus, check
 from hookyard.runs.admission import TOPIC, RunTokens
 from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.queue import Execution
 from hookyard.runs.quota import add, day_of
-from hookyard.runs.timeline import ABOUT, PROGRESS, Progress, progress_parameters, shorten, store_rows
+from hookyard.runs.timeline import ABOUT, PROGRESS, TEXT_CHARS, Progress, progress_parameters, shorten, store_rows
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, runs
 
@@ -37,8 +38,8 @@ class RunOutcome:
 
     status: RunStatus
     answer: str | None = None
-    error: str | None = None
-    reason: str | None = None
+    error: Message | None = None
+    reason: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,17 @@ _ATTEMPT_ENDS = (
 )
 
 
+def stored_message(message: Message | None) -> str | None:
+    """Return the text of a column of reasons or errors; `Message.loads` reads it.
+
+    A message that is too long for the column is stored as its English text, shortened: half a JSON text has no use.
+    """
+    if message is None:
+        return None
+    text = message.dumps()
+    return shorten(text if len(text) <= TEXT_CHARS else message.sentence())
+
+
 def complete(conn: Connection, endings: Sequence[Completion], tokens: RunTokens) -> list[bool]:
     """Store how attempts ended: all that end at one moment together, in a handful of statements.
 
@@ -129,8 +141,8 @@ def _row(ending: Completion) -> dict[str, Any]:
         "ends_as": outcome.status.value,
         "at": ending.at,
         "says": None if outcome.answer is None else shorten(outcome.answer),
-        "why": None if outcome.error is None else shorten(outcome.error),
-        "because": outcome.reason,
+        "why": stored_message(outcome.error),
+        "because": stored_message(outcome.reason),
         **progress_parameters(ending.progress, ending.total),
     }
 
@@ -170,7 +182,7 @@ class OrphanedAttempt:
     """
 
     row: Any
-    why: str
+    why: Message
 
 
 def requeue(conn: Connection, lost: OrphanedAttempt, now: float, tokens: RunTokens) -> bool:
@@ -181,7 +193,7 @@ def requeue(conn: Connection, lost: OrphanedAttempt, now: float, tokens: RunToke
     changed = conn.execute(
         update(runs)
         .where(*_still_running(lost))
-        .values(status=RunStatus.QUEUED.value, worker_id=None, reserved_tokens=0, reason=lost.why)
+        .values(status=RunStatus.QUEUED.value, worker_id=None, reserved_tokens=0, reason=lost.why.dumps())
     ).rowcount
     if changed:
         _leave(conn, lost, now, LOST, tokens)
@@ -196,8 +208,8 @@ def fail_orphaned(conn: Connection, lost: OrphanedAttempt, outcome: RunOutcome, 
         .values(
             status=outcome.status.value,
             finished_at=now,
-            error=outcome.error,
-            reason=outcome.reason,
+            error=stored_message(outcome.error),
+            reason=stored_message(outcome.reason),
             reserved_tokens=0,
         )
     ).rowcount
@@ -216,7 +228,7 @@ def _still_running(lost: OrphanedAttempt) -> tuple[Any, ...]:
 
 def _leave(conn: Connection, lost: OrphanedAttempt, now: float, result: str, tokens: RunTokens) -> None:
     row = lost.row
-    _end_attempt(conn, row.id, row.attempt, now, result, lost.why)
+    _end_attempt(conn, row.id, row.attempt, now, result, lost.why.dumps())
     add(conn, row.workspace_id, day_of(row.attempt_started_at), reserved=-row.reserved_tokens)
     tokens.revoke(conn, [RunId(row.id)])
     announce(conn, TOPIC, f"run:{row.id}", f"runs:{row.workspace_id}")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from hookyard.core.errors import ConflictError, NotFoundError
 from hookyard.core.ids import Ids, RunId, WorkspaceId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import FINAL, RunStatus, check
 from hookyard.runs.admission import TOPIC
 from hookyard.store.database import announce
@@ -35,6 +36,11 @@ _KEPT = (
 """What a retry has in common with the run that it repeats."""
 
 
+def cancelled_by(name: str) -> Message:
+    """Return the reason of a run that a person cancelled."""
+    return Message("run_cancelled", {"by": name})
+
+
 def cancel(conn: Connection, workspace_id: WorkspaceId, run_id: RunId, *, by: str, now: float) -> RunStatus:
     """Cancel a run: at once while it waits; by its worker, soon, while it runs.
 
@@ -51,7 +57,7 @@ def cancel(conn: Connection, workspace_id: WorkspaceId, run_id: RunId, *, by: st
         .where(run, runs.c.status == RunStatus.QUEUED.value)
         .values(
             status=RunStatus.CANCELLED.value,
-            reason=f"cancelled by {by}",
+            reason=cancelled_by(by).dumps(),
             cancel_requested_at=now,
             cancel_requested_by=by,
             finished_at=now,
@@ -83,7 +89,7 @@ def retry(conn: Connection, workspace_id: WorkspaceId, run_id: RunId, *, ids: Id
     """
     status = _status(conn, workspace_id, run_id)
     if status not in FINAL:
-        raise ConflictError(f"a run that is {status} cannot be retried", hint="cancel it first, or wait for its end")
+        raise ConflictError("run_not_ended", status=status.value)
     row = conn.execute(select(*(runs.c[name] for name in _KEPT)).where(runs.c.id == run_id)).one()
     again = ids.run()
     conn.execute(
@@ -103,5 +109,5 @@ def retry(conn: Connection, workspace_id: WorkspaceId, run_id: RunId, *, ids: Id
 def _status(conn: Connection, workspace_id: WorkspaceId, run_id: RunId) -> RunStatus:
     found = conn.execute(select(runs.c.status).where(runs.c.id == run_id, runs.c.workspace_id == workspace_id)).scalar()
     if found is None:
-        raise NotFoundError(f"there is no run {run_id} in this workspace")
+        raise NotFoundError("run_not_found", id=run_id)
     return RunStatus(found)

@@ -34,7 +34,7 @@ class TaskQueue:
         """Start a task, unless there is one; see the port."""
         body = self._body
         if body is None:
-            raise TemporaryError("this worker takes no runs now", hint="try again", retry_after=2.0)
+            raise TemporaryError("worker_draining", retry_after=2.0)
         if execution in self._tasks:
             return False
         self._tasks[execution] = asyncio.create_task(self._run(body, execution), name=execution.key)

@@ -18,6 +18,7 @@ from hookyard.agents.processes import child_environment
 from hookyard.agents.profiles import Profile, make_agent
 from hookyard.agents.worktree import fresh_worktree, remove_folder
 from hookyard.core.errors import InvalidError
+from hookyard.core.message_catalog import Message
 from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.executor import ExecutionEnvironment
 from hookyard.runs.profiles import stored_profile
@@ -69,10 +70,7 @@ class ProfileEnvironments:
         agent = make_agent(profile, self._parts)
         async with self._hooks.using(claim.workspace_id) as hooks, self._folder(profile, claim) as directory:
             if not agent.can_be_gated and hooks.fail_closed():
-                raise AgentError(
-                    f"an agent of kind {profile.kind} cannot be gated, and a webhook here fails closed",
-                    hint="use another kind of agent, or take on_failure = 'deny' from the webhook",
-                )
+                raise AgentError(Message("agent_ungovernable", {"kind": profile.kind}))
             yield ExecutionEnvironment(
                 agent=agent,
                 hooks=hooks,
@@ -90,9 +88,9 @@ class ProfileEnvironments:
         try:
             profile = await self._database.read(lambda conn: stored_profile(conn, named))
         except InvalidError as error:
-            raise AgentError(f"the agent profile {named!r} cannot be used: {error}") from error
+            raise AgentError(Message("profile_invalid", {"name": named, "problem": error.message})) from error
         if profile is None:
-            raise AgentError(f"there is no agent profile {named!r}", hint="make it, or choose another in the callback")
+            raise AgentError(Message("profile_not_found", {"name": named}))
         return profile
 
     @asynccontextmanager
@@ -100,10 +98,7 @@ class ProfileEnvironments:
         own_name = directory_name(claim.execution)
         if profile.folder is not None:
             if not await asyncio.to_thread(profile.folder.is_dir):
-                raise AgentError(
-                    f"the folder {profile.folder} of the agent profile does not exist on this worker",
-                    hint="make it, or fix the profile",
-                )
+                raise AgentError(Message("profile_directory_missing", {"path": str(profile.folder)}))
             if not profile.worktree:
                 yield profile.folder
                 return

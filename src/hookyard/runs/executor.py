@@ -34,12 +34,14 @@ from hookyard.agents.base import (
 from hookyard.core.clock import Clock
 from hookyard.core.errors import HookyardError, TemporaryError, UnavailableError
 from hookyard.core.ids import RunId, WorkspaceId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import LOST, RunStatus
 from hookyard.events.catalog import Value
 from hookyard.events.model import WORKSPACE_SOURCE, AuthorTrust, EventDraft
 from hookyard.runs.admission import TOPIC, RunTokens
 from hookyard.runs.claim import AdmittedRun
 from hookyard.runs.completion import Completion, RunOutcome, complete
+from hookyard.runs.control import cancelled_by
 from hookyard.runs.lease import Lease
 from hookyard.runs.leased import LeasedHooks, check_lease
 from hookyard.runs.pricing import cost_usd
@@ -221,7 +223,7 @@ class Executor:
                 if who is None:
                     await asyncio.shield(timeline.close())
                     return False
-                ended = _AttemptEnd(RunOutcome(RunStatus.CANCELLED, reason=f"cancelled by {who}"))
+                ended = _AttemptEnd(RunOutcome(RunStatus.CANCELLED, reason=cancelled_by(who)))
             except Exception as error:
                 check_lease(self._lease)  # an agent that was cut off with its worker did not fail
                 ended = _failure(claim, error, timeline.last_message)
@@ -294,7 +296,7 @@ class Executor:
             timeline.usage(result.usage)
             return RunOutcome(RunStatus.SUCCEEDED, answer=result.answer)
         raise TimeLimitError(
-            f"the agent took longer than {timeout:g} s",
+            Message("agent_timed_out", {"seconds": timeout}),
             duration_seconds=self._clock.monotonic() - started,
             last_message=timeline.last_message,
         )
@@ -398,12 +400,12 @@ def _failure(claim: AdmittedRun, error: Exception, last_message: str) -> _Attemp
     """Return the outcome for an error of an agent, or of finding one."""
     what = shorten(str(error), MESSAGE_CHARS) or type(error).__name__
     common: dict[str, Value] = {"conversationId": claim.conversation_id, "errorMessage": what}
-    failed = RunOutcome(RunStatus.FAILED, answer=last_message or None, error=what)
+    failed = RunOutcome(RunStatus.FAILED, answer=last_message or None, error=_error_message(error, what))
     if isinstance(error, TimeLimitError):
         # An agent that has said nothing yet leaves the prompt as the conversation's last message.
         words = shorten(error.last_message or last_message or claim.prompt, MESSAGE_CHARS)
         return _AttemptEnd(
-            RunOutcome(RunStatus.TIMED_OUT, answer=last_message or None, error=what),
+            RunOutcome(RunStatus.TIMED_OUT, answer=last_message or None, error=failed.error),
             "conversation.timeout",
             {**common, "duration": round(error.duration_seconds, 3), "lastMessage": words},
         )
@@ -420,6 +422,15 @@ def _failure(claim: AdmittedRun, error: Exception, last_message: str) -> _Attemp
             logger.error("an agent failed in a way that it does not know", exc_info=error, extra={"run": claim.run_id})
     own = {"errorStack": shorten(stack, STACK_CHARS), "retryCount": retries}
     return _AttemptEnd(failed, "conversation.error", {**common, **own})
+
+
+def _error_message(error: Exception, text: str) -> Message:
+    """Return what is stored of an error: its code and parameters where it has them, else the text."""
+    if not isinstance(error, HookyardError) or not error.code:
+        return Message.literal(text)
+    if error.where is None:
+        return error.message
+    return Message("error_at", {"where": error.where, "problem": error.message})
 
 
 def _priced(total: Usage, model: str | None) -> Usage:

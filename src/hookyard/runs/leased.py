@@ -32,7 +32,7 @@ def check_lease(lease: Lease) -> None:
         UnavailableError: It is.
     """
     if lease.is_over():
-        raise UnavailableError("this worker was cut off from the database for too long", retry_after=1.0)
+        raise UnavailableError("lease_over", retry_after=1.0)
 
 
 class LeasedHooks:
@@ -104,7 +104,7 @@ class LeasedTools:
                 return await call()
             except UnavailableError as error:
                 if error.maybe_stored:  # without the address of the database, which is no agent's business
-                    raise UnavailableError(error.what, hint="look before you repeat it", maybe_stored=True) from None
+                    raise UnavailableError("write_unconfirmed", problem=error.message, maybe_stored=True) from None
                 logger.warning("a task tool waits for the database", extra={"error": error.what})
                 await asyncio.sleep(TOOL_RETRY_SECONDS)
 

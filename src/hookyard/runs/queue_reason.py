@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import RunStatus
-from hookyard.core.verdicts import WAITS
+from hookyard.core.verdicts import quota_hold
 from hookyard.settings import LiveSettings
 from hookyard.store.schema import runs, workers
 
 ALIVE_SECONDS = 60.0
 """A worker without a heartbeat for that long is shown as gone."""
 
-NO_WORKER = "waits: there is no worker"
-SLOTS_FULL = "waits: as many runs execute as eventCallback.maxQueueSize allows"
-WORKERS_FULL = "waits: every worker executes as many runs as worker.maxRuns allows"
+NO_WORKER = Message("waits_no_worker")
+SLOTS_FULL = Message("waits_slots_full")
+WORKERS_FULL = Message("waits_workers_full")
 
 
-def explain_wait(conn: Connection, run_id: str, live: LiveSettings, now: float) -> str | None:
-    """Return one sentence that explains why a queued run waits.
+def explain_wait(conn: Connection, run_id: str, live: LiveSettings, now: float) -> Message | None:
+    """Return why a run has not started yet.
 
     Args:
         conn: A read.
@@ -38,16 +39,16 @@ def explain_wait(conn: Connection, run_id: str, live: LiveSettings, now: float) 
     )
     row = conn.execute(waiting).first()
     if row is None or row.reason is not None:
-        return None if row is None else str(row.reason)
+        return None if row is None else Message.loads(row.reason)
     alive = conn.execute(select(func.count()).where(workers.c.heartbeat_at > now - ALIVE_SECONDS)).scalar_one()
     if not alive:
         return NO_WORKER
     if row.concurrency_key is not None and (other := _with_key(conn, row.concurrency_key)) is not None:
-        return f"waits: {other} has the same concurrency key"
+        return Message("waits_concurrency_key", {"run": other})
     # Of a workspace that a quota holds up only the oldest run says so.
     quota = _of_the_oldest(conn, row.workspace_id)
-    if quota is not None and quota.startswith(WAITS):
-        return quota
+    if quota is not None and quota_hold(RunStatus.QUEUED, quota) is not None:
+        return Message.loads(quota)
     executing = conn.execute(select(func.count()).where(runs.c.status == RunStatus.RUNNING.value)).scalar_one()
     if executing >= live.number("eventCallback.maxQueueSize"):
         return SLOTS_FULL

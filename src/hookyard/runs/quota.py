@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from hookyard.core.verdicts import WAITS
+from hookyard.core.message_catalog import Message
 from hookyard.settings import LiveSettings
 from hookyard.store.fast_sql import insert_or_update
 from hookyard.store.schema import runs, spend
@@ -93,13 +93,13 @@ class Budget:
             ).scalar()
             self._used = found or 0
 
-    def obstacle(self) -> str | None:
-        """Return why no further run may start now, None when one may."""
+    def obstacle(self) -> Message | None:
+        """Return why no further run may start now; None when one may."""
         hour, day = self._quotas.runs_an_hour, self._quotas.tokens_a_day
         if hour is not None and self._runs >= hour:
-            return f"{WAITS}{hour} runs an hour is the workspace's quota"
+            return Message("waits_runs_per_hour", {"limit": hour})
         if day is not None and portion(day, self._used) is None:
-            return f"{WAITS}{day} tokens a day is the workspace's quota"
+            return Message("waits_tokens_per_day", {"limit": day})
         return None
 
     def limit(self) -> int | None:

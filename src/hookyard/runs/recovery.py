@@ -18,20 +18,22 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hookyard.core.ids import WorkerId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import LOST, RunStatus
 from hookyard.runs.admission import DELETED, DISABLED, TOPIC, RunTokens
 from hookyard.runs.completion import OrphanedAttempt, RunOutcome, fail_orphaned, requeue
+from hookyard.runs.control import cancelled_by
 from hookyard.runs.queue import Execution
 from hookyard.store.database import announce
 from hookyard.store.schema import attempts, callback_versions, callbacks, runs, workers
 
 logger = logging.getLogger(__name__)
 
-DIED = "its worker ended unexpectedly"
-STOPPED = "its worker was stopped"
-STUCK = "its worker knew nothing of it"
-CUT_OFF = "its worker was cut off from the database"
-UNCONFIRMED = "the database did not confirm its start"
+DIED = Message("worker_died")
+STOPPED = Message("worker_stopped")
+STUCK = Message("run_stalled")
+CUT_OFF = Message("worker_cut_off")
+UNCONFIRMED = Message("start_unconfirmed")
 
 NOT_COUNTED = (STOPPED, CUT_OFF, UNCONFIRMED)
 """Ends of attempts that do not count against `runs.maxAttempts`: the run had no part in them."""
@@ -94,8 +96,8 @@ def is_registered(conn: Connection, worker_id: WorkerId) -> bool:
 def come_back(conn: Connection, worker_id: WorkerId, now: float, details: Mapping[str, Any]) -> None:
     """Register again a worker that others took for dead. What it was executing was no fault of those runs."""
     register(conn, worker_id, now, details)
-    lost = (attempts.c.worker_id == worker_id, attempts.c.outcome == LOST, attempts.c.error == DIED)
-    conn.execute(update(attempts).where(*lost).values(error=CUT_OFF))
+    lost = (attempts.c.worker_id == worker_id, attempts.c.outcome == LOST, attempts.c.error == DIED.dumps())
+    conn.execute(update(attempts).where(*lost).values(error=CUT_OFF.dumps()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def requeue_stalled(
     max_attempts: int,
     now: float,
     tokens: RunTokens,
-    why: str = STUCK,
+    why: Message = STUCK,
 ) -> Recovered:
     """Start again runs that this worker is said to execute and does not, for the reason given."""
     keys = {(execution.run_id, execution.attempt) for execution in stuck}
@@ -178,7 +180,7 @@ def skip_unwanted(conn: Connection, now: float) -> int:
         skipped += conn.execute(
             update(runs)
             .where(runs.c.id.in_(unwanted), runs.c.status == RunStatus.QUEUED.value)
-            .values(status=RunStatus.SKIPPED.value, reason=reason, finished_at=now)
+            .values(status=RunStatus.SKIPPED.value, reason=reason.dumps(), finished_at=now)
         ).rowcount
     if skipped:
         announce(conn, TOPIC)
@@ -200,7 +202,7 @@ def _running_on(conn: Connection, worker_id: str) -> Sequence[Any]:
 
 
 def _recover(
-    conn: Connection, rows: Sequence[Any], why: str, max_attempts: int | None, now: float, tokens: RunTokens
+    conn: Connection, rows: Sequence[Any], why: Message, max_attempts: int | None, now: float, tokens: RunTokens
 ) -> Recovered:
     queued = ended = 0
     for row in rows:
@@ -213,21 +215,27 @@ def _recover(
     return Recovered(queued, ended)
 
 
-def _instead_of_a_restart(conn: Connection, row: Any, why: str, max_attempts: int | None) -> RunOutcome | None:
-    """Return how a lost run ends, None when it is requeued. `max_attempts` None = however often that was."""
+def _instead_of_a_restart(conn: Connection, row: Any, why: Message, max_attempts: int | None) -> RunOutcome | None:
+    """How a lost run ends; None when it is started again. `max_attempts` None = however often that was."""
     if row.cancel_requested_by is not None:
-        return RunOutcome(RunStatus.CANCELLED, reason=f"cancelled by {row.cancel_requested_by}")
+        return RunOutcome(RunStatus.CANCELLED, reason=cancelled_by(row.cancel_requested_by))
     if why in NOT_COUNTED:
         max_attempts = None
     if max_attempts is not None and (tries := row.attempt - _not_counted(conn, row.id)) >= max_attempts:
-        return RunOutcome(RunStatus.FAILED, error=f"{why}, in attempt {tries} of at most {max_attempts}")
+        return RunOutcome(RunStatus.FAILED, error=_attempts_exhausted(why, tries, max_attempts))
     if json.loads(row.spec or "{}").get("afterCrash") == "fail":
-        return RunOutcome(RunStatus.FAILED, error=f"{why}, and the callback says not to start again")
+        return RunOutcome(RunStatus.FAILED, error=Message("restart_not_wanted", {"cause": why}))
     return None
 
 
+def _attempts_exhausted(why: Message, tries: int, max_attempts: int) -> Message:
+    return Message("attempts_exhausted", {"cause": why, "attempt": tries, "max_attempts": max_attempts})
+
+
 def _not_counted(conn: Connection, run_id: str) -> int:
-    """Return how many attempts of a run ended without a fault of its own: neither deployments nor outages of the
-    database may end a run that takes long."""
-    ended = select(func.count()).where(attempts.c.run_id == run_id, attempts.c.error.in_(NOT_COUNTED))
+    """How many attempts of a run ended without any fault of its own: no number of deployments, and no outage of the
+    database, may end a run that takes long."""
+    ended = select(func.count()).where(
+        attempts.c.run_id == run_id, attempts.c.error.in_([why.dumps() for why in NOT_COUNTED])
+    )
     return int(conn.execute(ended).scalar_one())

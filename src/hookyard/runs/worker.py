@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 from hookyard.core.clock import Clock
 from hookyard.core.errors import HookyardError, TemporaryError, UnavailableError
 from hookyard.core.ids import RunId, WorkerId
+from hookyard.core.message_catalog import Message
 from hookyard.core.run_status import RunStatus
 from hookyard.runs import recovery
 from hookyard.runs.admission import TOPIC, Admitted, Limits, RunTokens, admit
@@ -284,12 +285,12 @@ class Worker:
         ):
             if executions:
                 keys = [execution.key for execution in executions]
-                logger.error("runs were stuck", extra={"runs": keys, "why": why})
+                logger.error("runs were stuck", extra={"runs": keys, "why": why.text()})
                 await self._database.write(partial(self._free, executions, why))
         self._interrupted &= said | here
         self._begun &= said | here
 
-    def _free(self, stuck: Collection[Execution], why: str, conn: Connection) -> recovery.Recovered:
+    def _free(self, stuck: Collection[Execution], why: Message, conn: Connection) -> recovery.Recovered:
         return recovery.requeue_stalled(
             conn, self.worker_id, stuck, self._max_attempts(), self._clock.now(), self._tokens, why
         )

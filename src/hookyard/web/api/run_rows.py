@@ -16,6 +16,7 @@ from hookyard.agents.profiles import DEFAULT
 from hookyard.core.clock import iso
 from hookyard.core.errors import NotFoundError
 from hookyard.core.ids import RunId, WorkspaceId
+from hookyard.core.message_catalog import stored_fields
 from hookyard.runs.timeline import EntryKind
 from hookyard.store import schema
 
@@ -86,7 +87,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.id,
         "status": row.status,
-        "reason": row.reason,
+        **stored_fields("reason", row.reason),
         "callbackId": row.callback_id,
         "callbackName": row.callback_name,
         "callbackVersion": row.callback_version,
@@ -100,7 +101,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "startedAt": _when(row.started_at),
         "finishedAt": _when(row.finished_at),
         "cancelRequestedBy": row.cancel_requested_by,
-        "error": row.error,
+        **stored_fields("error", row.error),
         "snippet": row.snippet,
         "usage": {
             "inputTokens": row.input_tokens,
@@ -122,7 +123,7 @@ def _attempts(conn: Connection, run_id: RunId) -> list[dict[str, Any]]:
             "startedAt": iso(row.started_at),
             "finishedAt": _when(row.finished_at),
             "outcome": row.outcome,
-            "error": row.error,
+            **stored_fields("error", row.error),
             "agent": {
                 "kind": row.agent_kind,
                 "version": row.agent_version,

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 
 from hookyard.core.ids import RunId
+from hookyard.core.message_catalog import stored_fields
 from hookyard.core.run_status import RunStatus
 from hookyard.runs import control
 from hookyard.runs.queue_reason import explain_wait
@@ -46,7 +47,8 @@ async def one_run(services: ServicesDep, access: MemberAccess, run: str) -> dict
     def read(conn: Connection) -> dict[str, Any]:
         found = get_run(conn, access.workspace_id, RunId(run))
         if found["status"] == RunStatus.QUEUED:
-            found["reason"] = explain_wait(conn, run, services.live.current, services.clock.now())
+            why = explain_wait(conn, run, services.live.current, services.clock.now())
+            found |= stored_fields("reason", None if why is None else why.dumps())
         return found
 
     return await services.database.read(read)

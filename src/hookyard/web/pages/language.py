@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from hookyard.core.clock import iso
+from hookyard.core.message_catalog import Message
 from hookyard.web.pages.messages import chinese
 
 TEXTS = Path(__file__).resolve().parent.parent / "texts"
@@ -82,8 +83,10 @@ class Language:
         return self.t(key) if key in self.texts else escape(name)
 
     def message(self, message: str) -> Markup:
-        """Return a message of another package (an error, a reason, a note) in the reader's language, where it is
-        translated."""
+        """Return another package's message (an error, a reason, a note) in the reader's language."""
+        stored = Message.loads(message)
+        if stored.code:
+            return escape(stored.sentence(self.code))
         return escape((chinese(message) if self.chinese else None) or message)
 
     # -- numbers -----------------------------------------------------------------------------------------------------

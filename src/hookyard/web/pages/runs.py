@@ -62,7 +62,7 @@ async def run_page(visit: PageContext) -> Response:
         found = queries.one(conn, workspace, run_id)
         if found is not None and found.run.status == RunStatus.QUEUED:
             why = explain_wait(conn, run_id, visit.services.live.current, visit.now)
-            found = replace(found, run=replace(found.run, reason=why))
+            found = replace(found, run=replace(found.run, reason=None if why is None else why.dumps()))
         return found, queries.entries(conn, run_id) if found else []
 
     found, entries = await visit.services.database.read(read)
