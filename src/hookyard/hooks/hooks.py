@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from hookyard.core.clock import Clock
 from hookyard.core.errors import InvalidError
+from hookyard.core.message_catalog import preferred_language
 from hookyard.hooks.config.configuration import ConfigSources, Configuration, ConfiguredHook, load
 from hookyard.hooks.config.file_watcher import FileWatcher
 from hookyard.hooks.config.hooks_file import HooksFile, Role, user_sources
@@ -352,9 +353,8 @@ def server_sender(
 
 
 def _language(environ: Mapping[str, str]) -> str:
-    """Return the language of chat messages: that of the user's locale."""
-    found = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or "en"
-    return "zh" if found.lower().startswith("zh") else "en"
+    """Return the language of chat messages: that of the command line."""
+    return "zh" if preferred_language(environ) == "zh-CN" else "en"
 
 
 def point_named(name: Point | str) -> Point:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+from hookyard.core.message_catalog import preferred_language
+
 _MARKS = {
     "modified": "~",
     "denied": "✗",
@@ -42,7 +44,7 @@ class DemoOutput:
     @classmethod
     def for_terminal(cls, language: str | None) -> DemoOutput:
         """Return the output for the requested language, or for the environment's, and for this standard output."""
-        named = language or next((os.environ[v] for v in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(v)), "")
+        named = language or preferred_language()
         source = resources.files("hookyard.cli.demo").joinpath("texts.toml").read_text(encoding="utf-8")
         texts = tomllib.loads(source)["zh" if named.lower().startswith("zh") else "en"]
         colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
