@@ -27,8 +27,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["scripted model", "modifies it: tail -n 5 ", "denies it: releases are frozen", "every step happened"]),
-        ("zh-CN", ["脚本模型", "将其改为:tail -n 5 ", "拒绝:releases are frozen", "每一步都真实发生"]),
+        ("en", ["scripted model", "modifies it: tail -n 5 ", "denies it: releases are frozen", "all steps completed"]),
+        ("zh-CN", ["脚本模型", "将其改为：tail -n 5 ", "拒绝：releases are frozen", "所有步骤均已完成"]),
     ],
 )
 def test_the_story_is_told_and_everything_is_tidied_up(language: str, words: list[str], tmp_path: Path) -> None:
