@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookyard.core import errors
+from hookyard.core.message_catalog import catalogue
 from hookyard.web.pages.language import language
 from hookyard.web.pages.messages import ATTEMPTS, LONGEST, MessageTranslator, chinese, sentences
 
@@ -64,7 +65,9 @@ def every_sentence() -> list[tuple[str, str]]:
         for path in SOURCE.glob(room):
             if path.name not in ELSEWHERE:
                 said = sentences_of(ast.parse(path.read_text(encoding="utf-8")))
-                found.update((str(path.relative_to(SOURCE)), text) for text in said if re.search(r"[a-z]{3}", text))
+                # Codes of the catalogue have their own test.
+                texts = [text for text in said if re.search(r"[a-z]{3}", text) and text not in catalogue("en")]
+                found.update((str(path.relative_to(SOURCE)), text) for text in texts)
     return sorted(found)
 
 
