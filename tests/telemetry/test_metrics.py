@@ -69,3 +69,9 @@ async def test_behind_a_proxy_the_metrics_want_an_administrator(server: Server, 
 async def test_health_says_nothing_that_a_stranger_may_not_know(server: Server) -> None:
     assert (await server.nobody.get("/healthz")).json() == {"status": "ok"}
     assert (await server.nobody.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_a_server_without_an_evaluator_is_not_ready(server: Server) -> None:
+    await server.services.conditions.close()
+    assert (await server.nobody.get("/readyz")).status == 503
+    assert (await server.nobody.get("/healthz")).status == 200
