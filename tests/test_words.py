@@ -5,7 +5,10 @@ To check more files, add paths to `PROSE`. Fenced code and code spans are not ch
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +45,7 @@ WORDS = {
 PATTERN = re.compile("|".join(rf"(?P<w{n}>\b(?:{word})\b)" for n, word in enumerate(WORDS)), re.IGNORECASE)
 HINTS = list(WORDS.values())
 
+SOURCE = ROOT / "src" / "hookyard"
 PROSE = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^(?P<mark>```|~~~).*?^(?P=mark)[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -138,3 +142,30 @@ def test_half_width_marks_are_found(text: str) -> None:
 )
 def test_other_marks_are_left_alone(text: str) -> None:
     assert list(half_width(prose(text))) == []
+
+
+def explanations(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line number and text of each line of a module's comments and docstrings, without names of parameters."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                yield number, re.sub(r"`[^`]*`|^\s*\w+:", "", lines[number - 1])
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], re.sub(r"`[^`]*`", "", token.string)
+
+
+@pytest.mark.parametrize(
+    "package", sorted(p.name for p in SOURCE.iterdir() if p.suffix == ".py" or (p.is_dir() and p.name[0] != "_"))
+)
+def test_docstrings_and_comments_use_the_words_of_the_field(package: str) -> None:
+    paths = [SOURCE / package] if package.endswith(".py") else sorted((SOURCE / package).rglob("*.py"))
+    found = [
+        f"{named(path)}:{number}: {hint}"
+        for path in paths
+        for number, text in explanations(path)
+        for _, hint in old_words(text)
+    ]
+    assert found == []

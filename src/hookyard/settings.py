@@ -52,7 +52,7 @@ class Setting:
         help_zh: The same in Chinese.
         minimum: Smallest number allowed.
         maximum: Largest number allowed.
-        unit: Unit shown beside the value.
+        unit: Unit shown after the value.
     """
 
     name: str
@@ -397,7 +397,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
     """Return the settings file as TOML tables; empty when there is none.
 
     Raises:
-        InvalidError: It cannot be read or parsed, or has a setting that there is not.
+        InvalidError: It cannot be read or parsed, or has an unknown setting.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -190,7 +190,7 @@ class AcpClient:
         """Ignore the notification: hookyard knows no extensions."""
 
     def _noted(self, call: Any) -> tuple[str, str]:
-        """Name and arguments of a call; the first sight of it is told."""
+        """Return name and arguments of a call, and record the first sight of it."""
         known = self._calls.get(call.tool_call_id)
         if known is None:
             name = call.title or call.kind or "tool"

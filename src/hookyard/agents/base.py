@@ -101,7 +101,7 @@ class AgentResult:
 class Recorder(Protocol):
     """Keeps what happens in a run, as it happens. Calls return at once and never fail the agent.
 
-    A recorder whose attempt is over (the run was started again elsewhere) drops what it is told.
+    A recorder whose attempt is over (the run was started again elsewhere) drops what it receives.
     """
 
     def message(self, role: str, text: str) -> None:
@@ -174,7 +174,7 @@ class Agent(Protocol):
         The agent itself keeps to the assignment's time limit, so that its last hook points can tell why it ended.
 
         Raises:
-            AgentError: It could not be done; the kind of error says which event tells of it.
+            AgentError: It could not be done; the kind of error decides which event reports it.
         """
         ...
 

@@ -30,7 +30,7 @@ from hookyard.agents.cli_agent import (
 from hookyard.agents.profiles import Profile
 
 TOOLS = ("Bash", "Edit", "Write", "NotebookEdit", "Read", "Glob", "Grep", "WebFetch", "WebSearch", "Task", "TodoWrite")
-"""What it may use without asking when the profile names no tools; in print mode nobody could be asked."""
+"""What it may use without asking when the profile names no tools; in print mode there is no person to ask."""
 
 EDITS = {"Edit": "file_path", "Write": "file_path", "NotebookEdit": "notebook_path"}
 """Tools that change a file, and the argument that names it."""
@@ -89,7 +89,7 @@ class ClaudeCodeCli:
 
 
 class ClaudeCodeReader:
-    """Reads the stream of one run; usage is told once per answer of the model, repeated for each of its parts."""
+    """Reads the stream of one run; usage is reported once per answer of the model, repeated for each of its parts."""
 
     def __init__(self) -> None:
         self._usage: dict[str, tuple[int, int]] = {}

@@ -1,7 +1,7 @@
 """A program as an agent: the prompt on its input, its output is the answer.
 
 It is one step to hookyard: what the program does inside is not seen, so no tool points fire; a webhook can refuse or
-change the message, and is told how it ended.
+change the message, and is notified of the end.
 """
 
 from __future__ import annotations

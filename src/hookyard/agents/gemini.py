@@ -102,7 +102,7 @@ class GeminiCli:
         check_gemini(directory)
 
     def prompt(self, text: str) -> str:
-        """Keep a prompt from being taken for a command of the repository's."""
+        """Keep a prompt from being read as a command of the repository's."""
         return f" {text}" if text.startswith(("/", "?")) else text
 
     def reader(self) -> GeminiReader:

@@ -1,8 +1,9 @@
 """Child processes of agents: kept, bounded, and ended as a whole tree.
 
 Used by the shell tool and by every agent that is a process. A child gets exactly the environment that it is given, runs
-under a keeper (`supervisor`) that ends it with everything that it started when it is cancelled, when its time is up
-or when this process dies, and may say only so much: what goes beyond a limit is read and dropped, never kept.
+under a supervisor process (`supervisor`) that ends it with everything that it started when it is cancelled, when its
+time is up or when this process dies, and may say only so much: what goes beyond a limit is read and dropped, never
+kept.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ async def started(
     try:
         yield process
     finally:
-        os.close(write_end)  # the keeper ends the tree, whether or not anybody stays to see it
+        os.close(write_end)  # the supervisor ends the tree, whether or not this process waits for it
         await _gone(process, grace_seconds)
 
 
@@ -253,7 +254,7 @@ def _input(content: bytes | None) -> Iterator[int]:
     """Return a file with a child's whole input.
 
     Not a pipe: when the worker is killed before it has written all, a child would take what is there for everything,
-    and begin to work on half a prompt, or none, before its keeper has ended it.
+    and begin to work on half a prompt, or none, before its supervisor has ended it.
     """
     if content is None:
         yield DEVNULL
@@ -281,7 +282,7 @@ async def _drain(stream: asyncio.StreamReader | None, kept: Bounded, lines: Line
 
 
 async def _gone(process: Process, grace_seconds: float) -> None:
-    """Wait for the keeper, which has been told to end; if even it hangs, end it by force."""
+    """Wait for the supervisor, which was signalled to end; kill it if it hangs."""
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
     drains = [asyncio.ensure_future(_discard(stream)) for stream in streams]  # a full pipe would hold the child back
     try:

@@ -1,6 +1,6 @@
 """Agent profiles, kept: what administrators write down and members choose by name.
 
-Called by `web.api.agent_profiles`, the settings page and whoever checks a callback's choice. What a profile may say is
+Called by `web.api.agent_profiles`, the settings page and the checks of a callback's choice. What a profile may say is
 `agents.profiles`'; whose events it serves is part of what callbacks match by, so that a change is one of every
 workspace.
 """

@@ -1,7 +1,7 @@
 """Which of a repository's own files an agent's program may read: what cannot run a program or change an address.
 
 Used before a program is started in a folder, and again when it has read its configuration. The lists name what is
-allowed, so that a key or a file which a newer version of a program introduces is refused until somebody has looked at
+allowed, so that a key or a file which a newer version of a program introduces is rejected until it was reviewed
 it.
 """
 

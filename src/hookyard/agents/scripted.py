@@ -1,10 +1,10 @@
 """The scripted model: answers read from a file instead of a model, for the demo and for tests.
 
-Named as such wherever it shows (`provider_name` is `scripted`, the model's name `scripted model`), so that nobody takes
-what it says for a model's work. A profile names it as `scripted:FILE`. The file is a JSON list with one entry for each
-answer: `{"text": …}`, `{"tool": NAME, "args": {…}}`, or `{"text": …, "tools": [{"tool": …, "args": …}, …]}`; after the
-last entry it only says that the script has ended. Which entry comes next follows from the conversation alone, so that a
-run started again after a crash begins at the first.
+Named as such wherever it shows (`provider_name` is `scripted`, the model's name `scripted model`), so that no reader
+takes what it says for a model's work. A profile names it as `scripted:FILE`. The file is a JSON list with one entry
+for each answer: `{"text": …}`, `{"tool": NAME, "args": {…}}`, or `{"text": …, "tools": [{"tool": …, "args": …},
+…]}`; after the last entry it only says that the script has ended. Which entry comes next follows from the
+conversation alone, so that a run started again after a crash begins at the first.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ CLOSING_SECONDS = 60.0
 """Limit of each of the last points: enough for the default tries of a webhook that does not answer."""
 
 HURRIED_SECONDS = 5.0
-"""The same when the run was cancelled or its time is up, and somebody waits for its end."""
+"""The same when the run was cancelled or its time is up, and a caller waits for its end."""
 
 ERROR_CHARS = 4_000
 """Longest `error_message` sent to a webhook."""
@@ -61,7 +61,7 @@ class ToolStep(Protocol):
         ...
 
     async def permit(self, checked: Any) -> None:
-        """Ask whoever must be asked.
+        """Call every gate that applies.
 
         Raises:
             ToolError: It is not permitted; the text says why.
@@ -83,7 +83,7 @@ class ToolStep(Protocol):
 
 @dataclass
 class Statistics:
-    """What `on_turn_complete` tells of a turn.
+    """What `on_turn_complete` reports about a turn.
 
     Attributes:
         usage: Tokens and requests so far.
@@ -204,7 +204,7 @@ class AgentSession:
         self._recorder.usage(usage)
 
     async def tool(self, step: ToolStep | None, name: str, call_id: str, args: str) -> tuple[str, bool]:
-        """Make one tool call, if nothing and nobody objects. Several may be under way at once.
+        """Make one tool call, if no gate denies it. Several may run at once.
 
         Args:
             step: The tool, None when there is none of that name.
@@ -213,7 +213,7 @@ class AgentSession:
             args: JSON text, as the model gave it.
 
         Returns:
-            What the model is told, and whether the call succeeded.
+            What the model receives, and whether the call succeeded.
         """
         self._phase = "tool"
         self.statistics.tool_calls += 1
@@ -269,7 +269,7 @@ class AgentSession:
         )
 
     def called(self, name: str, call_id: str, args: str) -> None:
-        """Note a tool call that such an agent tells of."""
+        """Record a tool call that such an agent reports."""
         self._phase = "tool"
         self.statistics.tool_calls += 1
         self._recorder.tool_call(call_id, name, args)

@@ -1,12 +1,12 @@
-"""The keeper: a small process between a worker and one child, so that no child outlives its worker.
+"""The supervisor: a small process between a worker and one child, so that no child outlives its worker.
 
-Started by `agents.processes` as `python -S -E -I keeper.py FD GRACE ARGV…`, never imported by hookyard. It runs ARGV in
-a session of its own and waits for the first of two things: the child's end, or the end of the pipe FD, whose other side
-only the worker holds. The kernel closes that side however the worker dies, SIGKILL included; a worker that wants the
-child to end closes it. Either way everything that the child started is ended as well: SIGTERM, then SIGKILL after GRACE
-seconds. Its exit code is the child's, or 128 plus the signal that ended it.
+Started by `agents.processes` as `python -S -E -I supervisor.py FD GRACE ARGV…`, never imported by hookyard. It runs
+ARGV in a session of its own and waits for the first of two things: the child's end, or the end of the pipe FD, whose
+other side only the worker holds. The kernel closes that side however the worker dies, SIGKILL included; a worker
+that wants the child to end closes it. Either way everything that the child started is ended as well: SIGTERM, then
+SIGKILL after GRACE seconds. Its exit code is the child's, or 128 plus the signal that ended it.
 
-On Linux descendants cannot escape by daemonizing: the keeper is their reaper, and a child dies with its keeper. On
+On Linux descendants cannot escape by daemonizing: the supervisor is their reaper, and a child dies with it. On
 macOS, which has neither, those that made a session of their own are found only while their parents live.
 
 It must import as little as Python allows, since every tool call that starts a process pays for it.

@@ -124,11 +124,11 @@ class Tool:
 
     Attributes:
         name: As the model calls it.
-        description: What the model is told of it.
+        description: The tool's description for the model.
         args: The shape of its arguments.
         action: Does it; gives what the model reads, raises ToolError.
         changes: It can change something, so that a person may be asked first.
-        permission: Who is asked, None for nobody.
+        permission: Who is asked, None for no question.
     """
 
     name: str

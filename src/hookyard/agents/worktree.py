@@ -2,7 +2,7 @@
 
 Entered by `runs.environments` for profiles with `worktree`. The agent can write to the worktree, and with a shell to
 the repository too, so nothing of either decides what git does here: see `agents.repository`. What belongs to a worktree
-is remembered in a file beside it before the agent starts, and not read from its `.git` afterwards.
+is remembered in a file next to it before the agent starts, and not read from its `.git` afterwards.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def fresh_worktree(directory: Path, at: Path, name: str, note: Callable[[s
         directory: The repository, or a folder inside.
         at: Where the worktree is made; must not exist.
         name: Of the branch, after `hookyard/`.
-        note: Is told where the work is.
+        note: Receives where the work is.
 
     Yields:
         The same folder in the worktree.
@@ -83,7 +83,7 @@ async def clean_up_worktrees(at: Path, note: Callable[[str], None]) -> None:
 
     Args:
         at: The worktree.
-        note: Is told where the work is.
+        note: Receives where the work is.
     """
 
     def work() -> None:

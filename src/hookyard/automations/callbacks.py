@@ -139,7 +139,7 @@ class Callbacks:
             callback_id: The callback.
             spec: What it is to say.
             author: Who changes it.
-            expected_version: Refuse if somebody else has changed it since that version.
+            expected_version: Reject the change if another one was made since that version.
 
         Raises:
             InvalidError: It cannot be saved.

@@ -77,7 +77,7 @@ class CallbackFile:
     Attributes:
         callbacks: The callbacks; no two have one name.
         tests: The tests.
-        event_types: Types that the server has beside the built-in ones.
+        event_types: Types that the server has in addition to the built-in ones.
     """
 
     callbacks: tuple[CallbackSpec, ...]

@@ -1,4 +1,4 @@
-"""Codex skips hooks that nobody reviewed, silently: whether ours are trusted, and trusting them.
+"""Codex silently skips hooks that were not reviewed: whether ours are trusted, and trusting them.
 
 Called by `install`, and trusting only on an explicit flag, for it stands in for a person's review. Codex itself is
 asked, through its app server, so that its own rules decide what the hash of a hook is.

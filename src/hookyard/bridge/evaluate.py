@@ -27,7 +27,7 @@ async def evaluate(hooks: Hooks, heard: NativeEvent, session: Session, clock: Cl
 
     Args:
         hooks: The webhooks that count.
-        heard: The event.
+        heard: The native event.
         session: What is known of its session; brought up to date.
         clock: Measures calls and turns.
 

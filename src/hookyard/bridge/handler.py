@@ -49,7 +49,7 @@ _lines: ContextVar[list[str] | None] = ContextVar("lines", default=None)
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    """An event that may be told twice: by an agent that runs another's hooks too, or by a user's open line and a
+    """An event that may arrive twice: from an agent that runs another's hooks too, or from a user's open line and a
     project's closed one.
     """
 
@@ -61,7 +61,7 @@ class HookRequestHandler:
     """Answers events for one user.
 
     Args:
-        directory: The relay's own, where it is noted which agents were heard of.
+        directory: The relay's own, where it stores which agents sent events.
         home: The user's `HOOKYARD_HOME`.
         environ: Variables for the webhooks' configuration.
         clock: Measures.
@@ -180,7 +180,7 @@ class HookRequestHandler:
             lines.append(line)
 
     def _note(self, agent: str) -> None:
-        """Leave a file whose time says when the agent was last heard of."""
+        """Leave a file whose time says when the agent last sent an event."""
         with contextlib.suppress(OSError):
             path = self._folder / f"{SEEN}{agent}"
             try:

@@ -62,8 +62,8 @@ class Status:
         scope: `user` or `project`.
         installed: Native events that are hooked by us.
         missing: Events that would be hooked by installing again, and those whose line would change.
-        trusted: Whether the agent runs them, None where it asks nobody or cannot be asked.
-        last_heard: Seconds since the epoch when the relay last heard of the agent, None = never.
+        trusted: Whether the agent runs them, None where it asks no person or cannot be asked.
+        last_heard: Seconds since the epoch when the relay last received an event of the agent, None = never.
         fault: Why the file cannot be read, `""` when it can.
     """
 
@@ -122,7 +122,7 @@ class Bridge:
         Args:
             agent: A dialect's name.
             project: A project's folder; None hooks it for all of the user's work.
-            allow_modify: Modified arguments may run where the agent asks nobody about them.
+            allow_modify: Modified arguments may run where the agent asks no person about them.
             trust_codex: Have Codex trust our hooks, in place of the user's review.
 
         Raises:
@@ -156,7 +156,7 @@ class Bridge:
         return Done(native.path, changed, tuple(line.event.name for line in lines), closed, notes)
 
     def uninstall(self, agent: str, project: Path | None = None) -> Done:
-        """Take our hooks out; the file is as it was before, to the byte where nobody else changed it since."""
+        """Take our hooks out; the file is as it was before, to the byte where it was not changed otherwise."""
         dialect = dialect_of(agent)
         native = self.file(dialect, project)
         if not _installed(native, dialect, self.commands.ours):

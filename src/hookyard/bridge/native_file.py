@@ -54,7 +54,7 @@ class NativeFile:
         """Return the settings in the file, empty when it does not exist.
 
         Raises:
-            InvalidError: It holds something else; nobody knows what to keep, so nothing is written.
+            InvalidError: It holds something else, so it is unknown what to keep, and nothing is written.
         """
         return self.parsed(self.text())
 
@@ -85,7 +85,7 @@ class NativeFile:
         Args:
             change: Changes them in place.
             keep: Nothing of ours is in the file yet: its text is worth keeping.
-            restore: The change takes out what is ours: where nobody else changed the file since the first
+            restore: The change takes out what is ours: where the file was not changed otherwise since the first
                 installation, the very text that was there before comes back.
 
         Returns:

@@ -1,4 +1,4 @@
-"""An agent's plugin that is ours alone: a program with our hooks written into it, told apart by its first line.
+"""An agent's plugin that is ours alone: a program with our hooks written into it, recognised by its first line.
 
 Used by `install` for dialects with a `plugin`. To its users it is a settings file; a program that is not ours is never
 written over.
@@ -32,7 +32,7 @@ class PluginFile(NativeFile):
         """Return the hooks in the program's text.
 
         Raises:
-            InvalidError: It is another's, or was changed so that its hooks cannot be told.
+            InvalidError: It is another's, or was changed so that its hooks cannot be read.
         """
         if text is None or not text.strip():
             return {}

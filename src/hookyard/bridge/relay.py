@@ -1,8 +1,8 @@
 """The local relay: one process for a user, behind a Unix socket, that asks the webhooks for every agent's hooks.
 
-Started by `shim` when it is needed, and ended by itself when nobody has asked for a while. It keeps connections warm,
+Started by `shim` when it is needed, and ended by itself when it has been idle for a while. It keeps connections warm,
 trust and outbox at hand, and looks at changed files by itself. Everything in it belongs to one user: its folder and
-socket can be opened by nobody else.
+socket can be opened by no other user.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _alone(lock: TextIO) -> bool:
     """Return whether this process has become the relay.
 
-    One that is ending still has the lock, though it listens no more. Whoever came now and left because of it would
-    leave the event that it was started for without an answer.
+    One that is ending still has the lock, though it no longer listens. A process that came now and left because of
+    it would leave the event that it was started for without an answer.
     """
     deadline = time.monotonic() + LONGEST_END_SECONDS
     while True:
@@ -191,7 +191,7 @@ def tell(line: str) -> None:
 
 
 def _shorten(log: Path) -> None:
-    """Begin the log anew when it has become long; it is open for appending, so this is enough."""
+    """Truncate the log when it has become long; it is open for appending, so this is enough."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > LARGEST_LOG:
             os.truncate(log, 0)

@@ -1,6 +1,6 @@
 """What the relay remembers of the agents' sessions: turns, calls under way, the project that each one began in.
 
-Used by `evaluate` and `handler`. In memory only and bounded: a relay that starts anew counts anew.
+Used by `evaluate` and `handler`. In memory only and bounded: a relay that is restarted counts from zero.
 """
 
 from __future__ import annotations

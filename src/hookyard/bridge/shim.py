@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         posix.chdir(directory)  # the path of a socket may be 107 bytes long, that of a folder longer
         try:
             code, out, err = _ask(sent, "s" in mode)
-        except ConnectionResetError:  # a relay that was just being killed: it has not read what it was told
+        except ConnectionResetError:  # a relay that was just being killed: it has not read what was sent
             code, out, err = _ask(sent, "s" in mode)
         setitimer(ITIMER_REAL, 0.0)
         _write(2, err)

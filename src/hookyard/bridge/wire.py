@@ -30,12 +30,12 @@ class HookRequest:
         agent: Whose installation sent it.
         event: Its native name.
         closed: Whatever goes wrong refuses the step.
-        allow_modify: The user allowed modifications that nobody is asked about.
+        allow_modify: The user allowed modifications that no person is asked about.
         seconds: How long the shim waits from when it started.
         folder: Where the shim ran.
         text: What the agent gave its hook.
         noise: What can make the hook's shell print.
-        too_large: The agent gave more, which nobody has read.
+        too_large: The agent sent more, which was not read.
     """
 
     agent: str

@@ -1,6 +1,6 @@
 """What a callback is, as people write it: the form in the API, in YAML and in the database.
 
-Pydantic stands at that door only; what matching works with is made from it by `intake.match`.
+Pydantic is used at that boundary only; `intake.match` builds what matching works with.
 """
 
 from __future__ import annotations

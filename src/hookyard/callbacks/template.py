@@ -197,7 +197,7 @@ def _text(value: Value | None) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    """Return the text, or as much as fits with a note of what was left out; nothing when no room is left."""
+    """Return the text, or as much as fits with a note of what was left out; nothing when none fits."""
     if len(text) <= room:
         return text
     return f"{text[:room]}…[{len(text) - room} characters left out]" if room else ""

@@ -57,7 +57,7 @@ def _folder(project: Path | None, user: bool) -> Path | None:
 @click.option("--allow-modify", is_flag=True, help="Let changed arguments run where the agent asks nobody about them.")
 @click.option("--trust-codex", is_flag=True, help="Have Codex trust these hooks, in place of your own review.")
 def install(agent: str, project: Path | None, user: bool, allow_modify: bool, trust_codex: bool) -> None:
-    """Write our hooks into an agent's configuration, beside what is there."""
+    """Write our hooks into an agent's configuration, next to its own."""
     directory = _folder(project, user)
     if trust_codex and agent != "codex":
         raise click.UsageError("--trust-codex is for codex only")

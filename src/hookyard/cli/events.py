@@ -1,4 +1,4 @@
-"""`hookyard events`: send events to a running server, and watch what becomes of them."""
+"""`hookyard events`: send events to a running server, and watch their outcomes."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def listen(
     save: Path | None,
     secret: tuple[str, ...],
 ) -> None:
-    """Print every request that arrives, and answer it as told.
+    """Print every request that arrives, and answer it as the options say.
 
     A receiver for trying webhooks without sending a prompt to anybody: point a url at it. Verifies signatures with
     HOOKYARD_LISTEN_SECRET.
@@ -161,7 +161,7 @@ def replay(delivery_id: str, project: Path) -> None:
 
 
 async def _replayed(delivery_id: str, project: Path) -> Delivery:
-    """Owe it again and send what is owed, for some seconds; what its webhook was owed before goes out first."""
+    """Queue it again and send pending deliveries, for some seconds; earlier ones of its webhook go out first."""
     async with Hooks.load(project, warn=_warn) as loaded:
         background = loaded.sender.background
         new_id = await background.outbox.replay(delivery_id)

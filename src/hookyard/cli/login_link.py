@@ -1,4 +1,4 @@
-"""`hookyard login-link`: a new one-time login link, for whoever may read the database."""
+"""`hookyard login-link`: a new one-time login link, for users who can read the database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Logs of a server or a worker: one JSON object a line, or lines for people on a terminal; on stderr.
 
 Called once by `serve` and `worker`. The rest of hookyard logs through the standard library's `logging`; what looks like
-a secret is taken out here, whoever wrote it.
+a secret is taken out here, whichever module logged it.
 """
 
 from __future__ import annotations

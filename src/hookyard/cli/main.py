@@ -158,8 +158,8 @@ def _is_text(given: str) -> bool:
 
 
 def _fill_closed() -> None:
-    """Open what whoever started us has closed (`hookyard … >&-`): the next file to be opened, a database perhaps, would
-    take its number, and a child would write into it."""
+    """Open the standard streams that the parent has closed (`hookyard … >&-`): the next file to be opened, a
+    database, would take its number, and a child would write into it."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """`hookyard -p PROMPT`: one prompt with the built-in agent, governed by the webhooks of this user and project.
 
 The answer goes to stdout and everything else to stderr, so that both can be piped. On a terminal the user is asked
-before a tool that changes something runs; elsewhere nobody could answer, so the webhooks alone decide and it never
+before a tool that changes something runs; elsewhere no person could answer, so the webhooks alone decide and it never
 waits for input. Called by `cli.main`.
 """
 
@@ -32,7 +32,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
 
 TIMEOUT_SECONDS = 86_400.0
-"""A prompt at a terminal has its user as its limit; this only keeps a forgotten one from living for ever."""
+"""A prompt at a terminal has its user as its limit; this only ends a forgotten one."""
 
 _SHOWN_CHARS = 500
 
@@ -132,7 +132,7 @@ class TerminalRecorder:
     """Shows on a terminal what the agent does, and keeps nothing.
 
     Attributes:
-        wanted: Somebody is looking.
+        wanted: A person is watching.
     """
 
     wanted: bool

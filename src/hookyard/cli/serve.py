@@ -40,7 +40,7 @@ _BACKLOG = 2048
 @data_option
 @click.option("--no-worker", is_flag=True, help="Take events and serve pages, but leave the runs to `hookyard worker`.")
 def serve(host: str | None, port: int | None, data: Path | None, no_worker: bool) -> None:
-    """Run the server until it is told to stop (Ctrl-C, SIGTERM, or its terminal is closed)."""
+    """Run the server until a signal (Ctrl-C, SIGTERM, or its terminal is closed)."""
     settings = Settings.load(data=data)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     logs.configure()
@@ -86,7 +86,7 @@ async def _until_told(app: App, listener: socket.socket, ready: Callable[[], Non
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            """Stop at the first signal, wait for nobody at the second."""
+            """Stop at the first signal, without waiting at the second."""
 
             def stop() -> None:
                 self.force_exit = self.should_exit

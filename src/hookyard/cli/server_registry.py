@@ -1,7 +1,7 @@
 """Where a server is: what `serve` notes in its data folder, and `login-link` reads there.
 
 Each server has a file of its own, locked while it lives, with its address in it. The kernel frees the lock however its
-holder ends, so a file that a killed server left is known for what it is, and is removed by whoever meets it.
+holder ends, so the file of a killed server is recognised, and removed by the next process that reads it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def registered(settings: Settings) -> Iterator[None]:
         file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(file, settings.url.encode())
-        # Locked and whole before anybody can see it: an unlocked one is taken for a dead server's.
+        # Locked and complete before it becomes visible: an unlocked one is treated as a dead server's.
         unfinished.rename(path)
     try:
         yield

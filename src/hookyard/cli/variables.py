@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
-    """Log each variable that nobody reads, with the one that was probably meant; never its value, which may be a
+    """Log each variable that is unknown, with the one that was probably meant; never its value, which may be a
     secret."""
     for name, meant in unknown(environ).items():
         hint = f"did you mean {meant}?" if meant else f"there are {', '.join(KNOWN)}"

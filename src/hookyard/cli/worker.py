@@ -1,6 +1,6 @@
 """`hookyard worker`: a further worker on the same database, in the foreground.
 
-It takes the environment and the data folder of the server beside which it works; with PostgreSQL it may be on another
+It takes the environment and the data folder of the server for which it works; with PostgreSQL it may be on another
 machine.
 """
 
@@ -25,7 +25,7 @@ from hookyard.settings import Settings
 @click.command(short_help="Run a further worker on the same database")
 @data_option
 def worker(data: Path | None) -> None:
-    """Execute runs until told to stop (Ctrl-C, SIGTERM, or its terminal is closed). What is not done by then
+    """Execute runs until a signal (Ctrl-C, SIGTERM, or its terminal is closed). What is not done by then
     starts again elsewhere."""
     settings = Settings.load(data=data)
     logs.configure()

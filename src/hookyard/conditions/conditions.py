@@ -3,7 +3,7 @@
 `Conditions` is the server's side of the evaluator process: it keeps two lanes of evaluators, one for everybody and one
 for workspaces whose conditions are slow or hang, so that none waits behind another's loop. Called by `intake.match` and
 `intake.merge` (`judge`) and by saving and the editor (`check`). A condition that throws or breaks its limits is not
-matched, with the reason; when judging is impossible a `TemporaryError` says so, and nobody may take that for "not
+matched, with the reason; when judging is impossible a `TemporaryError` says so, and no caller may treat that as "not
 matched".
 """
 
@@ -57,7 +57,7 @@ _OUR_FRAME = "    at one (<input>"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What became of several conditions.
+    """Verdicts of several conditions.
 
     Attributes:
         held: Indexes of those that hold. A condition that could not be judged does not.
@@ -121,7 +121,7 @@ class Conditions:
 
         Raises:
             LimitError: The workspace has too many events waiting.
-            TemporaryError: They cannot be judged now. Never to be taken for "not matched".
+            TemporaryError: They cannot be judged now. Never to be treated as "not matched".
         """
         active = self._exclude_disabled(workspace_id, conditions)
         if not active.texts:

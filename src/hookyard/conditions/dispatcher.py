@@ -2,7 +2,7 @@
 
 A `Dispatcher` is a queue with one evaluator behind it. It sends at once what fits into each workspace's window, takes
 the answers as they come, kills an evaluator that hangs, and asks again what was lost with it. Used by
-`conditions.Conditions`, which reads the answers and knows what becomes of a workspace that was turned out. Knows
+`conditions.Conditions`, which reads the answers and decides about a workspace that was moved to the slow queue. Knows
 nothing of callbacks, and never decides that something did not match: what cannot be judged ends as a `TemporaryError`.
 """
 
@@ -24,13 +24,13 @@ MAX_OUTSTANDING = 20_000
 """Requests in one lane; more are refused at once."""
 
 MAX_QUEUED_PER_WORKSPACE = 2000
-"""Those of one workspace, so that it can neither use up the others' room nor the server's memory."""
+"""Those of one workspace, so that it can neither use up the others' share nor the server's memory."""
 
 MAX_QUEUED_BYTES_PER_WORKSPACE = 64 * 1024 * 1024
 """JSON of events that one workspace may have in a lane, the first excepted."""
 
 WINDOW = 256
-"""Requests of one workspace that the evaluator may have before it has answered any: nobody waits behind more."""
+"""Requests of one workspace that the evaluator may have before it has answered any: no request waits behind more."""
 
 
 @dataclass(slots=True)

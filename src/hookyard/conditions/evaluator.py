@@ -11,7 +11,7 @@ a payload, both little-endian and beginning with the length of what follows the 
 - `JUDGE`: `SPAN` and the event's JSON text. Answered with one letter for each condition (`1` matched, `0` not, `e`
   threw, `x` broke its limits) and, when there are any, the errors as a JSON list of `[message, stack]` in the order of
   their letters. One at a time, fewer letters than asked for mean that the time of one request ran out: the rest is to
-  be asked again. All in one call, no letters mean that they took too long or broke a limit: nobody else shall wait for
+  be asked again. All in one call, no letters mean that they took too long or broke a limit: no other request waits for
   this workspace, and until it is forgotten all its requests are answered so, at once. They are to be asked elsewhere.
 - `CHECK`: a text. Answered with the engine's complaint, or nothing.
 - `FORGET`: a workspace. Not answered.
@@ -377,7 +377,8 @@ def main(connection: int, progress: int, prelude: str) -> None:
     with socket.socket(fileno=connection) as server, mmap.mmap(progress, mmap.PAGESIZE) as page:
         server.setblocking(True)
         evaluator = Evaluator(server, page, text)
-        # Everything is open that it will ever need: whoever breaks out of the engine finds no file to open or to write.
+        # Everything is open that it will ever need: code that breaks out of the engine finds no file to open or to
+        # write.
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         server.sendall(READY)

@@ -1,7 +1,7 @@
-"""One at a time for each workspace, whoever came first going first.
+"""One at a time for each workspace, first come, first served.
 
 Used by `conditions.Conditions` for workspaces whose conditions are slow: each has one request with the evaluator at
-most, so that all of them move on equally, and each request knows what became of the one before.
+most, so that all of them move on equally, and each request knows the result of the one before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_WAITING = 200
 """Requests of one workspace; more are refused at once."""
 
 WAIT_SECONDS = 30.0
-"""After this a request is told to come again."""
+"""After this a request is rejected with the hint to retry."""
 
 
 @dataclass(slots=True)

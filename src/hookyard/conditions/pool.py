@@ -1,7 +1,7 @@
 """Evaluator processes: started, spoken to, ended.
 
 An `EvalRequest` is one request with what has been answered of it; a `EvaluatorProcess` is one process; the `WorkerPool`
-starts them and keeps one warm. Used by `dispatcher`, which decides what is asked where and what becomes of an ask whose
+starts them and keeps one warm. Used by `dispatcher`, which decides what is asked where and handles requests whose
 evaluator is lost.
 """
 
@@ -75,7 +75,7 @@ class EvalRequest:
         deferred: Whether it ended without an answer, because its workspace takes too long for this lane.
         taken: CPU seconds that its conditions took so far.
         deadline: Time of the loop at which it is given up.
-        moves: Evaluators that were lost while it waited, through nobody's conditions.
+        moves: Evaluators that were lost while it waited, through no condition's fault.
     """
 
     kind: int
@@ -143,7 +143,7 @@ class EvalRequest:
 
 @dataclass(slots=True)
 class _KnownWorkspace:
-    """What an evaluator has been told of one workspace.
+    """What an evaluator knows of one workspace.
 
     Attributes:
         number: Names the workspace to the evaluator.
@@ -348,7 +348,7 @@ class WorkerPool:
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waits for it sees it; a spare's is seen when it is needed
+            task.exception()  # the caller that waits for it sees it; a spare's is seen when it is needed
 
     async def _start(self) -> EvaluatorProcess:
         try:

@@ -77,7 +77,7 @@ class StaticConditions:
     Attributes:
         waiting: By variable and text, the places of the listeners whose whole condition is that comparison.
         others: Place and condition of the rest.
-        common: One of them reads what every event carries beside its own variables.
+        common: One of them reads what every event carries in addition to its own variables.
     """
 
     waiting: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)

@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A code with its parameters; rendered only where somebody reads it.
+    """A code with its parameters; rendered only where it is shown.
 
     Attributes:
         code: Key of the catalogue, such as `callback_not_found`; `LITERAL` for another program's own text.

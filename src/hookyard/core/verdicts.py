@@ -34,7 +34,7 @@ GATES = tuple(Gate)
 
 
 class Outcome(StrEnum):
-    """What became of an event for a callback, as the API shows it."""
+    """The outcome of an event for a callback, as the API shows it."""
 
     RUN = "run"
     MERGED = "merged"
@@ -48,7 +48,7 @@ class GateVerdict(StrEnum):
     The value is one character where the verdict is stored, a word where it is only derived on reading.
 
     Attributes:
-        outcome: What became of the event.
+        outcome: The outcome for the event.
         gate: The gate that stopped it or holds its run up; None when none did.
         reason: A stable code of the reason, such as `condition_false`; None when no gate stopped it.
     """

@@ -63,7 +63,7 @@ class Variable:
         example: A value as it could be.
         meaning_en: What it is, a few words of English.
         meaning_zh: The same in Chinese.
-        by_people: Its text is written freely by somebody, so a template may have to fence it.
+        by_people: Its text is written freely by people, so a template may have to fence it.
     """
 
     name: str
@@ -258,7 +258,7 @@ _BUILT_IN_NAMES = frozenset(t.name for t in BUILT_IN)
 def declare(name: str, variables: Sequence[tuple[str, str, Value]], *, description: str = "") -> EventType:
     """Return an event type that an administrator declares.
 
-    All of its texts count as written by people: nobody has said that they are not.
+    All of its texts count as written by people: nothing says that they are not.
 
     Args:
         name: Lower-case words with at least one dot, such as `deploy.finished`.

@@ -186,7 +186,7 @@ def parse(
         headers: Its headers, names in lower case, values as Latin-1 text.
         workspace_id: The workspace that it was sent to.
         catalog: The known event types.
-        author_trust: Who the sender is taken for.
+        author_trust: The trust of the sender.
 
     Raises:
         InvalidError: Anything wrong anywhere; names every problem, in a batch with the event's index.

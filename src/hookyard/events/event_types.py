@@ -1,7 +1,7 @@
 """The event types that a server knows: the built-in ones and those that administrators have declared.
 
-`current` is read by the doors for every event; `declare` and `remove` are the API's. A change is known at once in the
-process that makes it and within two seconds in the others.
+`current` is read by the endpoints for every event; `declare` and `remove` are the API's. A change is known at once
+in the process that makes it and within two seconds in the others.
 """
 
 from __future__ import annotations

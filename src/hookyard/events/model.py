@@ -1,8 +1,8 @@
 """An event, before and after it is accepted, and what caused it.
 
-A `EventDraft` is what a door or the workspace hands to `intake.accept`; accepting gives it an id and a time of receipt
-and makes it an `Event`. Neither trust nor cause is ever read from a request: doors and the workspace set them. Both are
-named tuples, which are made in a third of the time that a frozen dataclass takes.
+A `EventDraft` is what an endpoint or the workspace hands to `intake.accept`; accepting gives it an id and a time of
+receipt and makes it an `Event`. Neither trust nor cause is ever read from a request: endpoints and the workspace set
+them. Both are named tuples, which are made in a third of the time that a frozen dataclass takes.
 """
 
 from __future__ import annotations

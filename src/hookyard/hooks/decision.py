@@ -76,4 +76,4 @@ class Decision:
 
 
 GO_ON = Decision(Result.OK)
-"""Nothing listens, or nobody objects."""
+"""Nothing listens, or no webhook objects."""

@@ -33,7 +33,7 @@ _BETWEEN = "\n\n"
 
 
 class BackgroundQueue(Protocol):
-    """Takes what nobody waits for."""
+    """Takes background deliveries."""
 
     async def put(self, webhook: Webhook, occasion: HookEvent) -> None:
         """Owe the webhook a delivery; under a millisecond."""
@@ -53,7 +53,7 @@ class Dispatch:
         background: Takes the others.
         breaker: Says which endpoints are left alone for a while.
         new_id: Makes delivery ids.
-        log: Keeps finished deliveries, None = nobody does.
+        log: Keeps finished deliveries, None = not kept.
     """
 
     deliverer: Deliverer

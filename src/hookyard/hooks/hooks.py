@@ -1,6 +1,6 @@
 """`Hooks`: what an agent holds. Fire a point, get a decision.
 
-The one door to this half for agents, adapters, the bridge, the server and users of the Python API. It loads the
+The one entry to this half for agents, adapters, the bridge, the server and users of the Python API. It loads the
 configuration, notices when it changes, and hands each firing to `dispatch`. A point to which nothing listens costs next
 to nothing.
 """
@@ -280,7 +280,7 @@ class Hooks:
         Args:
             webhook: One of `configuration.webhooks`.
             point: The point.
-            working_dir: The folder that the sample tells of.
+            working_dir: The folder that the sample names.
             tool: The tool that the sample is about, where the point is about one.
 
         Returns:
@@ -300,7 +300,7 @@ class Hooks:
             self.reload_if_changed()
 
     def _use(self, configuration: Configuration) -> None:
-        """Put a configuration into use; every problem is told once."""
+        """Put a configuration into use; every problem is reported once."""
         self._configuration = configuration
         self._protection = self._sources.protection if configuration.gates else None
         self._background = any(not webhook.waits for webhook in configuration.webhooks)

@@ -1,4 +1,4 @@
-"""The local receiver behind `hookyard hooks listen`: prints every request as it arrives and answers what it is told.
+"""The local receiver behind `hookyard hooks listen`: prints every request as it arrives and answers as configured.
 
 Called by the command line. It is what people want instead of a web service that sees their prompts. What arrives is
 hostile text: it is bounded, and nothing of it reaches the terminal as a control sequence. Values of headers that carry
@@ -108,7 +108,7 @@ async def listen(
         listening: What to do.
         write: Prints one block of lines.
         clock: Dates the requests.
-        ready: Told the address once requests can arrive.
+        ready: Receives the address once requests can arrive.
 
     Raises:
         InvalidError: The address or port cannot be used, or the folder cannot be written to.

@@ -174,7 +174,7 @@ class _Look:
                 return True
             if _GLOB.search(plain.name):
                 return any(place.parent == plain.parent and _matches(place.name, plain.name) for place in kept)
-            # Whoever takes away something of the folder that he works in names that folder often.
+            # A command that removes something of its working directory names that directory often.
             return (
                 removes
                 and not self._work.is_relative_to(plain)

@@ -46,7 +46,7 @@ def sample(point: Point, at: float, working_dir: str, tool: str = SAMPLE_TOOL) -
     Args:
         point: The point.
         at: Seconds since the epoch.
-        working_dir: The folder that it tells of.
+        working_dir: The folder that it names.
         tool: The tool that it is about, where the point is about one.
     """
     about_a_tool = POINTS[point].for_tools

@@ -1,4 +1,4 @@
-"""What can be told of a shell command by looking at it: its words, where it goes, whether it only reads.
+"""What can be read off a shell command: its words, where it goes, whether it only reads.
 
 Used by `protect`. It understands what agents write, not all of a shell: who wants to hide something from it can.
 """
@@ -23,7 +23,7 @@ _PATCH, _END_OF_PATCH = "*** Begin Patch", "*** End Patch"
 _PATCHED = re.compile(r"(?m)^[ \t]*\*\*\* (?:Add File|Update File|Delete File|Move to): ([^\n]+)$")
 
 _MOST_PARTS = 32
-"""Patches and here-documents that are told apart in one command; the others are taken for words."""
+"""Patches and here-documents that are recognised in one command; the others are read as words."""
 
 
 def split_words(command: str) -> list[str]:

@@ -147,8 +147,8 @@ class Webhook:
     def breaker_key(self) -> str:
         """What the breaker knows it by: its endpoint, apart for each place that configures it.
 
-        So nobody's failures switch off another's webhook: a repository's not the user's, nor a workspace's those of
-        its neighbour.
+        So one owner's failures never switch off another's webhook: a repository's not the user's, nor a workspace's
+        those of its neighbour.
         """
         return hashlib.sha256(f"{self.place.file}\n{self.url}".encode("utf-8", "replace")).hexdigest()[:16]
 
@@ -175,7 +175,7 @@ class Webhook:
 
     @cached_property
     def may_modify(self) -> bool:
-        """Its answers may modify: no chat service, and nobody on the way could have changed them."""
+        """Its answers may modify: no chat service, and nothing on the way could have changed them."""
         return not self.wire_format.chat and (not self.url.startswith("http:") or is_loopback(self.url))
 
     @cached_property

@@ -183,7 +183,7 @@ class Accounts:
 
         Raises:
             NotFoundError: There is none of that id.
-            ConflictError: It would leave nobody to administrate.
+            ConflictError: It would leave no administrator.
         """
         users = schema.users
         now = self._clock.now()
@@ -214,7 +214,7 @@ class Accounts:
         """Keep how a person wants the pages; None = as the browser says.
 
         Raises:
-            InvalidError: A language or theme that there is not.
+            InvalidError: An unknown language or theme.
         """
         for field, value, known in (("language", language, LANGUAGES), ("theme", theme, THEMES)):
             if value is not None and value not in known:

@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in.
+"""How often one may try to sign in.
 
 Called by `accounts`. Failures are counted per login and per address in memory: a restart forgets them, which
 an attacker cannot bring about. At most 10 failures in 5 minutes each; a login that is locked out of one address's reach

@@ -1,4 +1,4 @@
-"""Where every event enters: from the workspace, the API, the doors, the agents.
+"""Where every event enters: from the workspace, the API, the inbound webhooks, the agents.
 
 The path of an event, each step calling the next:
 
@@ -64,8 +64,8 @@ class EventIntake:
         ids: Makes their ids.
         conditions: Judges them.
         live: The settings in effect.
-        on_condition_error: Told of conditions that could not be judged, by callback id.
-        on_stored: Told of every event that was stored, after the commit; returns at once and never fails.
+        on_condition_error: Receives conditions that could not be judged, by callback id.
+        on_stored: Receives every event that was stored, after the commit; returns at once and never fails.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class EventIntake:
             limited: Refuse when too many runs of the workspace wait.
 
         Returns:
-            What became of each draft, after the commit.
+            The outcome of each draft, after the commit.
 
         Raises:
             NotFoundError: No such workspace.

@@ -1,10 +1,10 @@
-"""How many runs of a workspace wait: too many, and doors that can say so refuse events.
+"""Backlog limit: reject ingested events (429) when a workspace has too many queued runs.
 
 What waits already decides, as the contract has it, not what would wait: so a request may pass the limit by its own
-runs, and one with more runs than the limit can come in at all, and is not for ever behind smaller ones.
+runs, and one with more runs than the limit can come in at all, instead of waiting behind smaller ones without end.
 
 Used by `gates`. Counting ten thousand rows for every event would cost more than the event, so a count is kept and only
-ever grows between two countings: while it is below the limit, so is the truth. It is counted anew when it reaches the
+ever grows between two countings: while it is below the limit, so is the truth. It is counted again when it reaches the
 limit, and every second, since other servers queue runs too.
 """
 
@@ -43,12 +43,12 @@ class Backlog:
             count.at_most += more
 
     def has_room(self, workspace_id: WorkspaceId, limit: int, now: float) -> bool:
-        """Return whether the cached count shows room; False without a count, or with an old one."""
+        """Return whether the cached count is below the limit; False without a count, or with an old one."""
         count = self._counts.get(workspace_id)
         return count is not None and count.at_most < limit and 0 <= now - count.counted_at < _TRUSTED_SECONDS
 
     def refusal(self, conn: Connection, workspace_id: WorkspaceId, limit: int, now: float) -> LimitError | None:
-        """Return the error for an event beyond the limit, None when there is room."""
+        """Return the error for an event beyond the limit, None below it."""
         if self.has_room(workspace_id, limit, now):
             return None
         count = _Count(_count(conn, workspace_id, limit), now)

@@ -60,7 +60,7 @@ def window_seconds(listener: CallbackListener, live: LiveSettings) -> float:
 
 
 class Batches:
-    """The open batches of some callbacks within one transaction. Nobody else may hold them: `gates` has the locks.
+    """The open batches of some callbacks within one transaction. No other process may hold them: `gates` has the locks.
 
     Args:
         conn: The transaction.

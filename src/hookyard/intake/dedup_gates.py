@@ -1,4 +1,4 @@
-"""The gates `duplicate` and `operation`: what an event claims, and what a claim that somebody holds decides.
+"""The gates `duplicate` and `operation`: what an event claims, and the effect of a claim that is already held.
 
 `accept` makes the claims of an event before its transaction; `gates` takes them in it.
 """
@@ -31,7 +31,7 @@ def event_dedup_key(event: Event, variables: str, live: LiveSettings) -> DedupKe
 
 
 def _content(event: Event, variables: str, *by: str) -> bytes:
-    """Name what two events share that are taken for one. Operations are kept apart: two of them are two facts."""
+    """Name what two events share that are duplicates. Operations are kept apart: two of them are two facts."""
     operation = () if event.operation_id is None else (event.source, event.operation_id)
     return hash_key("content", event.workspace_id, event.name, variables, *operation, *by)
 

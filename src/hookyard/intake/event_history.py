@@ -1,4 +1,4 @@
-"""Events that were accepted: listed, looked at, replayed; and the time machine.
+"""Accepted events: lists, details, replay; and the backtest.
 
 Called by the API, the pages and the command line.
 """
@@ -33,7 +33,7 @@ from hookyard.store import schema
 from hookyard.store.database import Database
 
 MAX_JUDGED = 1000
-"""Events that the time machine looks at, at most."""
+"""Events that a backtest looks at, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class EventHistory:
     Args:
         database: Where they are.
         accept: Takes replays.
-        conditions: Judges for the time machine.
+        conditions: Judges for the backtest.
     """
 
     def __init__(self, database: Database, accept: EventIntake, conditions: Conditions) -> None:
@@ -121,7 +121,7 @@ class EventHistory:
         Args:
             workspace_id: Its workspace.
             event_id: The event.
-            callbacks: The versions that heard it then (if they are still there and enabled), or those of now.
+            callbacks: The versions that listened then (if they still exist and are enabled), or those of now.
 
         Raises:
             NotFoundError: No such event in the workspace.

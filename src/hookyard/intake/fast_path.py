@@ -1,4 +1,4 @@
-"""Events that nobody wants, stored by one statement of SQLite.
+"""SQLite fast path: insert events that matched no callback in one statement.
 
 Most events match no callback and repeat nothing: then nothing is left to decide, only to check, and SQLite can do that
 itself. The rows go into a view; its trigger checks the revision, takes the claim and stores the event, or undoes it

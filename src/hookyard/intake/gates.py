@@ -64,7 +64,7 @@ class GatePipeline(FastPathHandler[AcceptRequest, list[Accepted]]):
         ]
 
     def try_fast_path(self, conn: Connection, plans: Sequence[AcceptRequest]) -> list[AcceptOutcome] | None:
-        """Store events that nobody wants, unless they are duplicates or anything else has to be decided."""
+        """Store unmatched events, unless they are duplicates or anything else has to be decided."""
         judged: list[tuple[int, PendingEvent]] = []
         for plan in plans:
             judged_by = plan.judged_by

@@ -41,7 +41,7 @@ class CallbackListener:
         version: Its version.
         spec: What it says.
         template: Its prompt, parsed.
-        serves_anyone: It takes events that nobody vouches for.
+        serves_anyone: It takes events whose author is not trusted.
         reads_batch: Its condition reads a batch variable: judged on the merged event.
         simple: Its condition, when that needs no engine.
         agent: As `runs` stores it: a profile's name, or JSON of an inline agent.
@@ -268,8 +268,8 @@ def compile_listener(
 def passes_author_gate(event: Event) -> bool:
     """Return whether the author gate lets an event through to agents that serve members.
 
-    A member wrote it; or nobody knows who did, but the sender holds a token of the workspace. Through a service's door
-    anybody can write, so there an unknown author is taken for an outsider.
+    A member wrote it; or the author is unknown, but the sender holds a token of the workspace. At an inbound webhook
+    anyone can write, so there an unknown author is treated as an outsider.
     """
     if event.author_trust is AuthorTrust.UNKNOWN:
         return not event.source.startswith(RESERVED_SOURCES) or event.source == WORKSPACE_SOURCE

@@ -22,7 +22,7 @@ from hookyard.settings import LiveSettings
 
 
 class Accepted(NamedTuple):
-    """What became of an event.
+    """The outcome of an event.
 
     Attributes:
         event_id: Its id; a duplicate's is that of the event that it repeats.

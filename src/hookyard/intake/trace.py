@@ -45,14 +45,14 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class CallbackVerdict:
-    """What became of an event for one callback.
+    """The outcome of an event for one callback.
 
     Attributes:
         callback_id: The callback.
         version: Its version when the event came.
         name: Its name in that version.
         events: What that version listened to.
-        verdict: What the gates said, as it stands now: of a settled batch what became of that.
+        verdict: What the gates said, as it is now: for a settled batch the outcome of the batch.
         detail: What the verdict cannot say: `reason`, `error`, or the `event` that had come before.
         run_id: The run that it started, alone or with its batch.
         run: Where that run stands; None without one, when it was pruned, or when the reader was not asked for it.
@@ -73,7 +73,7 @@ class CallbackVerdict:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it."""
+        """The outcome."""
         return self.verdict.outcome
 
     @property

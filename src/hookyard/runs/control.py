@@ -17,7 +17,7 @@ from hookyard.store.database import announce
 from hookyard.store.schema import runs
 
 CANCEL_TOPIC = "cancels"
-"""Signalled when somebody asked for a running run to be cancelled."""
+"""Signalled when the cancellation of a running run was requested."""
 
 _KEPT = (
     "workspace_id",

@@ -1,8 +1,8 @@
 """Where a run is done: its agent made from the profile that it names, its folder, its tools, its webhooks.
 
-Made by `wiring`, entered by `executor` for every attempt. Profiles are read when the attempt begins, so that a mended
-profile serves the runs that wait. What is made for one attempt alone (its folder) is taken away with it; what a killed
-worker could not take away, `workspace_cleanup` does.
+Made by `wiring`, entered by `executor` for every attempt. Profiles are read when the attempt begins, so that a
+corrected profile serves the runs that wait. What is made for one attempt alone (its folder) is taken away with it;
+what a killed worker could not take away, `workspace_cleanup` does.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class _SupersededError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _AttemptEnd:
-    """How an attempt ended, and the event that tells of it, if any."""
+    """How an attempt ended, and the event that reports it, if any."""
 
     outcome: RunOutcome
     event: str | None = None
@@ -153,7 +153,7 @@ class Executor:
         tokens: Revokes the run's token.
         live: The live settings in effect.
         api_url: Where agents reach the server, `""` when they cannot.
-        follow: Follows attempts; None = nobody does.
+        follow: Follows attempts; None = not followed.
         lease: Begins nothing once it is over; None = there is none.
     """
 
@@ -188,7 +188,7 @@ class Executor:
         self._cancelled_by[run_id] = who
 
     def set_shutdown_deadline(self, seconds: float) -> None:
-        """Wait no longer than that for a database that is away: this worker is told to stop. What is not stored by then
+        """Wait no longer than that for a database that is away: this worker is stopping. What is not stored by then
         is lost, and its run is for others to take over."""
         self._no_longer_than = self._clock.monotonic() + seconds
 
@@ -308,7 +308,7 @@ class Executor:
         return stored or await self._store_until_done(ending)
 
     async def _emit_with_result(self, ending: Completion, ended: _AttemptEnd) -> bool:
-        """Store the result together with the event that tells of it; False when that cannot be done."""
+        """Store the result together with the event that reports it; False when that cannot be done."""
         claim = ending.claim
 
         def apply(conn: Connection) -> None:
@@ -386,7 +386,7 @@ async def _end(work: asyncio.Future[AgentResult], claim: AdmittedRun) -> None:
 
 
 async def _uninterrupted(storing: Coroutine[object, object, bool]) -> bool:
-    """Wait for the result to be stored, whoever cancels meanwhile."""
+    """Wait for the result to be stored, also when the caller is cancelled."""
     task = asyncio.ensure_future(storing)
     while not task.done():
         try:

@@ -1,4 +1,4 @@
-"""The worker's own view of its lease: until when nobody else may take its runs over.
+"""The worker's own view of its lease: until when no other worker may take its runs over.
 
 Made by `wiring`, renewed by `worker` with every heartbeat, asked by everything that is about to begin work for a run.
 Others measure the lease from when they saw the heartbeat, which is later than its beginning; here it is measured from

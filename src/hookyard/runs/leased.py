@@ -70,7 +70,7 @@ class LeasedHooks:
 class LeasedTools:
     """The task tools of a run; a call waits while the database cannot be used, for as long as the run may.
 
-    A write whose answer was lost is not repeated: it may have been stored, which the agent is told.
+    A write whose answer was lost is not repeated: it may have been stored, which the agent learns.
 
     Args:
         tools: The tools.

@@ -1,7 +1,7 @@
 """Which workers are alive: by a lock that the kernel frees where all share one machine, by a lease elsewhere.
 
-Used by `recovery`. A worker that is wrongly taken for dead harms no data, since every write is fenced by the attempt;
-but its agents would go on beside those of the next attempt, so both ways err on the side of alive.
+Used by `recovery`. A worker that is wrongly treated as dead harms no data, since every write is fenced by the attempt;
+but its agents would go on in parallel to those of the next attempt, so both ways err on the side of alive.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Liveness(Protocol):
 
 
 def liveness_for(url: str, clock: Clock, lease_seconds: float = LEASE_SECONDS) -> Liveness:
-    """Return locks beside a SQLite file, since all its users are on one machine; leases on PostgreSQL."""
+    """Return locks next to a SQLite file, since all its users are on one machine; leases on PostgreSQL."""
     ours = database_url(url)
     if is_sqlite(ours):
         path = Path(ours.database or "")
@@ -126,7 +126,7 @@ class Leases:
     the machine of the observer also when its process is gone, which the kernel knows at once.
 
     No two clocks are compared, so one that is wrong or jumps expires no lease. Time in which the observer itself could
-    not look does not count: nobody's heartbeat could have been stored while the database was away.
+    not look does not count: no heartbeat could have been stored while the database was away.
 
     Args:
         clock: The observer's; only its monotonic side is used.

@@ -4,7 +4,7 @@ Implemented by `engine.TaskQueue`; used by `worker` only. The contract is the su
 It is run on our engine and on DBOS (`benchmarks/dbos_queue.py`, on SQLite and on PostgreSQL), so that another engine
 can take its place.
 
-An attempt is durable before a queue hears of it: admission's transaction has noted it in `attempts`, once for each
+An attempt is durable before a queue receives it: admission's transaction has noted it in `attempts`, once for each
 number. What a queue adds is that it is under way, can be ended, and is never under way twice on one worker.
 """
 
@@ -43,7 +43,7 @@ class RunQueue(Protocol):
     """Executes runs on this worker."""
 
     async def open(self, body: Body) -> None:
-        """Be ready to execute; may take a while, and blocks nobody meanwhile.
+        """Get ready to execute; may take a while, without blocking.
 
         Raises:
             TemporaryError: The engine cannot be used.

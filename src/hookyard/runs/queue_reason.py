@@ -1,7 +1,7 @@
-"""Why a queued run has not started: asked by the API and the run's page when somebody looks, since writing it into
+"""Why a queued run has not started: the API and the run's page ask when it is shown, since writing it into
 every waiting row would cost more than the runs.
 
-Only what holds it up now is told, in the order in which `admission` asks.
+Only the current obstacle is reported, in the order in which `admission` asks.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from hookyard.store.schema import runs, spend
 
 HOUR_SECONDS = 3600.0
 SHARE = 4
-"""A run reserves that part of what is left, so that several can run at once and a big one still has room."""
+"""A run reserves that part of what is left, so that several can run at once and a big one still fits."""
 LEAST_TOKENS = 10_000
 """With less than this (or than the whole quota) left, a run had better wait for a settlement or the next day."""
 

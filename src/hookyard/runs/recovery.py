@@ -1,8 +1,8 @@
 """Heartbeats, dead workers, stuck runs: what keeps a run from being lost with the process that executed it.
 
-Called by `worker`. A dead worker's unfinished runs are queued again (or failed, as the callback says) by whoever
-notices first, in one transaction that also removes the worker's row, so that it happens once. Admission then starts
-them like any other run, as their next attempt.
+Called by `worker`. A dead worker's unfinished runs are queued again (or failed, as the callback says) by the worker
+that notices first, in one transaction that also removes the worker's row, so that it happens once. Admission then
+starts them like any other run, as their next attempt.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _LOST_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What became of lost runs: how many were queued again, and how many ended."""
+    """The result for lost runs: how many were queued again, and how many ended."""
 
     queued: int = 0
     ended: int = 0

@@ -1,7 +1,7 @@
 """Who is next: workspaces share the places fairly, within a workspace it is first come first served.
 
 The pure rule of `admission`. A free place goes to the workspace that holds the fewest; among equals to the one whose
-next run has waited longest. So whoever queues a thousand runs delays the others by no more than one place each.
+next run has waited longest. So a workspace that queues a thousand runs delays the others by no more than one slot each.
 """
 
 from __future__ import annotations

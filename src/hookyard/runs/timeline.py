@@ -362,7 +362,8 @@ def progress_parameters(progress: Progress, total: Usage) -> dict[str, Any]:
 def store_progress(conn: Connection, claim: AdmittedRun, progress: Progress, total: Usage) -> bool:
     """Store what has gathered; False, and nothing stored, when the attempt is not the current one any more."""
     values = {"run": claim.run_id, "number": claim.attempt, **progress_parameters(progress, total)}
-    # On PostgreSQL the update also holds off whoever would start the run again until this transaction is over.
+    # On PostgreSQL the update also holds off other workers that would start the run again until this transaction is
+    # over.
     if not conn.execute(_PROGRESS, values).rowcount:
         return False
     store_rows(conn, progress.rows)

@@ -18,7 +18,7 @@ from hookyard.runs.profiles import stored_profile
 from hookyard.store import schema
 
 LIFETIME_SECONDS = 86_400.0
-"""Of a token that nobody takes away: the longest time that a run may have."""
+"""Of a token that is not revoked: the longest time that a run may have."""
 
 
 class RunTokenIssuer:
@@ -45,7 +45,7 @@ class RunTokenIssuer:
         return secret
 
     def revoke(self, conn: Connection, run_ids: Sequence[RunId]) -> None:
-        """Take every token of the runs away. They are deleted: nobody lists the tokens of runs."""
+        """Delete every token of the runs; the tokens of runs are not listed."""
         conn.execute(delete(schema.tokens).where(schema.tokens.c.run_id.in_(run_ids)))
 
 

@@ -1,6 +1,6 @@
-"""Folders that attempts left behind because their worker was killed: taken away once nobody can be working in them.
+"""Directories that attempts left because their worker was killed: removed once no process can be working in them.
 
-Run by `wiring` beside every worker. Only what lies in the data folder's own `work` and is named like an attempt is
+Run by `wiring` with every worker. Only what lies in the data folder's own `work` and is named like an attempt is
 looked at, never a folder of an agent profile; the work in a git worktree is committed to its branch first, and what
 cannot be saved stays where it is.
 """

@@ -1,7 +1,7 @@
 """The webhooks that govern the runs of each workspace, and the record of what was delivered to them.
 
 Made by `wiring`, used by `environments` for every run. A workspace's `Hooks` stay warm from run to run and are made
-anew when an administrator changes the workspace's webhooks; a run keeps those that it began with.
+again when an administrator changes the workspace's webhooks; a run keeps those that it began with.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class WorkspaceHooks:
                 await kept.hooks.aclose()
 
     async def _learn(self, origin: str) -> None:
-        """Make known the webhooks that background deliveries of an earlier process are owed to."""
+        """Register the webhooks of background deliveries that an earlier process left pending."""
         workspace = origin.removeprefix("workspace ")
         if workspace != origin:
             await self._current(WorkspaceId(workspace))
@@ -162,7 +162,7 @@ class DeliveryRecords:
         task.add_done_callback(self._writing.discard)
 
     async def close(self) -> None:
-        """Wait until everything told is stored."""
+        """Wait until everything received is stored."""
         await asyncio.gather(*self._writing)
 
     async def _store(self, delivery: Delivery) -> None:

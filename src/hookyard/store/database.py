@@ -40,9 +40,9 @@ class Database:
 
     Args:
         url: `sqlite:///PATH` or `postgresql://…`.
-        signals: Told the topics of every commit; a hub of its own when None.
+        signals: Receives the topics of every commit; a hub of its own when None.
         readers: Reading transactions at once.
-        patience_seconds: How long a write is tried again while somebody else holds the database.
+        patience_seconds: How long a write is tried again while another process holds the database.
     """
 
     def __init__(

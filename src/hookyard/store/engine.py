@@ -151,7 +151,7 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
 
 def _make_place(path: Path) -> None:
     """Create the directory of a SQLite file, and the file, readable by the owner only: prompts and agents' texts are
-    private. SQLite gives the files beside it the same mode."""
+    private. SQLite gives the files next to it the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -168,7 +168,7 @@ def translate(error: BaseException, where: str, *, maybe_stored: bool = False) -
     """Return a database's error in hookyard's words; None for one that is our bug and not a state of the database.
 
     What is known to be a fault of a statement is none of the database's states; all else that a driver reports about
-    its server is taken for an outage, which passes, because no list of such states is ever complete.
+    its server is treated as an outage, which passes, because no list of such states is ever complete.
 
     Args:
         error: What the driver or SQLAlchemy raised.

@@ -1,7 +1,7 @@
 """What can be kept as JSON: `schema` keeps every object as the text that `json.dumps` makes of it.
 
-Called at the doors, by the types that check what a client sends (`callbacks.spec`, `web.api.bodies`). It knows nothing
-of what the fields of an object mean.
+Called at the boundary, by the types that check what a client sends (`callbacks.spec`, `web.api.bodies`). It knows
+nothing of what the fields of an object mean.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ WRITE_SECONDS = 5.0
 READ_SECONDS = 8.0
 ANSWER_SECONDS = 8.0
 PATIENCE_SECONDS = 6.0
-"""How long a write is tried again while somebody else holds the database; shorter than the caller waits."""
+"""How long a write is tried again while another process holds the database; shorter than the caller waits."""
 
 CLOSE_SECONDS = 6.0
 """What the writes that still wait get when the process ends."""

@@ -53,8 +53,8 @@ class NotificationListener:
 
     Args:
         url: The PostgreSQL database.
-        signals: Told what other processes announce.
-        ourselves: The sender that is left out, since it has told the signals itself.
+        signals: Receives what other processes announce.
+        ourselves: The sender that is left out, since it has notified the signals itself.
     """
 
     def __init__(self, url: URL, signals: Signals, ourselves: str) -> None:

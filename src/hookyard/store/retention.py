@@ -1,8 +1,8 @@
 """What is kept no longer is deleted, a little at a time; and a consistent copy of the database.
 
 `Retention.run` is a task of every server, `prune` and `backup` are also `hookyard db prune` and `hookyard db backup`.
-What is due is looked for in reads, which hold nobody up, and deleted a few hundred rows at a time, each time in a
-transaction of its own, so that events are accepted between them. Several servers that prune at once do no harm.
+What is due is looked for in reads, which block no other process, and deleted a few hundred rows at a time, each time
+in a transaction of its own, so that events are accepted between them. Several servers that prune at once do no harm.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def prune(
         database: Where.
         now: Seconds since the epoch.
         live: The settings: how many days events, runs and deliveries are kept.
-        progress: Told the table and how many of its rows are gone, step by step.
+        progress: Receives the table and how many of its rows are gone, step by step.
 
     Returns:
         Deleted rows by table.
@@ -249,5 +249,5 @@ def _copy(conn: Connection, path: Path) -> None:
     assert isinstance(source, sqlite3.Connection)
     with contextlib.closing(sqlite3.connect(path)) as target:
         source.backup(target)
-        # A copy that is opened somewhere else needs no files beside it.
+        # A copy that is opened somewhere else needs no other files.
         target.execute("PRAGMA journal_mode = DELETE").close()

@@ -1,4 +1,4 @@
-"""Every table, for SQLite and PostgreSQL alike. SQLAlchemy Core; migrations stand beside this file and must agree with
+"""Every table, for SQLite and PostgreSQL alike. SQLAlchemy Core; the migrations must agree with
 it.
 
 Conventions: times are seconds since the epoch (double), JSON is text that was made by `json.dumps`, ids are the
@@ -216,7 +216,7 @@ sources = Table(
     PrimaryKeyConstraint("workspace_id", "kind"),
 )
 
-# Comments owed to the service that a mirrored task comes from.
+# Comments to be posted to the service that a mirrored task comes from.
 outgoing_comments = Table(
     "outgoing_comments",
     metadata,
@@ -300,7 +300,7 @@ events = Table(
     Column("cause", Text),  # JSON: the chain of links that led here; None = a first event
     Column("replay_of", Text),
     Column("traceparent", Text),  # the sender's place in its trace, see web.traces
-    Column("listener_set", Text),  # None: nobody listened
+    Column("listener_set", Text),  # None: no callback listened
     Column("verdicts", Text),  # one letter a listener, see callbacks.trace
     Column("details", Text),  # JSON by callback id: reasons, errors, runs, batches
     Column("duplicates", Integer, nullable=False, default=0),
@@ -464,7 +464,7 @@ spend = Table(
     PrimaryKeyConstraint("workspace_id", "day"),
 )
 
-# What runs owed to webhooks, for the pages; see hooks.record.
+# Deliveries of runs to webhooks, for the pages; see hooks.delivery.delivery_log.
 deliveries = Table(
     "deliveries",
     metadata,

@@ -1,7 +1,7 @@
 """Encryption at rest of stored secrets: webhook configurations, sources' secrets, models' keys.
 
-Called by whoever stores one. The key is `HOOKYARD_SECRET_KEY` or a file of the data folder that only its owner can
-read; a database that is copied without it gives nothing away.
+Called by every module that stores one. The key is `HOOKYARD_SECRET_KEY` or a file of the data folder that only its
+owner can read; a database that is copied without it gives nothing away.
 """
 
 from __future__ import annotations

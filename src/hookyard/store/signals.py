@@ -33,7 +33,7 @@ class Signals:
             subscription.notify((topic,))
 
     def notify_all(self) -> None:
-        """Wake everybody: something may have changed and nobody can say what."""
+        """Wake all subscribers: something may have changed, and it is unknown what."""
         with self._lock:
             woken = {s for subscriptions in self._subscriptions.values() for s in subscriptions}
         for subscription in woken:
@@ -101,7 +101,7 @@ class Subscription:
         if first:
             try:
                 self._loop.call_soon_threadsafe(self._event.set)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+            except RuntimeError:  # the loop is closed: no caller waits any more
                 self.close()
 
     async def wait(self, timeout: float | None = None) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What is to be written: functions and items of group handlers, and what becomes of them.
+"""Write jobs and how a batch of them is executed.
 
 Made by `store.database`, done by `store.writer`. A job may be run more than once (its transaction is rolled back in
 between), so it changes nothing but the database and what it returns.
@@ -42,7 +42,7 @@ class FastPathHandler(ABC, Generic[Item, T]):
         """Handle the items in one statement outside any transaction, which is its own.
 
         Args:
-            conn: Of SQLite. May be told what to announce, as in a transaction.
+            conn: Of SQLite. May announce topics, as in a transaction.
             items: All that is to be done.
 
         Returns:
@@ -56,7 +56,7 @@ EFFECTS = "hookyard.effects"
 
 
 class Effects:
-    """What a transaction does beside rows, once it is committed."""
+    """The effects of a transaction in addition to its rows, once it is committed."""
 
     __slots__ = ("after", "topics")
 
@@ -147,7 +147,7 @@ def deliver(group: Sequence[Job], outcomes: Sequence[Any]) -> None:
     for loop, settled in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve_all, settled)
-        except RuntimeError:  # the loop was closed while the write ran: nobody waits for the answer
+        except RuntimeError:  # the loop was closed while the write ran: no caller waits for the answer
             continue
 
 

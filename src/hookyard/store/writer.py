@@ -35,10 +35,10 @@ class Writer:
 
     Args:
         engine: Of one connection.
-        signals: Told the topics of every commit.
+        signals: Receives the topics of every commit.
         where: The database, without credentials.
-        patience_seconds: How long a write is tried again while somebody else holds the database.
-        send_topics: Told the topics too, in the transaction; for the other processes of PostgreSQL.
+        patience_seconds: How long a write is tried again while another process holds the database.
+        send_topics: Receives the topics too, in the transaction; for the other processes of PostgreSQL.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Writer:
         return min(max(_SMALL_GROUP, (len(self._jobs) + self._last_group + 1) // 2), _GROUP_LIMIT)
 
     def _work(self) -> None:
-        if self._sqlite:  # or what others commit until it has nothing to do would be taken for what was there before
+        if self._sqlite:  # or what others commit until it has nothing to do would be read as what was there before
             self._poll_data_version()
         self.listening.set()
         while (group := self._next_batch()) is not None:

@@ -48,14 +48,14 @@ Sample = dict[tuple[tuple[str, str], ...], float]
 
 @dataclass(slots=True)
 class IngestCounts:
-    """What the doors have done since the start; written by `web.ingest` and `web.inbound_webhooks` without a lock, in
+    """Counts of the ingest endpoint and the inbound webhooks since the start, written by them without a lock, in
     one loop.
 
     Attributes:
         accepted: Events stored.
         duplicates: Events that repeat another.
         refused: Requests that were refused, by status.
-        seconds: Time spent at the ingest door.
+        seconds: Time spent at the ingest endpoint.
     """
 
     accepted: int = 0
@@ -100,7 +100,7 @@ class Metrics:
     Args:
         database: What it says is read when it is asked for, at most every two seconds.
         clock: Says what the last hour is.
-        counts: What the ingest door counts.
+        counts: What the ingest endpoint counts.
     """
 
     def __init__(self, database: Database, clock: Clock, counts: IngestCounts) -> None:
@@ -171,7 +171,7 @@ class Metrics:
             try:
                 stored = self._database.read_sync(lambda conn: _facts(conn, self._clock.now()))
             except TemporaryError as error:
-                # Nothing is better than what was true before; asked once for all of them, and told in one line.
+                # Nothing is better than an outdated value; asked once for all of them, and logged in one line.
                 logger.warning("the metrics are without what the database knows", extra={"error": error.what})
                 stored = {}
             self._stored = (self._clock.monotonic(), stored)

@@ -99,7 +99,7 @@ def _digest(kind: str, name: str, size: int) -> int:
 
 
 class Traces:
-    """Makes spans of what it is told and hands them to an exporter, in batches and in a thread of its own.
+    """Makes spans of what it receives and hands them to an exporter, in batches and in a thread of its own.
 
     Implements `runs.executor.RunObserver` and `hooks.delivery.delivery_log.DeliveryLog`.
 

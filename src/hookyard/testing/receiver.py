@@ -53,7 +53,7 @@ def _reply_ok(_: Received) -> dict[str, Any]:
 
 @dataclass
 class Receiver:
-    """A webhook receiver on 127.0.0.1. Unless told otherwise it answers `{"result": "ok"}`.
+    """A webhook receiver on 127.0.0.1. By default it answers `{"result": "ok"}`.
 
     Use it inside its context::
 

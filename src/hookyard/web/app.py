@@ -1,6 +1,6 @@
 """The server's whole route table on one page.
 
-Built by `wiring`. In front of it all stands the ingest door, plain ASGI; the doors of services are Starlette routes;
+Built by `wiring`. The ingest endpoint is first, plain ASGI; the inbound webhooks are Starlette routes;
 the rest of the API is one FastAPI application under /api, so that one OpenAPI document describes it; everything else is
 the pages'.
 """
@@ -38,7 +38,7 @@ def make_app(services: Services, *, pages: ASGIApp | None = None, page_error: Re
 
     Args:
         services: The parts that routes need.
-        pages: What serves every address that has no door here.
+        pages: What serves every address that has no route here.
         page_error: Answers an error of a page; without it as a problem document, like all others.
     """
     app = Starlette(

@@ -1,7 +1,7 @@
 """Who asks, and what they may do: bearer tokens, scopes and roles.
 
 Called first by every route; `web.sessions` makes the principal of a browser. The rules: no good token or session 401; a
-workspace that is unknown or somebody else's 404; a scope or role that is too low 403. What was looked up is remembered
+workspace that is unknown or foreign 404; a scope or role that is too low 403. What was looked up is remembered
 for a second, so that a busy sender costs no query a request and a revoked token is refused everywhere within two.
 """
 

@@ -1,6 +1,6 @@
-"""`POST /in/{kind}/{workspace}`: the doors of services that sign their own webhooks.
+"""`POST /in/{kind}/{workspace}`: the endpoints of services that sign their own webhooks.
 
-202 with what became of it, 204 when it means nothing here, 401 when the signature is not right.
+202 with the outcome, 204 when it means nothing here, 401 when the signature is not right.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Feed:
             self.task = None
 
     async def run(self) -> None:
-        """Watch until nobody reads any more."""
+        """Watch until no reader is left."""
         message = json.dumps({"topic": self.topic})
         with self.services.database.signals.subscribe(self.topic) as woken:
             self.subscribed.set()
@@ -183,7 +183,7 @@ class RunFeed(Feed):
         )
 
     async def run(self) -> None:
-        """Watch until the run is over or nobody reads any more."""
+        """Watch until the run is over or no reader is left."""
         with self.services.database.signals.subscribe(self.topic) as woken:
             self.subscribed.set()
             while not self.over:

@@ -1,7 +1,7 @@
-"""Errors as answers: RFC 9457 problem documents, for every door but the pages.
+"""Errors as answers: RFC 9457 problem documents, for every route but the pages.
 
-Installed by `web.app` and `web.api`. What the reader is told is what our own errors say (what, where, the hint, each
-problem with its place); of an error that is not ours nothing is told but that it happened, and the log has it.
+Installed by `web.app` and `web.api`. The reader gets what our own errors say (what, where, the hint, each
+problem with its place); of any other error only that it happened, and the log has the details.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def of_error(error: HookyardError) -> Response:
         headers["retry-after"] = str(math.ceil(error.retry_after or _RETRY_AFTER_SECONDS))
     problems = error.problems if isinstance(error, InvalidError) else ()
     hint = error.hint or (_NOT_THERE if status is HTTPStatus.NOT_FOUND else None)
-    # Of a trouble of the server's own the place is one inside it, such as the database's: nothing for senders.
+    # The place of an internal error is one inside the server, such as the database's: nothing for senders.
     where = error.where if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
     return document(status, error.what, where=where, hint=hint, problems=problems, headers=headers)
 
@@ -139,4 +139,4 @@ HANDLERS: Mapping[Any, Any] = {
     HTTPException: on_http_exception,
     Exception: on_fault,
 }
-"""What `web.api` installs, and `web.app` for its doors."""
+"""What `web.api` installs, and `web.app` for its routes."""

@@ -1,6 +1,6 @@
 """No address has a NUL character: PostgreSQL's texts cannot hold one, so nothing is kept under such a name.
 
-Wrapped around every door but the ingest one by `web.app`, which sees the address as routes do, with `%00` undone.
+Wrapped around every route but the ingest endpoint by `web.app`, which sees the address as routes do, with `%00` undone.
 """
 
 from __future__ import annotations

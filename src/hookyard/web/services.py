@@ -1,6 +1,6 @@
 """Everything that a route may need, in one object at `request.app.state.services`.
 
-Filled by `wiring`, the only room that knows the concrete parts; read by the doors, the API and the pages.
+Filled by `wiring`, the only package that knows the concrete parts; read by the endpoints, the API and the pages.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Services:
         accept: Where events go.
         model_keys: Keys of model providers.
         conditions: Judges conditions, for the editor's preview.
-        counts: What the ingest door counts.
+        counts: What the ingest endpoint counts.
     """
 
     settings: Settings
@@ -89,7 +89,7 @@ class Services:
     conditions: Conditions
     counts: IngestCounts = field(default_factory=IngestCounts)
 
-    # These two know agents and hooks, which a server does without until somebody asks for them.
+    # These two know agents and hooks, which a server does without until a request needs them.
 
     @cached_property
     def agent_profiles(self) -> AgentProfiles:

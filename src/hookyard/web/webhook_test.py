@@ -1,6 +1,6 @@
 """Tries a workspace's webhook out from its page: a test delivery, and a delivery sent again.
 
-What goes out is a real delivery with the same guard, signature and format as a run's, but nobody acts on the answer.
+What goes out is a real delivery with the same guard, signature and format as a run's, but its answer has no effect.
 Its record is kept like any other. Modules of the HTTP client are imported when the first trial is made.
 """
 

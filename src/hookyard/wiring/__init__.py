@@ -1,4 +1,4 @@
-"""The only room that names concrete parts: `Settings` in, a running `App` out.
+"""The only package that names concrete parts: `Settings` in, a running `App` out.
 
 Called by `cli.serve` and `cli.worker`.
 """
@@ -58,7 +58,7 @@ async def running(settings: Settings, *, work: bool = True, serving: asyncio.Eve
     Args:
         settings: Where things are.
         work: Execute runs in this process too.
-        serving: Set when requests are answered; the worker waits for it, so that nobody waits for the worker. None:
+        serving: Set when requests are answered; the worker waits for it, so that no request waits for the worker. None:
             it begins at once.
 
     Raises:

@@ -147,7 +147,7 @@ async def _when_there(database: Database) -> None:
 
 @asynccontextmanager
 async def in_background(*works: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run endless tasks beside the block; one that fails is logged and restarted."""
+    """Run endless tasks around the block; one that fails is logged and restarted."""
     tasks = [asyncio.create_task(_supervise(work)) for work in works]
     try:
         yield

@@ -37,7 +37,7 @@ from hookyard.workspace.outgoing_comments import CommentSender
 logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 3.0
-"""How long runs may go on when the process is told to stop; what is not done by then starts again elsewhere."""
+"""How long runs may go on when the process is stopping; what is not done by then starts again elsewhere."""
 
 
 @asynccontextmanager

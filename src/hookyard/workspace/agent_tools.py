@@ -75,7 +75,7 @@ class AgentTools:
         """Change title, description, type, status, assigneeId or labels.
 
         Raises:
-            InvalidError: A field that there is not or that cannot be used.
+            InvalidError: A field that is unknown or invalid.
             NotFoundError: No such task.
         """
         problems = tuple(problem for name, value in changes.items() if (problem := _problem(name, value)) is not None)

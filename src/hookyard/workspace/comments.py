@@ -1,7 +1,7 @@
 """Comments on tasks, each with its `task.commented`.
 
 Called by `web.api.tasks`, the pages and `workspace.agent_tools`. A comment on a mirrored task of which we have a
-credential is owed to the service that it comes from; `outgoing_comments` pays.
+credential is to be posted to the service that it comes from; `outgoing_comments` posts it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hookyard.workspace.operation import EventAcceptor, Operation, retry_on_conf
 from hookyard.workspace.tasks import Task, find_task
 
 OUTGOING_TOPIC = "outgoing-comments"
-"""Signalled when a comment is owed to a service."""
+"""Signalled when a comment is to be posted to a service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,7 @@ def _refuse_incomplete(source: Integration, values: Mapping[str, Any], options: 
     if values["secret"] is None:
         raise _refused("secret", "is missing; give the one that the service signs with")
     if values["credential"] is not None and not options["identities"]:
-        # Without it a comment of ours would come back as somebody else's event, and start the next run.
+        # Without it a comment of ours would come back as another author's event, and start the next run.
         raise _refused("identities", "are missing; name the login that the credential acts as, so that it is ignored")
     if values["credential"] is not None and source.home is None and options["home"] is None:
         raise _refused("url", "is missing; give the address of the service")

@@ -1,6 +1,6 @@
 """Members of a workspace: they join, they leave, each with its event.
 
-Called by `web.api.members` and the pages. Whoever leaves loses the tokens that act for them there, in the same
+Called by `web.api.members` and the pages. A member who leaves loses the tokens that act for them there, in the same
 transaction.
 """
 

@@ -1,6 +1,6 @@
 """One operation of the workspace: its rows and its events in one transaction, under one operationId.
 
-Called by tasks, comments, members and the doors. `accept` is the first step of the path of an event
+Called by tasks, comments, members and the inbound webhooks. `accept` is the first step of the path of an event
 (`intake.accept`), passed in by `wiring`; this module says what it needs of it.
 """
 
@@ -21,11 +21,11 @@ from hookyard.workspace.actor import Actor
 T = TypeVar("T")
 
 MAX_TRIES = 50
-"""Times that an operation is decided anew because somebody else was quicker; only a fault needs more."""
+"""Times that an operation is decided again because another one was quicker; only a fault needs more."""
 
 
 class AcceptedEvent(Protocol):
-    """What became of one draft."""
+    """The outcome of one draft."""
 
     @property
     def event_id(self) -> EventId:

@@ -1,6 +1,6 @@
-"""Comments owed to services: posted where their mirrored task comes from.
+"""Comments to be posted to services: where their mirrored task comes from.
 
-`CommentSender.run` works in the background of every server; `wiring` starts it. What is owed stands in the database
+`CommentSender.run` works in the background of every server; `wiring` starts it. Pending comments are in the database
 since the comment was made, so a restart forgets none. A comment may be posted twice if the server dies between the
 service's answer and our note of it; the services offer no key against that.
 """
@@ -69,7 +69,7 @@ class _PendingComment:
 
 
 class CommentSender:
-    """Posts what is owed.
+    """Posts pending comments.
 
     Args:
         database: Where it stands.

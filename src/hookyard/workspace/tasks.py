@@ -36,7 +36,7 @@ class Task:
         title: One line.
         description: Any number of lines.
         status: todo, blocked, done, ….
-        assignee_id: Whose it is, None = nobody's.
+        assignee_id: The assignee, None = unassigned.
         assignee_name: Their name.
         labels: Each once.
         created_by: Name of who made it.
@@ -76,7 +76,7 @@ class TaskChange:
         description: The new description.
         type: The new type.
         status: The new status.
-        assignee_id: The new assignee; `""` = nobody.
+        assignee_id: The new assignee; `""` = unassigned.
         assignee_name: Their name, for one who is no member.
         labels: The new labels, all of them.
     """

@@ -44,7 +44,7 @@ class Workspaces:
     Args:
         database: Where they are kept.
         clock: Dates them.
-        ids: Names those that nobody named.
+        ids: Makes the ids of workspaces without one.
     """
 
     def __init__(self, database: Database, clock: Clock, ids: Ids) -> None:

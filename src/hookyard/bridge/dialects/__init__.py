@@ -55,7 +55,7 @@ def agent_files(environ: Mapping[str, str], home: Path | None = None) -> AgentFi
 
     Args:
         environ: Variables that may have moved the agents' folders; those where they are by default count as well.
-        home: The user's home folder; that of whoever runs this process when None.
+        home: The user's home folder; that of this process's user when None.
     """
     home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - never raises
     user: dict[Path, None] = {}

@@ -59,7 +59,7 @@ class NativeEvent:
         call_id: The model's id of the call, `""` where the agent does not tell it.
         duration_ms: How long the call took, None where the agent does not tell it.
         bypasses: The agent runs in a mode that asks no person for permission anyway.
-        response: The tool's result as the agent told it, None before the call and where it cannot be changed.
+        response: The tool's result as the agent reported it, None before the call and where it cannot be changed.
         takes_text: The agent lets its hook change the message and the model's answer, and add to the system prompt.
         fixed_args: Why a changed form of the arguments cannot be answered, `""` where it can.
     """
@@ -143,7 +143,7 @@ class Recheck(StrEnum):
     """What an agent does with arguments that its hook modified."""
 
     ASKS_AGAIN = "asks again"  # its permission check sees the new arguments
-    RUNS_THEM = "runs them"  # nobody is asked: only where nobody would have been asked anyway
+    RUNS_THEM = "runs them"  # without asking: only where no person would have been asked anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,13 +288,13 @@ def apply_recheck(
 
     Args:
         dialect: Speaks to the agent.
-        heard: The event.
+        heard: The native event.
         ruling: What the webhooks made of it.
         allow_modify: The user installed the bridge with `--allow-modify`.
         noise: What can make the hook's shell print.
 
     Returns:
-        The ruling, or a deny where a modification would run arguments that nobody was asked about, or would be lost. A
+        The ruling, or a deny where a modification would run arguments that no person approved, or would be lost. A
         result that the agent cannot change stays, with a warning.
     """
     lost = _lost(dialect, noise)

@@ -1,6 +1,6 @@
 """Codex: Claude Code's shapes, except that a modification without an "allow" runs the original command.
 
-Since that "allow" skips the person at the keyboard, it is said only where nobody would have been asked, or where the
+Since that "allow" skips the person at the keyboard, it is sent only where no person would have been asked, or where the
 user allowed it (`settle`). Codex skips hooks that it does not trust, silently: see `codex_trust`.
 """
 

@@ -1,4 +1,4 @@
-"""The demo's webhook receiver: a gate over shell commands and a chat room, in this process, on loopback.
+"""The demo's webhook receiver: a gate for shell commands and a chat service, in this process, on loopback.
 
 Called by `scenario`. It is what a team would write: about twenty lines of rules over the request of the contract.
 """
@@ -43,7 +43,7 @@ class Receiver:
     Attributes:
         url: Where, without a path.
         asked: What the gate was asked, in order.
-        told: What the chat room was told: the JSON bodies as sent.
+        told: The JSON bodies that the chat service received.
     """
 
     url: str

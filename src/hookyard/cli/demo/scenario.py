@@ -1,4 +1,4 @@
-"""The story of `hookyard demo`: each step is done for real, then looked at through the API, then told.
+"""The scenario of `hookyard demo`: each step is done for real, then checked through the API, then printed.
 
 Called by the command. A step that did not happen ends the story with what was missing and exit code 1.
 """

@@ -1,8 +1,8 @@
-"""What a service's door is made of, and how what happened at a service becomes events.
+"""What an integration consists of, and how changes at a service become events.
 
-A service is one file beside this one that holds a `SOURCE`; `hookyard.events.integrations.integrations` finds it. The
+A service is one file of this package that holds a `SOURCE`; `hookyard.events.integrations.integrations` finds it. The
 file says how its deliveries are verified and what they mean in the words of a `TaskChange`; `translated` makes the
-events of it, the same for all services. Called by `web` (the door) and `workspace` (mirrored tasks, comments posted
+events of it, the same for all services. Called by `web` (the endpoint) and `workspace` (mirrored tasks, comments posted
 back). Sends nothing and stores nothing.
 """
 
@@ -28,7 +28,7 @@ from hookyard.events.model import AuthorTrust, EventDraft, integration_source
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody at a service.
+    """A person at a service.
 
     Attributes:
         id: Their id there, as text.
@@ -58,12 +58,12 @@ class MirroredTask:
         title: Its title.
         type: `issue`, `pull_request`, `bug`, … in lower case.
         status: Its status, in the service's words.
-        assignee: Who works on it, or nobody.
+        assignee: Who works on it, None when unassigned.
         labels: Its labels.
         description: Its description, None when the delivery does not say it.
         untold: Which of `title`, `type`, `status`, `assignee` and `labels` the delivery does not say: what is known
             stays.
-        former_url: Its page before it was moved, when the delivery tells of a move.
+        former_url: Its page before it was moved, when the delivery reports a move.
         created_by: Name of who made it, None when the delivery does not say it.
         created_at: When it was made, seconds since the epoch, None when the delivery does not say it.
     """
@@ -222,7 +222,7 @@ class Integration(Protocol):
 def ignore_own_changes(happening: TaskChange | None, own: frozenset[str]) -> TaskChange | None:
     """Return a task change without what our own credential did, or None when nothing remains.
 
-    A comment of ours stays ours when somebody else's doing brings it along.
+    A comment of ours stays ours when another person's action brings it along.
 
     Args:
         happening: What a delivery means.

@@ -41,7 +41,7 @@ _KINDS = {"issues": "issue", "issue_comment": "issue", "pull_request": "pull_req
 
 
 class GitHub:
-    """The door of GitHub."""
+    """The GitHub integration."""
 
     kind = "github"
     title = "GitHub"
@@ -116,7 +116,7 @@ def _task_change(event: str, payload: Payload) -> TaskChange | None:
         return TaskChange(task, actor, _trust(comment), when(comment, "created_at"), comment=written)
     if action == "opened":
         return TaskChange(task, actor, trust, when(subject, "created_at"), created=True)
-    if action in ("deleted", "transferred"):  # a transferred issue is opened anew where it goes
+    if action in ("deleted", "transferred"):  # a transferred issue is opened again at its new place
         return TaskChange(task, actor, trust, at, deleted=True)
     change = _CHANGES.get(action)
     if change is None:

@@ -5,7 +5,7 @@ https://docs.gitlab.com/user/project/integrations/webhooks/: the secret token as
 a signing token (`whsec_…`), an HMAC in `webhook-signature` as in Standard Webhooks. Found by
 `hookyard.events.integrations`.
 
-GitLab does not say whether somebody is a member, so whoever wrote an event is unknown.
+GitLab does not say whether a person is a member, so the author of an event is unknown.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NOISE = frozenset(
 
 
 class GitLab:
-    """The door of GitLab."""
+    """The GitLab integration."""
 
     kind = "gitlab"
     title = "GitLab"
@@ -242,7 +242,7 @@ def _status(item: Payload) -> str:
 
 
 def _assignee(payload: Payload, item: Payload) -> Person:
-    """Return the first assignee; only newer versions send the id beside the names."""
+    """Return the first assignee; only newer versions send the id with the names."""
     ids = [text({"id": number}, "id") for number in items(item, "assignee_ids")] or [text(item, "assignee_id")]
     for user in (*items(payload, "assignees"), dig(payload, "assignee"), dig(item, "assignee")):
         person = _person(user)

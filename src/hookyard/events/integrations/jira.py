@@ -54,7 +54,7 @@ _KEYS = {"title": "summary", "type": "issuetype", "status": "status", "assignee"
 
 
 class Jira:
-    """The door of Jira."""
+    """The Jira integration."""
 
     kind = "jira"
     title = "Jira"

@@ -1,7 +1,7 @@
 """The JSON of a service's delivery, read so that nothing in it can do harm.
 
-Whatever is missing, null or of another type reads as nothing; what no database takes is mended. Called by the services
-beside it. Knows none of them.
+Missing values, null and other types read as nothing; what no database accepts is replaced. Called by the integrations
+of this package. Knows none of them.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _TABLES = {"webhooks": False, "async_webhooks": True}
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """A file and what became of it.
+    """A file and its state.
 
     Attributes:
         source: The file.

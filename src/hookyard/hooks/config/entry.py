@@ -113,7 +113,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What became of an entry.
+    """The result of checking an entry.
 
     Attributes:
         name: The entry's name, or what it is called by when it has none.

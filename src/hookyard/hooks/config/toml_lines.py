@@ -1,7 +1,7 @@
 """At which line of a TOML text a key stands; `tomllib` tells the values but not their places.
 
 Called by `configuration` when there is something to complain about. It knows no TOML grammar of its own: a statement is
-the fewest lines that `tomllib` accepts together, so keys, multi-line values and comments are taken for what they are.
+the fewest lines that `tomllib` accepts together, so keys, multi-line values and comments are recognised as such.
 """
 
 from __future__ import annotations

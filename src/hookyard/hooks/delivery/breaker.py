@@ -1,8 +1,9 @@
 """The breaker: an endpoint that is gone or keeps failing is left alone for a while, visibly, and tried again by itself.
 
-Asked by `delivery` before a webhook is called, told of the outcome afterwards. What it knows is shared by all processes
-of a user through one small file, read again only when it has changed. It must never stand in for a gate that fails
-closed: such a webhook is always called. Losing the file, or not being able to write it, costs nothing but patience.
+Asked by `delivery` before a webhook is called, notified of the outcome afterwards. What it knows is shared by all
+processes of a user through one small file, read again only when it has changed. It must never stand in for a gate
+that fails closed: such a webhook is always called. Losing the file, or not being able to write it, costs nothing but
+patience.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Breaker:
     def off(self, key: str, *, fails_closed: bool = False) -> Endpoint | None:
         """Return why an endpoint must not be called now, None when it may be.
 
-        When its time is over, one caller may try it; the others wait for what comes of that.
+        When its time is over, one caller may try it; the others wait for the result.
 
         Args:
             key: What the webhook's endpoint is known by (`Webhook.breaker_key`); never its address.

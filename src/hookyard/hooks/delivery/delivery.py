@@ -85,7 +85,7 @@ class Deliverer:
         jitter: A random number from 0 to 1 for each wait.
         sleep: Waits between attempts.
         language: Of the texts of chat formats, `en` or `zh`.
-        traceparent: Names the trace that a delivery of a run belongs to; None = nobody follows them.
+        traceparent: Names the trace that a delivery of a run belongs to; None = not traced.
     """
 
     egress: Egress
@@ -109,7 +109,7 @@ class Deliverer:
             webhook: To whom.
             delivery_id: The receiver's idempotency key, the same on every attempt.
             body: A body of the contract; the webhook's format makes the request of it.
-            run_id: The run that it tells of, `""` outside one.
+            run_id: The run that it reports, `""` outside one.
         """
         start = self.clock.monotonic()
         remaining = webhook.deadline_secs or math.inf
@@ -149,7 +149,7 @@ class Deliverer:
             body: A body of the contract.
             number: Of this attempt, from 1.
             remaining: Seconds until the delivery's deadline.
-            run_id: The run that it tells of, `""` outside one.
+            run_id: The run that it reports, `""` outside one.
 
         Returns:
             The body as sent, and how it ended.

@@ -1,4 +1,4 @@
-"""What is kept of every delivery: what was owed to a webhook, and each request that was made for it.
+"""What is stored of every delivery: its webhook, its state, and each request that was made for it.
 
 Written by `dispatch` and `hooks.outbox.outbox`, read by the command line and the pages. Everything here may be shown:
 no header value, no secret, no credential of a URL ever gets in.
@@ -45,7 +45,7 @@ class Attempt:
 
 @value
 class Delivery:
-    """What is owed to one webhook, and how far it has come.
+    """A delivery to one webhook, and its state.
 
     Attributes:
         id: `dlv_…`; sent as `webhook-id`, the receiver's idempotency key.
@@ -57,7 +57,7 @@ class Delivery:
         created_at: Seconds since the epoch.
         state: Where it stands.
         attempts: Every request made, oldest first.
-        result: What the answer was taken for: `ok`, `warning`, `deny`, `modify`, or None while there is none.
+        result: The verdict of the answer: `ok`, `warning`, `deny`, `modify`, or None while there is none.
         message: The answer's message, or the reason of the failure.
         session_id: The agent's session, `""` when unknown.
         run_id: The run that the session belongs to, `""` outside one.
@@ -81,7 +81,7 @@ class Delivery:
 
 
 class DeliveryLog(Protocol):
-    """Where finished deliveries are kept. The command line keeps them beside the outbox, the server in its database."""
+    """Where finished deliveries are kept. The command line keeps them with the outbox, the server in its database."""
 
     def record(self, delivery: Delivery) -> None:
         """Keep a delivery, or its newer state. Returns at once and never fails the caller."""

@@ -42,7 +42,7 @@ def parse_reply(body: bytes, content_type: str, spec: PointSpec | None, *, may_m
     Args:
         body: As received, at most 1 MiB.
         content_type: As declared; it matters only for a body that is no UTF-8.
-        spec: The point; None when nobody waits for the answer, so that it can only warn.
+        spec: The point; None when no caller waits for the answer, so that it can only warn.
         may_modify: Whether this webhook may modify at all (chat services and plain http off loopback may not).
     """
     value = _json_object(body, content_type)

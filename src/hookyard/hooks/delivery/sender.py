@@ -22,7 +22,7 @@ from hookyard.hooks.outbox.background import BackgroundSender
 from hookyard.hooks.warning import to_stderr
 
 CLOSING_SECONDS = 5.0
-"""How long a process that ends goes on sending what nobody waited for; the rest stays on disk."""
+"""How long a process that ends goes on sending background deliveries; the rest stays on disk."""
 
 
 class Sender:

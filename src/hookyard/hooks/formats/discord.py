@@ -2,7 +2,7 @@
 
 https://docs.discord.com/developers/resources/webhook#execute-webhook (message), …/resources/message#embed-limits
 (256 title, 4,096 description, 25 fields of 256 and 1,024, 6,000 in all), …/topics/rate-limits (429 with `retry_after`;
-five in two seconds for one webhook). `allowed_mentions` is empty, so nobody can be called whatever a text says; the
+five in two seconds for one webhook). `allowed_mentions` is empty, so no user is notified whatever a text says; the
 agent's texts stand in code blocks and their Markdown is escaped elsewhere.
 """
 

@@ -1,4 +1,4 @@
-"""What nobody waits for: puts it into the outbox, and sends it from there.
+"""Background deliveries: enqueue to the outbox and send from it.
 
 Made by `hooks.hooks` (one for a process on the command line, one shared by all `Hooks` of a server). It looks up
 webhooks by where they are configured, so that no address, header or secret is ever written down, and decides by the
@@ -33,7 +33,7 @@ from hookyard.hooks.warning import Warn
 from hookyard.hooks.webhook import Webhook
 
 SHORT_WAIT_SECONDS = 2.0
-"""How soon to ask again for an endpoint that somebody else is just trying."""
+"""How soon to ask again for an endpoint that another process is just trying."""
 
 MOST_THROTTLED = 50
 """Attempts that a service may turn down for their rate, on top of the webhook's own."""
@@ -102,7 +102,7 @@ class BackgroundSender:
         self._known[owner] = configuration
 
     def start(self) -> None:
-        """Send what is owed from now on, in the running event loop."""
+        """Send pending deliveries from now on, in the running event loop."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self.outbox.run())
 
@@ -146,7 +146,7 @@ class BackgroundSender:
         try:
             wait = await self.outbox.reserve(webhook.endpoint, rates)
         except HookyardError:
-            return False  # without the disk nobody counts; the service itself says when it is too much
+            return False  # without the disk nothing counts; the service itself says when it is too much
         if wait > 0:
             self._crowded_until[webhook.endpoint] = now + max(rate.seconds for rate in rates)
         return wait > 0

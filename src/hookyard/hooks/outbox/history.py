@@ -1,6 +1,6 @@
 """What the outbox keeps after a delivery is done: listing, replay, and how much of it stays.
 
-Called by `outbox` through its file's thread; each function runs inside one transaction. What is owed is never touched.
+Called by `outbox` through its file's thread; each function runs inside one transaction. Pending deliveries stay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class HistoryLimits:
 
 
 def record(connection: sqlite3.Connection, delivery: Delivery) -> None:
-    """Store a delivery that an agent waited for, or its newer state; one that is owed is left alone."""
+    """Store a delivery that an agent waited for, or its newer state; a pending one is left alone."""
     insert(
         connection,
         delivery,
@@ -89,9 +89,9 @@ def replay(connection: sqlite3.Connection, delivery_id: str, new_id: str) -> Non
 
 
 def prune(connection: sqlite3.Connection, keeping: HistoryLimits) -> int:
-    """Delete finished deliveries that are too old or too many, oldest first; what is owed is never touched.
+    """Delete finished deliveries that are too old or too many, oldest first; pending ones are never touched.
 
-    Deletes at most a thousand at once, so that nobody waits long for the file. Gives how many.
+    Deletes at most a thousand at once, so that no caller waits long for the file. Returns how many.
     """
     deleted = 0
     find = _too_heavy if used_bytes(connection) > keeping.most_bytes else _too_many

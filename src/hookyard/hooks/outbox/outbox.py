@@ -54,7 +54,7 @@ class Outbox:
         path: The file; made when missing.
         clock: The time.
         ids: Makes the ids of batches and of replays.
-        warn: Told what the user should see.
+        warn: Receives what the user should see.
         send: Sends one parcel; None for a process that only puts, lists or replays.
         bounds: How much it holds.
     """
@@ -86,7 +86,7 @@ class Outbox:
         self._unmeasured = self._bounds.most_bytes  # the first put measures the file
         self._unpruned = 0
         self._dropped = 0
-        self._unreadable = ""  # why, so that it is told once
+        self._unreadable = ""  # why, so that it is reported once
 
     # Putting in, and looking.
 
@@ -94,7 +94,7 @@ class Outbox:
         """Accept a delivery; when this returns, a crash of the process does not lose it.
 
         Raises:
-            FileFullError: No room; nothing was accepted.
+            FileFullError: The file is full; nothing was accepted.
             FileBusyError: Another process held the file for too long; nothing was accepted.
         """
         lane = await self._file.call(self._putting(owed))
@@ -173,7 +173,7 @@ class Outbox:
         return (await self._got(delivery_id))[0]
 
     async def replay(self, delivery_id: str) -> str:
-        """Send a finished delivery once more, after what its webhook is owed already.
+        """Send a finished delivery once more, after the pending ones of its webhook.
 
         A dead letter keeps its id, so that a receiver that did get it can tell; one that was delivered gets a new one,
         since its receiver would rightly ignore the old.
@@ -228,7 +228,7 @@ class Outbox:
     # Sending.
 
     async def run(self) -> None:
-        """Send what is owed, for ever: until cancelled. Lanes are let go on the way out."""
+        """Send pending deliveries until cancelled. Queues are released at the end."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         renewing = asyncio.create_task(self._renew())
         try:
@@ -248,7 +248,7 @@ class Outbox:
     async def drain(self, seconds: float) -> int:
         """Send what can be sent within a time; for a command that is about to end. Batches do not wait for more.
 
-        Works beside `run` in the same process as well as alone.
+        Works in parallel to `run` in the same process as well as alone.
 
         Args:
             seconds: The most that this may take.
@@ -351,7 +351,7 @@ class Outbox:
                 if claim.rates and not await self._wait_for_rate_limit(lane, claim):
                     return False
                 if self._clock.monotonic() >= self._held_until[lane]:
-                    return True  # this process was asleep for so long that another may be at it: claim anew
+                    return True  # this process was asleep for so long that another may be at it: claim again
                 sent = await self._send(parcel)
                 pending = sent.delivery.state is DeliveryState.PENDING
                 writer.add(sent.delivery, self._clock.monotonic() + sent.again_in if pending else None)
@@ -362,7 +362,7 @@ class Outbox:
             await writer.written()
 
     async def store_results(self, lane: int, outcomes: list[Delivery], due: float | None) -> None:
-        """Write outcomes down; while the disk has no room, keep them in memory and send nothing more."""
+        """Store outcomes; while the disk is full, keep them in memory and send nothing more."""
         warned = False
         while True:
             try:

@@ -1,6 +1,6 @@
 """The names under which processes lease the outbox's lanes, and whether such a process is still there.
 
-Used by `outbox`. A process that was killed leaves its leases behind; whoever can see that it is gone need not wait for
+Used by `outbox`. A process that was killed leaves its leases behind; a process that sees its end need not wait for
 them to end. Where that cannot be seen (another machine or container on the same file) the lease decides.
 """
 

@@ -1,4 +1,4 @@
-"""What is owed: accepting it, leasing a webhook's queue to one process, forming batches, and writing outcomes down.
+"""Pending deliveries: accepting them, leasing a webhook's queue to one process, forming batches, storing outcomes.
 
 Called by `outbox` through its file's thread; each function runs inside one transaction.
 """
@@ -80,11 +80,11 @@ class BatchLimits:
 
 
 def put(connection: sqlite3.Connection, owed: NewDelivery, lane: int | None, most_bytes: int | None) -> int:
-    """Store what is owed; a delivery whose id is stored already changes nothing.
+    """Store a pending delivery; one whose id is stored already changes nothing.
 
     Args:
         connection: The file.
-        owed: The delivery.
+        owed: The pending delivery.
         lane: Its lane when that is known, with these very settings.
         most_bytes: Measure the file against this bound first; None: it was measured a little while ago.
 
@@ -95,7 +95,7 @@ def put(connection: sqlite3.Connection, owed: NewDelivery, lane: int | None, mos
         FileFullError: The file would grow beyond its bound though nothing finished is left in it.
     """
     if most_bytes is not None and _is_full(connection, most_bytes):
-        # What is owed is worth more than the history of what was delivered.
+        # A pending delivery is worth more than the history of finished ones.
         prune(connection, HistoryLimits(float("inf"), 0, 0))
         if _is_full(connection, most_bytes):
             raise FileFullError(

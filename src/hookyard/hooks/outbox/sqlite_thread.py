@@ -31,7 +31,7 @@ _WAL_BYTES = 16 * 1024 * 1024
 
 
 class FileFullError(TemporaryError):
-    """The disk, or the file's own bound, has no room; what was committed before is safe."""
+    """The disk is full, or the file has reached its bound; what was committed before is safe."""
 
 
 class FileBusyError(TemporaryError):
@@ -238,7 +238,7 @@ def _tell(jobs: list[_Job]) -> None:
         else:
             by_loop.setdefault(job.loop, []).append(job)
     for loop, told in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is waiting any more
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: no caller waits any more
             loop.call_soon_threadsafe(_finish, told)
 
 

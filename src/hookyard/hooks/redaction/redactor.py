@@ -54,7 +54,7 @@ class Marks:
     """The marks of one delivery. They live in memory only and are never logged or stored.
 
     Attributes:
-        nonce: What nobody can guess.
+        nonce: An unguessable part.
         hidden: What stands behind each mark.
         looked_like_marks: A text held something like a mark before.
     """

@@ -16,7 +16,7 @@ from hookyard.store.limits import MIGRATION_SECONDS
 from hookyard.store.schema import metadata
 
 HEAD = "0005"
-"""The newest revision; a test holds it against the files beside."""
+"""The newest revision; a test compares it with the files."""
 
 _ADVISORY_LOCK = 0x686F6F6B  # "hook"
 

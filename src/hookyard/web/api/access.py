@@ -82,7 +82,7 @@ async def _actor(request: Request, services: Services, principal: Principal, wor
     if not principal.is_admin:
         raise NotAllowedError("only an administrator's token may act for another user", where="X-Hookyard-Actor")
     member = await services.members.by_id_or_name(workspace_id, name)
-    # Somebody who is no member here: the administrator vouches for them.
+    # A person who is no member here: the administrator vouches for them.
     return Actor(UserId(name), name) if member is None else Actor(member.user_id, member.user_name)
 
 

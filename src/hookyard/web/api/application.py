@@ -1,4 +1,4 @@
-"""The API as one FastAPI application with one OpenAPI document, the ingest door included.
+"""The API as one FastAPI application with one OpenAPI document, the ingest endpoint included.
 
 Made by `web.app` on the first request (`web.lazy_app`).
 """

@@ -1,4 +1,4 @@
-"""The methods that an address of the API takes: HEAD wherever GET is, and all of them told to whoever tries another.
+"""The methods that an address of the API takes: HEAD wherever GET is, and all of them listed in a 405.
 
 The framework does neither. Used by `application`.
 """
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadMiddleware:
-    """The middleware that serves a HEAD as its GET; whoever sends the answer leaves its body out.
+    """The middleware that serves a HEAD as its GET; the server leaves the body out.
 
     Args:
         app: What it is wrapped around.

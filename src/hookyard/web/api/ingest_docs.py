@@ -1,6 +1,6 @@
-"""The OpenAPI description of the doors that are no FastAPI routes.
+"""The OpenAPI description of the endpoints that are no FastAPI routes.
 
-Read by `web.api.application`; the doors themselves are `web.ingest` and `web.inbound_webhooks`.
+Read by `web.api.application`; the endpoints themselves are `web.ingest` and `web.inbound_webhooks`.
 """
 
 from __future__ import annotations

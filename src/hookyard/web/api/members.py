@@ -17,7 +17,7 @@ router = APIRouter(tags=["members"])
 
 
 class NewMember(Body):
-    """Somebody who joins."""
+    """A person who joins."""
 
     user_id: str
     user_name: str

@@ -21,7 +21,7 @@ router = APIRouter(tags=["tokens"])
 
 
 class NewToken(Body):
-    """A token of a workspace to be made. Of scope `member` it acts as whoever makes it (or `X-Hookyard-Actor`)."""
+    """A token of a workspace to be made. Of scope `member` it acts as its maker (or `X-Hookyard-Actor`)."""
 
     name: str
     scope: Literal["ingest", "member"]

@@ -1,4 +1,4 @@
-"""The pages: what a person sees. `wiring` hands `make_pages` to `web.app`, which serves them where no door is.
+"""The pages: what a person sees. `wiring` hands `make_pages` to `web.app`, which serves them where no other route is.
 
 Reads through `pages.queries`, changes through the services of `web.services`. Pages know nothing of tokens and of the
 API; both stand on the same services. Nothing of them is imported before the first request for one (`lazy_app`).

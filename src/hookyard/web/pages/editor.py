@@ -60,7 +60,7 @@ async def _editor(
     catalog = visit.services.event_types.current
     live = visit.services.live.current
     head = await heading(visit, callback) if callback else {"runs": 0}
-    # What is wrong is said when somebody has written something, not on an empty page.
+    # Problems are shown when something was typed, not on an empty page.
     said = list(problems) or (shown.problems if callback or fields["prompt"] else [])
     return await visit.page(
         "editor.html", status, callback=callback, f=fields, preview=shown, agents=agents, absent=_absent(agents),
@@ -105,7 +105,7 @@ async def preview_part(visit: PageContext) -> Response:
         saved=callback.spec.condition if callback else None,
     )  # fmt: skip
     if not form.raw("prompt").strip():
-        # Nobody has written anything yet; saving says so.
+        # Nothing has been typed yet; saving says so.
         shown.problems = [p for p in shown.problems if p.field != "prompt"]
     catalog = visit.services.event_types.current
     chosen = catalog.select(names)

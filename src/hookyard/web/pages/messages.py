@@ -1,8 +1,8 @@
-"""The English sentences of other rooms (errors, reasons, notes) in Chinese.
+"""The English sentences of other packages (errors, reasons, notes) in Chinese.
 
-Rooms below the pages speak English, and some of what they say is stored with runs and deliveries. As with gettext the
-English sentence is the key: `texts/messages.zh-CN.toml` holds each, with `{x}` for what was put in. A test reads the
-sources and finds the sentences that are missing there. Called by `language`; what nobody has translated stays English,
+Packages below the pages speak English, and some of what they say is stored with runs and deliveries. As with gettext
+the English sentence is the key: `texts/messages.zh-CN.toml` holds each, with `{x}` for what was put in. A test reads
+the sources and finds the sentences that are missing there. Called by `language`; untranslated text stays English,
 whole.
 
 Webhooks, agents and other tenants choose parts of these texts, so the work is bounded whatever they hold: a sentence is

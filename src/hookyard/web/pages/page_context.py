@@ -223,7 +223,7 @@ async def enter(visit: PageContext, *, admin: bool) -> None:
     """Find out who asks and whether they may.
 
     Raises:
-        UnauthenticatedError: Nobody is signed in.
+        UnauthenticatedError: No user is signed in.
         NotFoundError: The workspace is not theirs, or there is none.
         NotAllowedError: It is for administrators.
     """

@@ -155,7 +155,7 @@ def nice_top(value: float) -> int:
 
 
 def columns(buckets: Sequence[Mapping[str, int]], tips: Sequence[str], top: int, label: str) -> Markup:
-    """Return stacked columns, one a bucket, 168 px high and as wide as there is room.
+    """Return stacked columns, one a bucket, 168 px high and as wide as the page allows.
 
     Args:
         buckets: Counts by class, drawn upwards in the order given.

@@ -1,4 +1,4 @@
-"""Settings, for administrators: what changes while the server runs, agents, keys, tokens, people, types, doors."""
+"""Settings, for administrators: live settings, agents, keys, tokens, people, event types, integrations."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ async def sign_out(visit: PageContext) -> Response:
 
 
 async def preferences(visit: PageContext) -> Response:
-    """Keep a language or a theme: for the account when somebody is signed in, and in a cookie for the sign-in page."""
+    """Keep a language or a theme: for the account when a user is signed in, and in a cookie for the sign-in page."""
     form = await visit.form()
     response = visit.redirect(inside(form.text("back", "/")))
     language, theme = form.text("language"), form.text("theme")

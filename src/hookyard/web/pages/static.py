@@ -1,8 +1,8 @@
 """The pages' own files: style, modules, icon. One digest over the whole folder stands in their addresses.
 
 Mounted by `routes.routes`. Because the digest is part of the path and not of the query, a module's relative imports
-carry it too, so everything may be cached for ever without a build step. Pages are not compressed (they carry the form's
-token beside what people wrote); these files are.
+carry it too, so everything may be cached permanently without a build step. Pages are not compressed (they carry the
+form's token together with what people wrote); these files are.
 """
 
 from __future__ import annotations

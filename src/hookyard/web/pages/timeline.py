@@ -53,7 +53,7 @@ class TimelineItem:
         attempt: The attempt that it belongs to.
         text: A message's or note's text; a tool's name.
         args: A tool's arguments by name, or its one argument under `""`.
-        verdicts: What webhooks did beside letting it pass.
+        verdicts: What webhooks did other than letting it pass.
         allowed: How many webhooks let it pass.
         result: What the tool gave, None while it works.
         success: Whether it went well.

@@ -85,7 +85,7 @@ class CallbackRow:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The line beside the title."""
+    """The line next to the title."""
 
     runs: int
     succeeded: int

@@ -100,7 +100,7 @@ def figures(
     """
     runs = schema.runs.c
     mine = [runs.workspace_id == workspace_id] + ([runs.callback_id == callback] if callback else [])
-    # In whole milliseconds: what becomes of a fraction differs between the databases.
+    # In whole milliseconds: fractions differ between the databases.
     place = cast((runs.queued_at - start) * 1000, BigInteger) // round(seconds * 1000 / steps)
     counted = conn.execute(
         select(place.label("place"), runs.status, func.count(), func.sum(runs.tool_calls), func.sum(runs.denied))

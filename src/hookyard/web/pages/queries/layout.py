@@ -16,7 +16,7 @@ from hookyard.web.services import Services
 
 FRESH_SECONDS = 1.0
 CLOSED = ("done", "closed", "cancelled", "resolved")
-"""Statuses of tasks that need nobody any more; they are not counted and stand last on the board."""
+"""Statuses of finished tasks; they are not counted and stand last on the board."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ _KEPT: WeakKeyDictionary[object, _CachedLayout] = WeakKeyDictionary()
 
 
 def forget(services: Services, workspace_id: str) -> None:
-    """Count anew: something was changed from a page of this workspace."""
+    """Count again: something was changed from a page of this workspace."""
     _kept(services).counts.pop(workspace_id, None)
 
 

@@ -212,7 +212,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Everything beside the timeline that a run's page shows."""
+    """Everything but the timeline that a run's page shows."""
 
     run: RunRow
     prompt: str

@@ -107,7 +107,7 @@ def _with_counts(conn: Connection, workspace_id: str, tasks: Sequence[TaskRow]) 
             .group_by(comments.task_db_id)
         ).all()
     )
-    # All that execute, as the workers have room for so many only; asked for those of these tasks, SQLite would go
+    # All that execute, since the workers run a limited number only; asked for those of these tasks, SQLite would go
     # through every run that they ever had.
     running = Counter(
         conn.execute(select(runs.subject).where(runs.workspace_id == workspace_id, runs.status == "running")).scalars()
